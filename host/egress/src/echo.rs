@@ -1,0 +1,130 @@
+//! Echo scan: finds every live secret of the connection in an answer and masks it, so that a vendor which
+//! repeats a credential hands it to nobody.
+//!
+//! Owns the list of encodings (`echo/encodings.rs`) and the search. Works on whole, decoded bodies, so no chunk
+//! border can hide a secret; after decode for that reason, before the guest and the exchange log see a byte.
+//! Refuses nothing: what is found becomes `*` of the same length, so lengths and offsets stay true. An answer
+//! that transforms a secret in another way than those listed passes: the honest limit, told in SECURITY.md.
+
+mod encodings;
+
+use crate::limits;
+use aho_corasick::{AhoCorasick, Input, MatchKind};
+use bytes::Bytes;
+use encodings::Needle;
+use portcullis_secrets::Secret;
+use std::borrow::Cow;
+
+/// All encodings of a set of live secrets. No `Debug`: it holds them.
+pub(crate) struct Needles {
+    /// Finds fragments; a hit is compared with every needle. None = no secrets.
+    fragments: Option<AhoCorasick>,
+    needles: Vec<Needle>,
+}
+
+impl Needles {
+    /// Builds the search for these secrets; empty ones and repetitions are left out.
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let mut needles = Vec::new();
+        for secret in secrets {
+            let bytes = secret.expose();
+            let bytes = bytes.get(..limits::ECHO_SECRET_BYTES_MAX).unwrap_or(bytes);
+            encodings::of(bytes, &mut needles);
+        }
+        let mut fragments: Vec<Vec<u8>> = needles.iter().flat_map(Needle::fragments).collect();
+        fragments.sort();
+        fragments.dedup();
+        // Leftmost, because only leftmost automata get the SIMD prefilter; overlapping hits are found by
+        // starting again one byte further on.
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&fragments).ok();
+        Self { fragments: automaton.filter(|_| !needles.is_empty()), needles }
+    }
+
+    /// Nothing to look for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    /// Masks in place with `*`, returns how many places.
+    pub(crate) fn mask(&self, bytes: &mut [u8]) -> u32 {
+        let found = self.find(bytes);
+        for &(start, end) in &found {
+            bytes[start..end].fill(b'*');
+        }
+        u32::try_from(found.len()).unwrap_or(u32::MAX)
+    }
+
+    /// As `mask`, without a copy when nothing is found.
+    pub(crate) fn mask_bytes(&self, bytes: Bytes) -> (Bytes, u32) {
+        match self.mask_cow(&bytes) {
+            (Cow::Borrowed(_), _) => (bytes, 0),
+            (Cow::Owned(masked), count) => (masked.into(), count),
+        }
+    }
+
+    /// As `mask`, for text.
+    pub(crate) fn mask_text(&self, text: &str) -> String {
+        match self.mask_cow(text.as_bytes()).0 {
+            Cow::Borrowed(_) => text.to_owned(),
+            Cow::Owned(masked) => String::from_utf8_lossy(&masked).into_owned(),
+        }
+    }
+
+    /// As `mask`, borrowed when nothing is found.
+    pub(crate) fn mask_cow<'b>(&self, bytes: &'b [u8]) -> (Cow<'b, [u8]>, u32) {
+        let found = self.find(bytes);
+        if found.is_empty() {
+            return (Cow::Borrowed(bytes), 0);
+        }
+        let mut masked = bytes.to_vec();
+        for &(start, end) in &found {
+            masked[start..end].fill(b'*');
+        }
+        (Cow::Owned(masked), u32::try_from(found.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Places to mask, in order, those that touch joined into one.
+    fn find(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        if self.needles.is_empty() {
+            return found;
+        }
+        let Some(automaton) = &self.fragments else {
+            // Without a search nothing can be shown to be clean.
+            return vec![(0, bytes.len())];
+        };
+        let mut work_left = (bytes.len() as u64).saturating_mul(limits::ECHO_WORK_PER_BYTE_MAX) + (1 << 20);
+        let mut from = 0;
+        while let Some(hit) = automaton.find(Input::new(bytes).range(from..)) {
+            let at = hit.start();
+            for needle in &self.needles {
+                let (compared, place) = needle.matches_at(bytes, at);
+                let Some(left) = work_left.checked_sub(compared) else {
+                    return vec![(0, bytes.len())];
+                };
+                work_left = left;
+                if let Some((start, end)) = place {
+                    join(&mut found, start, end);
+                }
+            }
+            from = at + 1;
+        }
+        found
+    }
+}
+
+/// `start` may lie before the end, even before the start, of the last place: base64 reaches one back.
+fn join(found: &mut Vec<(usize, usize)>, mut start: usize, mut end: usize) {
+    while let Some(&(last_start, last_end)) = found.last() {
+        if start > last_end {
+            break;
+        }
+        start = start.min(last_start);
+        end = end.max(last_end);
+        found.pop();
+    }
+    found.push((start, end));
+}
+
+#[cfg(test)]
+mod tests;

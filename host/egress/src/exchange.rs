@@ -1,0 +1,89 @@
+//! The exchange log: one row for every attempt and every refusal, masked before it is shortened.
+use portcullis_clock::Timestamp;
+
+/// One HTTP request/response pair that left, or was refused. Everything in it is masked already.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// `exch_…`; refusals have one too.
+    pub exchange_id: String,
+    /// Run.
+    pub run_id: String,
+    /// Step.
+    pub step: String,
+    /// Call.
+    pub call: String,
+    /// Correlation id.
+    pub correlation_id: String,
+    /// Connection name.
+    pub connection: String,
+    /// Connection id.
+    pub connection_id: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Microseconds until its end.
+    pub duration_us: u64,
+    /// 1 = first.
+    pub attempt: u32,
+    /// As it went out.
+    pub method: String,
+    /// Masked.
+    pub url: String,
+    /// `http[0].allow[1]` or empty.
+    pub manifest_place: String,
+    /// Operator rule's place or empty.
+    pub operator_place: String,
+    /// Name of the credential that was attached.
+    pub credential: Option<String>,
+    /// Address dialled.
+    pub peer: Option<String>,
+    /// `HTTP/1.1`, `HTTP/2`.
+    pub protocol: Option<String>,
+    /// Idempotency key that was sent.
+    pub idempotency_key: Option<String>,
+    /// Masked request headers.
+    pub request_headers: Vec<(String, String)>,
+    /// Captured, masked, shortened.
+    pub request_body: Option<String>,
+    /// Bytes sent in the body.
+    pub request_bytes: u64,
+    /// Status where one arrived.
+    pub status: Option<u16>,
+    /// Masked response headers.
+    pub response_headers: Vec<(String, String)>,
+    /// Captured, masked, shortened.
+    pub response_body: Option<String>,
+    /// Decoded bytes received.
+    pub response_bytes: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Secrets found in the answer and masked.
+    pub echoes: u32,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer arrived whole.
+    Answered,
+    /// Refused before a byte left.
+    Denied {
+        /// For the operator.
+        reason: String,
+        /// TOML to paste.
+        remedy: Option<String>,
+    },
+    /// Failed on the way: a short kind (`timeout`, `connect`, `tls`, `too-large`, `malformed`, `rate-limited`, `cancelled`) and detail.
+    Failed {
+        /// Kind.
+        kind: &'static str,
+        /// Detail for the operator.
+        detail: String,
+    },
+}
+
+/// Where exchanges go: a bounded queue behind; may wait when full.
+#[async_trait::async_trait]
+pub trait ExchangeSink: Send + Sync {
+    /// Takes one over.
+    async fn record(&self, exchange: Exchange);
+}

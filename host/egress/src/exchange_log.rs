@@ -1,0 +1,289 @@
+//! Exchange log: one row for every attempt, and one for every request that was refused before it became one.
+//!
+//! Why here: `LogRefusals` is the outermost layer, since any other may refuse; `LogAttempts` is the outermost of an
+//! attempt, so that what is told is what left, was cut short or was refused, after all of it was masked. A row is
+//! also written where the caller dropped the request halfway: what left is never invisible.
+use crate::{
+    Error, Exchange, Outcome, Request, Response,
+    prepared::{Asked, Attempt, Noted},
+    service::{Answering, Failure, Inner},
+    state::CallState,
+};
+use portcullis_clock::{Timestamp, new_id};
+use portcullis_secrets::Place;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tower::Service;
+
+/// The layer around everything.
+#[derive(Clone)]
+pub(crate) struct LogRefusals<S> {
+    inner: S,
+}
+
+impl<S> LogRefusals<S> {
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S: Inner<Asked, Response>> Service<Asked> for LogRefusals<S> {
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answering<Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, asked: Asked) -> Self::Future {
+        let (call, request) = (Arc::clone(&asked.call), Arc::clone(&asked.request));
+        let answering = self.inner.call(asked);
+        Box::pin(async move {
+            let outcome = answering.await;
+            let Err(failure) = &outcome else { return outcome };
+            if failure.recorded {
+                return outcome;
+            }
+            // Made here, not before: the requests that are refused are few, and a refusal takes no time worth a column.
+            let began = Began::now(&call);
+            let exchange_id = began.exchange_id.clone();
+            let row = refusal(&call, &request, &began, failure);
+            call.egress().sink.record(row).await;
+            outcome.map_err(|failure| told(failure, exchange_id, &call))
+        })
+    }
+}
+
+/// The layer around each attempt.
+#[derive(Clone)]
+pub(crate) struct LogAttempts<S> {
+    inner: S,
+}
+
+impl<S> LogAttempts<S> {
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S: Inner<Attempt, Response>> Service<Attempt> for LogAttempts<S> {
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answering<Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, attempt: Attempt) -> Self::Future {
+        let began = Began::now(&attempt.prepared.call);
+        let answering = self.inner.call(attempt.clone());
+        Box::pin(async move {
+            let mut dropped = Dropped(Some((attempt, began)));
+            let outcome = answering.await;
+            let Some((attempt, began)) = dropped.0.take() else { return outcome };
+            let call = &attempt.prepared.call;
+            let row = row(&attempt, &began, &outcome);
+            call.egress().sink.record(row).await;
+            outcome.map_err(|failure| told(failure, began.exchange_id, call))
+        })
+    }
+}
+
+/// The guest reads the id of the row, the operator finds the rest there.
+fn told(mut failure: Failure, exchange_id: String, call: &CallState) -> Failure {
+    if let Error::Denied { exchange, denial } = &mut failure.error {
+        call.keep_denial(&exchange_id, denial);
+        *exchange = exchange_id;
+    }
+    failure.recorded = true;
+    failure
+}
+
+struct Began {
+    exchange_id: String,
+    at: Timestamp,
+    monotonic: Duration,
+}
+
+impl Began {
+    fn now(call: &CallState) -> Self {
+        let egress = call.egress();
+        let exchange_id = new_id("exch", &*egress.clock, &*egress.random);
+        Self { exchange_id, at: egress.clock.now(), monotonic: egress.clock.monotonic() }
+    }
+
+    fn duration_us(&self, call: &CallState) -> u64 {
+        u64::try_from(call.now().saturating_sub(self.monotonic).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Writes the row of an attempt whose caller went away.
+struct Dropped(Option<(Attempt, Began)>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let Some((attempt, began)) = self.0.take() else { return };
+        // Without a runtime the process is ending, and the open intent tells of what left.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let cut =
+            Err(Failure::sent(Error::Cancelled).detail("the call ended while this request was under way"));
+        let row = row(&attempt, &began, &cut);
+        runtime.spawn(async move { attempt.prepared.call.egress().sink.record(row).await });
+    }
+}
+
+fn row(attempt: &Attempt, began: &Began, outcome: &Result<Response, Failure>) -> Exchange {
+    let prepared = &attempt.prepared;
+    let (call, authorized) = (&prepared.call, &prepared.authorized);
+    let (masker, capture) = (&call.connection.masker, call.connection.settings.capture);
+    let noted = attempt.trace.note(std::mem::take);
+    let needles = noted.needles.clone().unwrap_or_else(|| call.connection.attachments.needles());
+    let (status, headers, body) = match outcome {
+        Ok(response) => (Some(response.status), &response.headers, Some(&response.body)),
+        Err(failure) => (failure.status.or(noted.status), &noted.response_headers, None),
+    };
+    let failed = status.is_none_or(|status| status >= 400) || outcome.is_err();
+    let capture_body = |headers: &[(String, Vec<u8>)], body: &[u8]| {
+        let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let content_type = content_type.and_then(|(_, value)| std::str::from_utf8(value).ok());
+        masker.body(content_type, body, capture, failed, &needles)
+    };
+    let request_headers = request_headers(attempt, &noted);
+    Exchange {
+        url: masker.url(&sent_url(attempt), &needles),
+        method: authorized.method().as_str().to_owned(),
+        manifest_place: authorized.manifest_place().to_owned(),
+        operator_place: authorized.operator_place().to_owned(),
+        credential: noted.credential.clone(),
+        peer: noted.peer.map(|peer| peer.to_string()),
+        protocol: noted.protocol.map(str::to_owned),
+        idempotency_key: prepared.additions.key.clone(),
+        request_body: prepared.body.as_deref().and_then(|body| capture_body(&request_headers, body)),
+        request_headers: masker.headers(&request_headers, &needles),
+        request_bytes: prepared.body.as_ref().map_or(0, |body| body.len() as u64),
+        status,
+        response_headers: masker.headers(headers, &needles),
+        response_body: body.and_then(|body| capture_body(headers, body)),
+        response_bytes: body.map_or(0, |body| body.len() as u64),
+        outcome: outcome_of(outcome),
+        echoes: noted.echoes,
+        attempt: attempt.number,
+        ..blank(call, began)
+    }
+}
+
+/// A row of a request that never became an attempt: what the guest wrote, masked.
+fn refusal(call: &CallState, request: &Request, began: &Began, failure: &Failure) -> Exchange {
+    let (masker, needles) = (&call.connection.masker, call.connection.attachments.needles());
+    let shown = |text: &str, max: usize| {
+        if text.len() <= max { text.to_owned() } else { format!("({} bytes)", text.len()) }
+    };
+    let url = shown(&request.url, crate::limits::URL_BYTES_MAX);
+    Exchange {
+        method: shown(&request.method, 32).escape_debug().to_string(),
+        url: masker.url(&url, &needles),
+        outcome: outcome_of(&Err(failure.clone())),
+        ..blank(call, began)
+    }
+}
+
+fn blank(call: &CallState, began: &Began) -> Exchange {
+    let (context, settings) = (&call.context, &call.connection.settings);
+    Exchange {
+        exchange_id: began.exchange_id.clone(),
+        run_id: context.run_id.clone(),
+        step: context.step.clone(),
+        call: context.call.clone(),
+        correlation_id: context.correlation_id.clone(),
+        connection: settings.name.clone(),
+        connection_id: settings.connection_id.clone(),
+        started_at: began.at,
+        duration_us: began.duration_us(call),
+        attempt: 0,
+        method: String::new(),
+        url: String::new(),
+        manifest_place: String::new(),
+        operator_place: String::new(),
+        credential: None,
+        peer: None,
+        protocol: None,
+        idempotency_key: None,
+        request_headers: Vec::new(),
+        request_body: None,
+        request_bytes: 0,
+        status: None,
+        response_headers: Vec::new(),
+        response_body: None,
+        response_bytes: 0,
+        outcome: Outcome::Answered,
+        echoes: 0,
+    }
+}
+
+/// As they went out, the credential's by its name alone: its bytes are not even handed to the masker.
+fn request_headers(attempt: &Attempt, noted: &Noted) -> Vec<(String, Vec<u8>)> {
+    let prepared = &attempt.prepared;
+    let mut headers = Vec::with_capacity(prepared.headers.len() + prepared.additions.headers.len() + 1);
+    let own =
+        prepared.headers.iter().chain(prepared.additions.headers.iter().map(|(name, value)| (name, value)));
+    headers.extend(own.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())));
+    if noted.credential.is_some()
+        && let Some(Place::Header(name)) = place(attempt)
+    {
+        headers.push((name, b"*".to_vec()));
+    }
+    headers
+}
+
+fn sent_url(attempt: &Attempt) -> String {
+    let url = attempt.prepared.authorized.url();
+    match place(attempt) {
+        Some(Place::Query(name)) => {
+            let join = if url.query().is_some() { '&' } else { '?' };
+            format!("{}{join}{name}=*", url.as_str())
+        }
+        _ => url.as_str().to_owned(),
+    }
+}
+
+fn place(attempt: &Attempt) -> Option<Place> {
+    let prepared = &attempt.prepared;
+    let slot = prepared.authorized.credential()?;
+    prepared.call.connection.settings.credentials.get(slot).map(|credential| credential.place())
+}
+
+fn outcome_of(outcome: &Result<Response, Failure>) -> Outcome {
+    let Err(failure) = outcome else { return Outcome::Answered };
+    match &failure.error {
+        Error::Denied { denial, .. } => {
+            Outcome::Denied { reason: denial.reason.clone(), remedy: denial.remedy.clone() }
+        }
+        error => {
+            let detail = match &failure.detail {
+                Some(detail) => format!("{error}: {detail}"),
+                None => error.to_string(),
+            };
+            Outcome::Failed { kind: kind(error), detail }
+        }
+    }
+}
+
+/// The short kind of an error.
+pub(crate) fn kind(error: &Error) -> &'static str {
+    match error {
+        Error::Denied { .. } => "denied",
+        Error::Timeout => "timeout",
+        Error::Connect(_) => "connect",
+        Error::Tls(_) => "tls",
+        Error::TooLarge(_) => "too-large",
+        Error::Malformed(_) => "malformed",
+        Error::RateLimited(_) => "rate-limited",
+        Error::Cancelled => "cancelled",
+        Error::Unsupported => "unsupported",
+    }
+}

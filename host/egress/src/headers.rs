@@ -1,0 +1,239 @@
+//! Header policy: what a guest may never set, remove or shadow (RFC 9110 sections 5.6.2, 7.2 and 7.6.1; RFC 9112
+//! section 6; RFC 7239), and what the host sets itself.
+//!
+//! Why here: behind the decision, because a rule's `guest-headers` and `idempotency` say what holds for this
+//! request, and before idempotency, because a request that is refused must leave no intent behind.
+use crate::{
+    Response, SettingsError,
+    prepared::Prepared,
+    service::{Answering, Failure, Inner},
+};
+use http::{HeaderValue, header};
+use percent_encoding::percent_decode_str;
+use portcullis_grants::Attributes;
+use portcullis_secrets::{Credential, Place};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    future::ready,
+    task::{Context, Poll},
+};
+use tower::Service;
+
+/// Framing, routing and hop-by-hop: the transport's alone. No rule can hand these to a guest.
+const TRANSPORT: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "trailers",
+    "connection",
+    "proxy-connection",
+    "keep-alive",
+    "upgrade",
+    "expect",
+    "http2-settings",
+    "accept-encoding",
+];
+
+/// Refused unless the rule lists them in `guest-headers`.
+const DENIED: &[&str] = &[
+    "authorization",
+    "cookie",
+    "forwarded",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Likewise, all that begin so.
+const DENIED_PREFIXES: &[&str] = &["proxy-", "x-forwarded-"];
+
+/// Query names that some servers read as another method.
+const DENIED_QUERY: &[&str] = &["_method", "_httpmethod", "$httpmethod"];
+
+/// The policy of one connection.
+pub(crate) struct HeaderPolicy {
+    /// Twin form of each slot's header, and the slot.
+    slot_headers: Vec<(String, String)>,
+    /// Twin form of each slot's query name, and the slot.
+    slot_queries: Vec<(String, String)>,
+    user_agent: HeaderValue,
+}
+
+impl HeaderPolicy {
+    pub fn new(
+        credentials: &BTreeMap<String, Credential>,
+        connector: &str,
+        connector_version: &str,
+    ) -> Result<Self, SettingsError> {
+        let agent = format!("portcullis/{} ({connector} {connector_version})", env!("CARGO_PKG_VERSION"));
+        let user_agent = HeaderValue::try_from(agent)
+            .map_err(|_| SettingsError::Invalid(format!("`{connector}` fits no User-Agent header")))?;
+        let (mut slot_headers, mut slot_queries) = (Vec::new(), Vec::new());
+        for (slot, credential) in credentials {
+            match credential.place() {
+                Place::Header(name) => {
+                    http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+                        SettingsError::Invalid(format!(
+                            "credential `{}`: `{name}` is no header name",
+                            credential.name
+                        ))
+                    })?;
+                    let twin = header_twin(&name).into_owned();
+                    if TRANSPORT.contains(&twin.as_str()) {
+                        let text = format!(
+                            "credential `{}`: header `{name}` belongs to the transport",
+                            credential.name
+                        );
+                        return Err(SettingsError::Invalid(text));
+                    }
+                    slot_headers.push((twin, slot.clone()));
+                }
+                Place::Query(name) => slot_queries.push((query_twin(&name), slot.clone())),
+            }
+        }
+        Ok(Self { slot_headers, slot_queries, user_agent })
+    }
+
+    /// Checks the guest's part and adds the host's.
+    fn apply(&self, prepared: &mut Prepared) -> Result<(), Failure> {
+        for name in prepared.headers.keys() {
+            self.check_header(
+                name.as_str(),
+                prepared.authorized.attributes(),
+                prepared.authorized.credential(),
+            )?;
+        }
+        if let Some(query) = prepared.authorized.url().query() {
+            self.check_query(query)?;
+        }
+        let additions = &mut prepared.additions.headers;
+        additions.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+        if !prepared.headers.contains_key(header::USER_AGENT) {
+            additions.push((header::USER_AGENT, self.user_agent.clone()));
+        }
+        if !prepared.headers.contains_key(header::ACCEPT) {
+            additions.push((header::ACCEPT, HeaderValue::from_static("*/*")));
+        }
+        Ok(())
+    }
+
+    fn check_header(
+        &self,
+        name: &str,
+        attributes: &Attributes,
+        attached: Option<&str>,
+    ) -> Result<(), Failure> {
+        let twin = header_twin(name);
+        let twin = twin.as_ref();
+        if TRANSPORT.contains(&twin) {
+            return Err(Failure::denied(
+                format!("header `{name}` is the host's: a guest never sets it"),
+                None,
+            ));
+        }
+        if attributes.idempotency.as_ref().is_some_and(|declared| header_twin(&declared.header) == twin) {
+            let reason = format!(
+                "header `{name}` carries the idempotency key: set the request's `idempotency-key` instead"
+            );
+            return Err(Failure::denied(reason, None));
+        }
+        let listed = attributes.guest_headers.iter().any(|listed| header_twin(listed) == twin);
+        if let Some((_, slot)) = self.slot_headers.iter().find(|(of_slot, _)| of_slot == twin) {
+            // A listed header passes where another slot's credential is attached, or none: never beside its own.
+            if !listed || attached == Some(slot) {
+                return Err(Failure::denied(
+                    format!("header `{name}` is where slot `{slot}` puts its credential"),
+                    None,
+                ));
+            }
+            return Ok(());
+        }
+        let denied = DENIED.contains(&twin) || DENIED_PREFIXES.iter().any(|prefix| twin.starts_with(prefix));
+        if denied && !listed {
+            let remedy =
+                format!("# connector.toml, in the rule's [[http]] table\nguest-headers = [\"{twin}\"]");
+            return Err(Failure::denied(format!("header `{name}` is refused to guests"), Some(remedy)));
+        }
+        Ok(())
+    }
+
+    fn check_query(&self, query: &str) -> Result<(), Failure> {
+        if self.slot_queries.is_empty() && !query.contains(['_', '$', '%', '.', '+']) {
+            return Ok(());
+        }
+        // Some servers split at `;` as well, so a name behind one counts.
+        for pair in query.split(['&', ';']) {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let twin = query_twin(name);
+            if DENIED_QUERY.contains(&twin.as_str()) {
+                let reason =
+                    format!("query name `{}` is read as another method by some servers", name.escape_debug());
+                return Err(Failure::denied(reason, None));
+            }
+            if let Some((_, slot)) = self.slot_queries.iter().find(|(of_slot, _)| *of_slot == twin) {
+                let reason = format!(
+                    "query name `{}` is where slot `{slot}` puts its credential",
+                    name.escape_debug()
+                );
+                return Err(Failure::denied(reason, None));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One spelling for all that a server may read as the same header: CGI-like ones turn `-` into `_`.
+fn header_twin(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte == b'_' || byte.is_ascii_uppercase()) {
+        return Cow::Owned(name.to_ascii_lowercase().replace('_', "-"));
+    }
+    Cow::Borrowed(name)
+}
+
+/// One spelling for all that a server may read as the same query name: decoded, lower case, without an index in
+/// brackets, and with `-`, `.` and blanks as `_`, which is how PHP reads them.
+fn query_twin(name: &str) -> String {
+    let plus_decoded = name.replace('+', " ");
+    let decoded = percent_decode_str(&plus_decoded).decode_utf8_lossy();
+    let trimmed = decoded.trim_start();
+    let base = trimmed.find('[').filter(|at| *at > 0).map_or(trimmed, |at| &trimmed[..at]);
+    base.to_lowercase().replace(['-', '.', ' '], "_")
+}
+
+/// The layer.
+#[derive(Clone)]
+pub(crate) struct Headers<S> {
+    inner: S,
+}
+
+impl<S> Headers<S> {
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S: Inner<Prepared, Response>> Service<Prepared> for Headers<S> {
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answering<Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut prepared: Prepared) -> Self::Future {
+        let connection = std::sync::Arc::clone(&prepared.call.connection);
+        match connection.headers.apply(&mut prepared) {
+            Ok(()) => self.inner.call(prepared),
+            Err(failure) => Box::pin(ready(Err(failure))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

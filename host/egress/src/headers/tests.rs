@@ -1,0 +1,157 @@
+//! Which headers a guest may set.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::{
+    Error,
+    testing::{Kit, keyed, request, slot, state, with_header},
+};
+use portcullis_secrets::Scheme;
+
+const RULE: &str = "GET https://api.vendor.test/**";
+const URL: &str = "https://api.vendor.test/v1/items";
+
+fn kit(attributes: Attributes) -> Kit {
+    let mut kit = Kit::seeded(&[(RULE, attributes)]);
+    let secret = kit.secret("key", "0123456789abcdef");
+    kit.bind(
+        "header",
+        "a",
+        Scheme::ApiKeyHeader { name: "x-vendor-key".to_owned(), prefix: None, secret },
+        None,
+    );
+    let secret = kit.secret("query", "0123456789abcdef");
+    kit.bind("query", "b", Scheme::ApiKeyQuery { name: "api_key".to_owned(), secret }, None);
+    kit
+}
+
+fn applied(kit: &Kit, name: Option<&str>, url: &str) -> Result<Prepared, Failure> {
+    let asked = match name {
+        Some(name) => with_header(request("GET", url), name, "x"),
+        None => request("GET", url),
+    };
+    let state = state(kit);
+    let mut prepared = kit.prepared(&state, asked);
+    state.connection.headers.apply(&mut prepared).map(|()| prepared)
+}
+
+fn check(kit: &Kit, name: &str, allowed: bool) {
+    let outcome = applied(kit, Some(name), URL);
+    assert_eq!(outcome.is_ok(), allowed, "{name}");
+    if let Err(failure) = outcome {
+        assert!(matches!(failure.error, Error::Denied { .. }) && failure.unsent, "{name}");
+    }
+}
+
+#[test]
+fn what_a_guest_may_never_set() {
+    let kit = kit(Attributes::default());
+    for name in TRANSPORT.iter().chain(DENIED) {
+        check(&kit, name, false);
+        check(&kit, &name.to_ascii_uppercase(), false);
+        check(&kit, &name.replace('-', "_"), false);
+    }
+    for name in [
+        "Proxy-Authorization",
+        "proxy_authenticate",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "x_forwarded_proto",
+        "X-Forwarded-Anything",
+        "X_HTTP_METHOD_OVERRIDE",
+    ] {
+        check(&kit, name, false);
+    }
+    for name in
+        ["Content-Type", "Accept", "X-Request-Id", "Stripe-Version", "If-None-Match", "Range", "User-Agent"]
+    {
+        check(&kit, name, true);
+    }
+}
+
+#[test]
+fn every_slots_place_is_the_hosts() {
+    let kit = kit(slot("header"));
+    for name in ["X-Vendor-Key", "x_vendor_key", "x-vendor_key", "X_VENDOR-KEY"] {
+        check(&kit, name, false);
+    }
+    check(&kit, "x-vendor-keys", true);
+    for query in [
+        "api_key=1",
+        "a=b&api_key=1",
+        "API_KEY=1",
+        "api-key",
+        "api%5Fkey=1",
+        "%61pi_key=1",
+        "api.key=",
+        "api_key[]=1",
+    ] {
+        assert!(applied(&kit, None, &format!("{URL}?{query}")).is_err(), "{query}");
+    }
+    for query in ["api_keys=1", "a=api_key", "limit=10"] {
+        assert!(applied(&kit, None, &format!("{URL}?{query}")).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn the_query_can_not_override_the_method() {
+    // `grants` refuses some of these spellings before; this holds whatever it lets through.
+    let policy = HeaderPolicy::new(&BTreeMap::new(), "acme/vendor", "1.2.0").unwrap();
+    for query in [
+        "_method=DELETE",
+        "a=1&_METHOD=delete",
+        "_HttpMethod=PUT",
+        "$httpMethod=PUT",
+        "%24httpmethod=PUT",
+        "%5fmethod=x",
+        "a=1;_method=x",
+        "+_method=x",
+        ".method=x",
+    ] {
+        assert!(policy.check_query(query).is_err(), "{query}");
+    }
+    for query in ["method=x", "a=_method", "x_method=1", "", "a[]=1&b.c=2"] {
+        assert!(policy.check_query(query).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn a_rule_may_list_a_header_but_none_of_the_transport_nor_its_own_credentials() {
+    let listed = |names: &[&str], credentials: Vec<String>| Attributes {
+        guest_headers: names.iter().map(|name| (*name).to_owned()).collect(),
+        credentials,
+        ..Attributes::default()
+    };
+    check(&kit(listed(&["authorization"], vec![])), "Authorization", true);
+    check(&kit(listed(&["authorization"], vec![])), "Cookie", false);
+    check(&kit(listed(&["host", "content-length"], vec![])), "Host", false);
+    check(&kit(listed(&["x-vendor-key"], vec![])), "X-Vendor-Key", true);
+    check(&kit(listed(&["x-vendor-key"], vec!["header".to_owned()])), "X-Vendor-Key", false);
+}
+
+#[test]
+fn the_idempotency_header_is_set_through_its_field() {
+    let mut kit = kit(Attributes::default());
+    kit.settings.rules = vec![("POST https://api.vendor.test/**", keyed())];
+    let state = state(&kit);
+    for name in ["Idempotency-Key", "idempotency_key"] {
+        let mut prepared = kit.prepared(&state, with_header(request("POST", URL), name, "k"));
+        let failure = state.connection.headers.apply(&mut prepared).unwrap_err();
+        let Error::Denied { denial, .. } = failure.error else { panic!("not denied") };
+        assert!(denial.reason.contains("`idempotency-key`"), "{}", denial.reason);
+    }
+}
+
+#[test]
+fn the_host_adds_its_own() {
+    let kit = kit(Attributes::default());
+    let value = |prepared: &Prepared, name: &str| {
+        let found = prepared.additions.headers.iter().find(|(added, _)| added == name);
+        found.map(|(_, value)| value.to_str().unwrap().to_owned())
+    };
+    let prepared = applied(&kit, None, URL).unwrap();
+    assert_eq!(value(&prepared, "accept-encoding").as_deref(), Some("gzip"));
+    let agent = format!("portcullis/{} (acme/vendor 1.2.0)", env!("CARGO_PKG_VERSION"));
+    assert_eq!(value(&prepared, "user-agent"), Some(agent));
+    let prepared = applied(&kit, Some("User-Agent"), URL).unwrap();
+    assert_eq!(value(&prepared, "user-agent"), None);
+}

@@ -1,0 +1,282 @@
+//! Keys and intents: what was going to be sent is durable before it is sent.
+//!
+//! Why here: behind every refusal, so that an intent means "this was about to leave", and before retry, so that
+//! all attempts of one request carry one key and are one intent.
+//!
+//! When an effect counts as unproven: an unsafe request left (some byte of it may have been written), and nothing
+//! says what became of it. Any HTTP status is an answer, a 5xx too: the vendor said how it ended. A lost answer is
+//! none, with a key or without. After a loss a later attempt's answer settles the matter only where it speaks of
+//! the operation itself: not 409 (the first one may still run), 425, 429 or 5xx.
+use crate::{
+    Response,
+    limits::KEY_BYTES_MAX,
+    prepared::Prepared,
+    service::{Answering, Failure, Inner},
+};
+use http::{HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
+use std::{
+    fmt::Write,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+use tower::Service;
+
+/// An unsafe request that is about to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Run.
+    pub run_id: String,
+    /// Step.
+    pub step: String,
+    /// Call.
+    pub call: String,
+    /// Ordinal of the unsafe request in the call, from 0.
+    pub ordinal: u32,
+    /// Method.
+    pub method: String,
+    /// Masked URL, for people.
+    pub url: String,
+    /// Hash of the exact URL and body: a repeat with other bytes is refused.
+    pub request_hash: String,
+    /// Key that is sent (the guest's or derived); None where the rule declares no idempotency.
+    pub key: Option<String>,
+    /// May it be sent again without an answer (rule has idempotency, or the method is idempotent by RFC 9110)?
+    pub repeatable: bool,
+}
+
+/// What was stored before for this (call, ordinal).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prior {
+    /// Nothing: this one was stored.
+    New,
+    /// The same request: send with this key.
+    Same {
+        /// The stored key.
+        key: Option<String>,
+    },
+    /// Other bytes: refuse; the step becomes `unknown`.
+    Different,
+}
+
+/// The intent could not be stored: nothing may be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the intent could not be stored: {0}")]
+pub struct IntentError(pub String);
+
+/// Durable intents and audit rows of one data folder.
+#[async_trait::async_trait]
+pub trait Intents: Send + Sync {
+    /// Durable when it returns.
+    async fn begin(&self, intent: Intent) -> Result<Prior, IntentError>;
+    /// The request has a proven answer (`proven` = an HTTP status arrived, or no byte was written), with how it ended.
+    async fn end(
+        &self,
+        run_id: &str,
+        step: &str,
+        call: &str,
+        ordinal: u32,
+        proven: bool,
+        outcome: &str,
+    ) -> Result<(), IntentError>;
+    /// An audit row per (step, credential, rule), durable before the first use; cheap when it is there already.
+    async fn secret_use(
+        &self,
+        run_id: &str,
+        step: &str,
+        credential: &str,
+        rule: &str,
+    ) -> Result<(), IntentError>;
+}
+
+/// The layer.
+#[derive(Clone)]
+pub(crate) struct Idempotency<S> {
+    inner: S,
+}
+
+impl<S> Idempotency<S> {
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S: Inner<Arc<Prepared>, Response>> Service<Prepared> for Idempotency<S> {
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answering<Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, prepared: Prepared) -> Self::Future {
+        let mut inner = self.inner.clone();
+        Box::pin(async move { send(&mut inner, prepared).await })
+    }
+}
+
+async fn send<S: Inner<Arc<Prepared>, Response>>(
+    inner: &mut S,
+    mut prepared: Prepared,
+) -> Result<Response, Failure> {
+    if prepared.guest_key.is_some() && prepared.authorized.attributes().idempotency.is_none() {
+        // Silently dropping it would let the guest believe that a repeat is harmless.
+        let reason = format!(
+            "the request brings an idempotency key, but {} declares no idempotency",
+            prepared.authorized.manifest_place()
+        );
+        let remedy = "# connector.toml, in the rule's [[http]] table\nidempotency = { header = \"Idempotency-Key\", window = \"24h\" }";
+        return Err(Failure::denied(reason, Some(remedy.to_owned())));
+    }
+    if prepared.authorized.is_safe() {
+        let key = prepared.guest_key.take();
+        attach(&mut prepared, key)?;
+        return inner.call(Arc::new(prepared)).await;
+    }
+    let ordinal = begin(&mut prepared).await?;
+    let prepared = Arc::new(prepared);
+    let outcome = inner.call(Arc::clone(&prepared)).await;
+    end(&prepared, ordinal, &outcome).await;
+    outcome
+}
+
+/// Makes the intent durable and sets the key that holds: the stored one, where this is a repetition.
+async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
+    let call = Arc::clone(&prepared.call);
+    let ordinal = call.ordinal.fetch_add(1, Ordering::SeqCst);
+    let declared = prepared.authorized.attributes().idempotency.is_some();
+    let key = match prepared.guest_key.take() {
+        Some(key) => Some(key),
+        None => declared.then(|| derived_key(prepared, ordinal)),
+    };
+    let needles = call.connection.attachments.needles();
+    let intent = Intent {
+        run_id: call.context.run_id.clone(),
+        step: call.context.step.clone(),
+        call: call.context.call.clone(),
+        ordinal,
+        method: prepared.authorized.method().as_str().to_owned(),
+        url: call.connection.masker.url(prepared.authorized.url().as_str(), &needles),
+        request_hash: request_hash(prepared),
+        key: key.clone(),
+        repeatable: declared || prepared.authorized.method().is_idempotent(),
+    };
+    match call.egress().intents.begin(intent).await {
+        Ok(Prior::New) => attach(prepared, key)?,
+        Ok(Prior::Same { key: stored }) => {
+            // An earlier process may have sent it: only an answer that speaks of the operation settles it now.
+            prepared.lost.store(true, Ordering::SeqCst);
+            prepared.leave();
+            attach(prepared, stored)?;
+        }
+        Ok(Prior::Different) => {
+            call.unproven.fetch_add(1, Ordering::SeqCst);
+            let reason = format!(
+                "unsafe request {ordinal} of this call was stored with other bytes before: a repetition must be the same"
+            );
+            return Err(Failure::denied(reason, None));
+        }
+        Err(error) => return Err(Failure::denied(error.to_string(), None)),
+    }
+    Ok(ordinal)
+}
+
+async fn end(prepared: &Prepared, ordinal: u32, outcome: &Result<Response, Failure>) {
+    let lost = prepared.lost.load(Ordering::SeqCst);
+    let proven = match outcome {
+        Ok(response) => !lost || settles(response.status),
+        Err(failure) => match failure.status {
+            Some(status) => !lost || settles(status),
+            None => failure.unsent && !lost,
+        },
+    };
+    if proven {
+        prepared.prove();
+    }
+    let (call, text) = (&prepared.call, outcome_text(outcome));
+    let context = &call.context;
+    let ended = call
+        .egress()
+        .intents
+        .end(&context.run_id, &context.step, &context.call, ordinal, proven, &text)
+        .await;
+    if let Err(error) = ended {
+        // The intent stays open, which errs to the safe side: after a crash it reads as unproven.
+        tracing::error!(run = %context.run_id, ordinal, %error, "an intent could not be closed");
+    }
+}
+
+/// Whether an answer that follows a lost one tells what became of the operation.
+fn settles(status: u16) -> bool {
+    status < 500 && !matches!(status, 409 | 425 | 429)
+}
+
+fn outcome_text(outcome: &Result<Response, Failure>) -> String {
+    match outcome {
+        Ok(response) => format!("status {}", response.status),
+        Err(failure) => match failure.status {
+            Some(status) => format!("status {status}, then {}", crate::exchange_log::kind(&failure.error)),
+            None => crate::exchange_log::kind(&failure.error).to_owned(),
+        },
+    }
+}
+
+fn attach(prepared: &mut Prepared, key: Option<String>) -> Result<(), Failure> {
+    let Some(declared) = &prepared.authorized.attributes().idempotency else { return Ok(()) };
+    let Some(key) = key else { return Ok(()) };
+    let header = (HeaderName::from_bytes(declared.header.as_bytes()), HeaderValue::from_str(&key));
+    let (Ok(name), Ok(value)) = header else {
+        return Err(Failure::denied(format!("idempotency header `{}` can't be sent", declared.header), None));
+    };
+    prepared.additions.headers.push((name, value));
+    prepared.additions.key = Some(key);
+    Ok(())
+}
+
+/// Hash of (run, step, call, rule, ordinal), each with its length before it so that no two tuples read the same.
+/// The position in a `send-all` joins them once that exists.
+fn derived_key(prepared: &Prepared, ordinal: u32) -> String {
+    let context = &prepared.call.context;
+    let ordinal = ordinal.to_string();
+    hash(&[
+        b"portcullis idempotency key 1",
+        context.run_id.as_bytes(),
+        context.step.as_bytes(),
+        context.call.as_bytes(),
+        prepared.authorized.manifest_rule().as_bytes(),
+        ordinal.as_bytes(),
+    ])
+}
+
+fn request_hash(prepared: &Prepared) -> String {
+    let body = prepared.body.as_deref();
+    hash(&[
+        b"portcullis request 1",
+        prepared.authorized.method().as_str().as_bytes(),
+        prepared.authorized.url().as_str().as_bytes(),
+        if body.is_some() { b"body" } else { b"none" },
+        body.unwrap_or_default(),
+    ])
+}
+
+/// SHA-256 in hex: 64 characters.
+fn hash(fields: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for field in fields {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    let digest = hasher.finalize();
+    let mut text = String::with_capacity(64);
+    for byte in digest {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+const _: () = assert!(64 <= KEY_BYTES_MAX);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! The only way out of the process: one pipeline, one file a layer, assembled in `pipeline.rs` alone.
+
+mod authorize;
+mod bound;
+mod budget;
+mod credential;
+pub(crate) mod decode;
+mod dial;
+pub(crate) mod echo;
+pub mod error;
+pub mod exchange;
+mod exchange_log;
+mod headers;
+pub mod idempotency;
+pub mod limits;
+pub(crate) mod mask;
+mod parse;
+pub mod pipeline;
+mod prepared;
+mod rate_limit;
+mod receive;
+pub mod request;
+mod retry;
+mod scan;
+mod service;
+pub mod settings;
+mod state;
+#[cfg(test)]
+mod testing;
+
+pub use error::{Error, SettingsError};
+pub use exchange::{Exchange, ExchangeSink, Outcome};
+pub use idempotency::{Intent, IntentError, Intents, Prior};
+pub use pipeline::{Call, Connection, Egress};
+pub use request::{Request, Response};
+pub use settings::{CallContext, Capture, ConnectionSettings, NetworkSettings, Roots};

@@ -1,0 +1,101 @@
+//! Every bound of this crate. What a connection may set lies under these; nothing here is read from a file.
+use std::time::Duration;
+
+/// Headers a guest may set on one request.
+pub const REQUEST_HEADERS_MAX: usize = 64;
+/// Bytes of all names and values that a guest may set on one request.
+pub const REQUEST_HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a URL as a guest may write it.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an idempotency key (Stripe's own bound, the largest of those known).
+pub const KEY_BYTES_MAX: usize = 255;
+
+/// How often one request may leave, the first time included.
+pub const ATTEMPTS_MAX: u32 = 4;
+/// Upper end of the first wait; it doubles with each attempt.
+pub const BACKOFF_BASE: Duration = Duration::from_millis(200);
+/// Upper end of any computed wait.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Longest wait that happens here; longer ones go to the engine as `rate-limited`.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest `Retry-After` that is believed: a hostile vendor can't park a connection for years.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Clients (pools) in the process: one per (connection, slot, scheme, mapping).
+pub const CLIENTS_MAX: usize = 512;
+/// A client, and a connection in its pool, goes after this long without use.
+pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(90);
+/// How often idle clients are looked for.
+pub const CLIENT_SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Idle connections a client keeps for one host.
+pub const POOL_IDLE_PER_HOST_MAX: usize = 64;
+/// Resolve, connect and TLS handshake together.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// One lookup, all its queries included.
+pub const LOOKUP_TIME_MAX: Duration = Duration::from_secs(5);
+/// Addresses of one name; more is refused, not cut: a cut could hide a denied one.
+pub const ADDRESSES_MAX: usize = 32;
+/// Answers the resolver keeps.
+pub const LOOKUPS_CACHED_MAX: u64 = 1024;
+/// An answer is asked for anew after this long, whatever its time to live says.
+pub const LOOKUP_AGE_MAX: Duration = Duration::from_secs(300);
+/// Bytes of response headers over HTTP/2, as RFC 9113 section 6.5.2 counts them (32 more for each).
+pub const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 72 * 1024;
+/// Silence of a peer in the middle of a body.
+pub const BODY_IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// A fetched credential is used this long: files rotate, and a fetch for every request would cost more than the request.
+pub const ATTACHMENT_AGE_MAX: Duration = Duration::from_secs(1);
+/// A slot that is only scanned for is fetched again after this long.
+pub const SCANNED_AGE_MAX: Duration = Duration::from_secs(30);
+/// Rotated secrets of one slot that are still scanned for.
+pub const PREDECESSORS_MAX: usize = 8;
+
+/// Denials a call keeps for the operator; all of them are in the exchange log.
+pub const DENIALS_MAX: usize = 32;
+/// Runs whose budgets a connection remembers; those without a living call are forgotten first.
+pub const RUNS_MAX: usize = 1024;
+/// Rate budgets (credentials) in the process.
+pub const BUCKETS_MAX: usize = 4096;
+
+const _: () = {
+    assert!(BACKOFF_BASE.as_millis() <= BACKOFF_MAX.as_millis());
+    assert!(BACKOFF_MAX.as_millis() <= WAIT_MAX.as_millis());
+    assert!(WAIT_MAX.as_millis() < RETRY_AFTER_MAX.as_millis());
+    assert!(ATTACHMENT_AGE_MAX.as_millis() <= SCANNED_AGE_MAX.as_millis());
+    assert!(HTTP2_HEADER_LIST_BYTES_MAX as usize >= RESPONSE_HEADER_BYTES_MAX + 32 * RESPONSE_HEADERS_MAX);
+    assert!(CLIENT_SWEEP_EVERY.as_millis() < CLIENT_IDLE_MAX.as_millis());
+};
+
+// Response side: decode, echo scan, exchange log.
+
+/// Header lines of one answer.
+pub const RESPONSE_HEADERS_MAX: usize = 256;
+/// Names and values of one answer's headers together.
+pub const RESPONSE_HEADER_BYTES_MAX: usize = 64 << 10;
+/// Members of one gzip body: an empty one costs 20 bytes on the wire and a whole decoder here.
+pub const GZIP_MEMBERS_MAX: u32 = 1_000;
+/// Decoded bytes per byte on the wire, once a body is larger than `RATIO_FREE_BYTES`.
+pub const RATIO_MAX: u64 = 200;
+/// Up to here no ratio is looked at: small bodies may compress as well as they like.
+pub const RATIO_FREE_BYTES: u64 = 1 << 20;
+/// Secrets shorter than this (possible with `short = true`) are looked for as they are and in no encoding.
+pub const ENCODED_SECRET_BYTES_MIN: usize = 8;
+/// A secret longer than this is scanned for by its first bytes in this number.
+pub const ECHO_SECRET_BYTES_MAX: usize = 64 << 10;
+/// Fragment of an encoded secret that the scan looks for before it compares the whole.
+pub const ECHO_FRAGMENT_BYTES_MAX: usize = 12;
+/// Bytes compared per byte of a body before the body is masked whole: a bound on what repetition can cost.
+pub const ECHO_WORK_PER_BYTE_MAX: u64 = 64;
+/// A captured body in the exchange log.
+pub const CAPTURE_BYTES_MAX: usize = 16 << 10;
+/// A URL or one header value in the exchange log.
+pub const CAPTURE_LINE_BYTES_MAX: usize = 8 << 10;
+/// Nesting of a JSON body that is still masked by name; deeper ones do not tokenize.
+pub const MASK_DEPTH_MAX: usize = 512;
+/// A property name is compared up to here; a longer one is no sensitive name.
+pub const MASK_NAME_BYTES_MAX: usize = 256;
+
+const _: () = assert!(RATIO_FREE_BYTES < 8 << 20 && RATIO_MAX > 1);
+const _: () = assert!(ENCODED_SECRET_BYTES_MIN <= ECHO_FRAGMENT_BYTES_MAX);
+const _: () = assert!(CAPTURE_LINE_BYTES_MAX <= CAPTURE_BYTES_MAX);

@@ -1,0 +1,177 @@
+//! What the exchange log may show: values of sensitive names masked, everything inert, then shortened.
+//!
+//! Owns the names (`sensitive` properties, credential headers and query names), URLs and headers; bodies are
+//! tokenized in `mask/json.rs` and `mask/form.rs`, text is made inert in `mask/text.rs`. Refuses to show a body
+//! that does not tokenize unless the operator captures all. Masks first and shortens last, because a value that
+//! was cut in two is found by neither of its halves.
+
+mod form;
+mod json;
+mod text;
+
+use crate::{Capture, echo::Needles, limits};
+use std::collections::HashSet;
+
+/// What stands in the place of a value, whatever its length.
+const MASK: &str = "***";
+
+/// Names of one connection whose values are never stored.
+pub(crate) struct Masker {
+    /// ASCII lower case.
+    names: HashSet<String>,
+    /// `names` with `-` for `_`, as a vendor may write a header.
+    headers: HashSet<String>,
+}
+
+impl Masker {
+    /// Names match whatever their ASCII case.
+    pub(crate) fn new(sensitive: &[String], credential_names: &[String]) -> Self {
+        let names: HashSet<String> =
+            sensitive.iter().chain(credential_names).map(|name| name.to_ascii_lowercase()).collect();
+        let headers = names.iter().map(|name| name.replace('_', "-")).collect();
+        Self { names, headers }
+    }
+
+    /// A URL with the values of sensitive and credential query names masked, user info and fragment too.
+    pub(crate) fn url(&self, url: &str, needles: &Needles) -> String {
+        let url = needles.mask_text(url);
+        let (rest, fragment) =
+            url.split_once('#').map_or((&*url, None), |(rest, fragment)| (rest, Some(fragment)));
+        let (base, query) = rest.split_once('?').map_or((rest, None), |(base, query)| (base, Some(query)));
+        let mut shown = String::with_capacity(url.len());
+        text::push_inert(&mut shown, &without_user_info(base));
+        if let Some(query) = query {
+            shown.push('?');
+            for (at, pair) in query.split('&').enumerate() {
+                if at > 0 {
+                    shown.push('&');
+                }
+                match pair.split_once('=') {
+                    Some((name, _)) if form::is_sensitive(name, &self.names) => {
+                        text::push_inert(&mut shown, name);
+                        shown.push('=');
+                        shown.push_str(MASK);
+                    }
+                    _ => text::push_inert(&mut shown, pair),
+                }
+            }
+        }
+        if fragment.is_some() {
+            shown.push('#');
+            shown.push_str(MASK);
+        }
+        text::shorten(shown, limits::CAPTURE_LINE_BYTES_MAX)
+    }
+
+    /// Headers as the log keeps them: names stay, values that may hold a secret do not.
+    pub(crate) fn headers(&self, headers: &[(String, Vec<u8>)], needles: &Needles) -> Vec<(String, String)> {
+        headers
+            .iter()
+            .map(|(name, value)| {
+                let mut shown_name = String::new();
+                text::push_inert(&mut shown_name, name);
+                let lower = name.to_ascii_lowercase().replace('_', "-");
+                let shown = if is_never_stored(&lower) || self.headers.contains(&lower) {
+                    MASK.to_owned()
+                } else {
+                    self.header_value(&lower, value, needles)
+                };
+                (shown_name, shown)
+            })
+            .collect()
+    }
+
+    fn header_value(&self, name: &str, value: &[u8], needles: &Needles) -> String {
+        let (masked, _) = needles.mask_cow(value);
+        let value = String::from_utf8_lossy(&masked);
+        if matches!(name, "location" | "content-location" | "referer") {
+            // The query of a redirect is whatever the vendor minted: masked whole.
+            let cut = value.find(['?', '#']);
+            let mut shown = self.url(&value[..cut.unwrap_or(value.len())], needles);
+            if let Some(cut) = cut {
+                shown.push_str(&value[cut..=cut]);
+                shown.push_str(MASK);
+            }
+            return shown;
+        }
+        let mut shown = String::with_capacity(value.len());
+        text::push_inert(&mut shown, &value);
+        text::shorten(shown, limits::CAPTURE_LINE_BYTES_MAX)
+    }
+
+    /// The body as the log keeps it, or None where it keeps none. Masked whole, then shortened to the cap.
+    pub(crate) fn body(
+        &self,
+        content_type: Option<&str>,
+        body: &[u8],
+        capture: Capture,
+        failed: bool,
+        needles: &Needles,
+    ) -> Option<String> {
+        let wanted = match capture {
+            Capture::None => false,
+            Capture::Errors => failed,
+            Capture::All => true,
+        };
+        if !wanted || body.is_empty() {
+            return None;
+        }
+        let (clean, _) = needles.mask_cow(body);
+        let tokenized = match Kind::of(content_type, &clean) {
+            Kind::Json => json::mask(&clean, &self.names, limits::CAPTURE_BYTES_MAX),
+            Kind::Form => form::mask(&clean, &self.names),
+            Kind::Neither => None,
+        };
+        let shown = match tokenized {
+            Some(shown) => shown,
+            None if capture == Capture::All => {
+                let mut shown = String::new();
+                text::push_inert(&mut shown, &text::prefix(&clean, limits::CAPTURE_BYTES_MAX));
+                shown
+            }
+            None => return None,
+        };
+        Some(text::shorten(shown, limits::CAPTURE_BYTES_MAX))
+    }
+}
+
+/// The declared type decides; where it says nothing useful, a bracket means JSON.
+enum Kind {
+    Json,
+    Form,
+    Neither,
+}
+
+impl Kind {
+    fn of(content_type: Option<&str>, body: &[u8]) -> Self {
+        let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let essence = essence.to_ascii_lowercase();
+        if essence == "application/x-www-form-urlencoded" {
+            Kind::Form
+        } else if essence.ends_with("json") {
+            Kind::Json
+        } else {
+            match body.trim_ascii_start().first() {
+                Some(b'{' | b'[') => Kind::Json,
+                _ => Kind::Neither,
+            }
+        }
+    }
+}
+
+fn is_never_stored(lower: &str) -> bool {
+    matches!(lower, "authorization" | "cookie" | "set-cookie" | "set-cookie2") || lower.starts_with("proxy-")
+}
+
+/// `https://user:password@host/` loses what stands before the `@`.
+fn without_user_info(base: &str) -> String {
+    let Some(start) = base.find("//").map(|at| at + 2) else { return base.to_owned() };
+    let end = base[start..].find(['/', '\\']).map_or(base.len(), |at| start + at);
+    match base[start..end].rfind('@') {
+        Some(at) => format!("{}{MASK}{}", &base[..start], &base[start + at..]),
+        None => base.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

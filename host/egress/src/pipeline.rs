@@ -1,0 +1,194 @@
+//! Assembles the layers, in the order of the design: the first sees the request first.
+//!
+//! Owns the three lives of state: the process's (`Egress`), a connection's and a call's. Refuses settings that
+//! can't work before anything is sent.
+use crate::{
+    CallContext, ConnectionSettings, Error, ExchangeSink, Intents, Request, Response, SettingsError,
+    authorize::Authorize,
+    bound::Bound,
+    credential::AttachCredential,
+    dial::{Dial, Routes, connect::Clients, tls::RootStores},
+    error::DenialDetail,
+    exchange_log::{LogAttempts, LogRefusals},
+    headers::{HeaderPolicy, Headers},
+    idempotency::Idempotency,
+    limits::BUCKETS_MAX,
+    mask::Masker,
+    parse::Parse,
+    prepared::Asked,
+    rate_limit::{Bucket, RateLimit},
+    receive::Receive,
+    retry::Retry,
+    scan::Scan,
+    service::Failure,
+    state::{CallState, ConnectionState, lock},
+};
+use portcullis_clock::{Clock, Random};
+use portcullis_secrets::Place;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tower::{Service, ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
+
+type Stack = BoxCloneSyncService<Asked, Response, Failure>;
+
+/// Process-wide: ports, root stores, shared credential buckets.
+pub struct Egress {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) sink: Arc<dyn ExchangeSink>,
+    pub(crate) intents: Arc<dyn Intents>,
+    pub(crate) clients: Clients,
+    roots: RootStores,
+    buckets: Mutex<HashMap<String, Arc<Bucket>>>,
+    connections: AtomicU64,
+    stack: Stack,
+}
+
+/// One connection's clients, buckets and rules.
+pub struct Connection {
+    state: Arc<ConnectionState>,
+}
+
+/// One call of one run: counts ordinals and budgets.
+pub struct Call {
+    state: Arc<CallState>,
+}
+
+/// The pipeline. `ServiceBuilder` puts the first layer outermost. The three layers that work on the answer stand
+/// around `Dial` so that the answer passes them in the design's order: dial, bounded decode, echo scan.
+fn stack() -> Stack {
+    let service = ServiceBuilder::new()
+        .layer(layer_fn(LogRefusals::new))
+        .layer(layer_fn(Parse::new))
+        .layer(layer_fn(Authorize::new))
+        .layer(layer_fn(Headers::new))
+        .layer(layer_fn(Idempotency::new))
+        .layer(layer_fn(Retry::new))
+        // From here on once per attempt.
+        .layer(layer_fn(LogAttempts::new))
+        .layer(layer_fn(Bound::new))
+        .layer(layer_fn(RateLimit::new))
+        .layer(layer_fn(AttachCredential::new))
+        .layer(layer_fn(Scan::new))
+        .layer(layer_fn(Receive::new))
+        .service(Dial);
+    BoxCloneSyncService::new(service)
+}
+
+impl Egress {
+    /// Joins the ports.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        sink: Arc<dyn ExchangeSink>,
+        intents: Arc<dyn Intents>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            random,
+            sink,
+            intents,
+            clients: Clients::default(),
+            roots: RootStores::default(),
+            buckets: Mutex::default(),
+            connections: AtomicU64::new(0),
+            stack: stack(),
+        })
+    }
+
+    /// Makes a connection's side.
+    pub fn connection(
+        self: &Arc<Self>,
+        settings: ConnectionSettings,
+    ) -> Result<Arc<Connection>, SettingsError> {
+        let headers =
+            HeaderPolicy::new(&settings.credentials, &settings.connector, &settings.connector_version)?;
+        let serial = self.connections.fetch_add(1, Ordering::Relaxed);
+        let routes = Routes::new(serial, &settings.network, self.roots.of(&settings.network)?)?;
+        let places = settings.credentials.values().map(|credential| match credential.place() {
+            Place::Header(name) | Place::Query(name) => name,
+        });
+        let masker = Masker::new(&settings.sensitive, &places.collect::<Vec<_>>());
+        let mut buckets = BTreeMap::new();
+        for (slot, credential) in &settings.credentials {
+            buckets.insert(slot.clone(), self.bucket(&credential.name, credential.requests_per_second)?);
+        }
+        let state = ConnectionState {
+            egress: Arc::clone(self),
+            headers,
+            masker,
+            routes,
+            attachments: Default::default(),
+            buckets,
+            runs: Default::default(),
+            settings,
+        };
+        Ok(Arc::new(Connection { state: Arc::new(state) }))
+    }
+
+    /// The bucket of a credential, one for all connections. Config reloaded with another rate makes a new one.
+    fn bucket(&self, credential: &str, per_second: Option<f64>) -> Result<Arc<Bucket>, SettingsError> {
+        let mut buckets = lock(&self.buckets);
+        if let Some(bucket) = buckets.get(credential).filter(|bucket| bucket.is_for(per_second)) {
+            return Ok(Arc::clone(bucket));
+        }
+        if buckets.len() >= BUCKETS_MAX {
+            buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1);
+        }
+        if buckets.len() >= BUCKETS_MAX {
+            return Err(SettingsError::Invalid(format!("more than {BUCKETS_MAX} credentials")));
+        }
+        let bucket = Arc::new(Bucket::new(per_second, self.clock.monotonic()));
+        buckets.insert(credential.to_owned(), Arc::clone(&bucket));
+        Ok(bucket)
+    }
+}
+
+impl Connection {
+    /// Begins a call.
+    pub fn call(self: &Arc<Self>, context: CallContext) -> Arc<Call> {
+        Arc::new(Call { state: Arc::new(CallState::new(Arc::clone(&self.state), context)) })
+    }
+}
+
+impl Call {
+    /// The whole pipeline.
+    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+        self.state.requests.fetch_add(1, Ordering::Relaxed);
+        let mut stack = self.state.egress().stack.clone();
+        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state) };
+        stack.call(asked).await.map_err(|failure| failure.error)
+    }
+
+    /// Whether an unsafe request left (some byte of it may have been written) without a proven answer, or one was
+    /// refused because it was stored with other bytes before: the step is `unknown`. One with an idempotency key
+    /// counts too; any HTTP status is an answer. What counts in detail: see `idempotency`.
+    pub fn has_unproven_effect(&self) -> bool {
+        self.state.unproven.load(Ordering::SeqCst) > 0
+    }
+
+    /// Requests that were asked for, refused ones included.
+    pub fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// Denials so far, for the operator (bounded).
+    pub fn denials(&self) -> Vec<(String, DenialDetail)> {
+        lock(&self.state.denials).clone()
+    }
+}
+
+#[cfg(test)]
+impl Call {
+    pub(crate) fn state_for_tests(&self) -> Arc<CallState> {
+        Arc::clone(&self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests;

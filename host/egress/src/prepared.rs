@@ -1,0 +1,149 @@
+//! The requests inside the pipeline: as asked, as parsed, as authorised, and one attempt of it.
+use crate::{Request, echo::Needles, state::CallState};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use portcullis_grants::AuthorizedRequest;
+use portcullis_secrets::Attachment;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// As the guest handed it over.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub request: Arc<Request>,
+    pub call: Arc<CallState>,
+}
+
+/// Well formed and within bounds; nothing is decided yet. Method, URL and slot are still the guest's text.
+pub(crate) struct Parsed {
+    pub asked: Asked,
+    pub headers: HeaderMap,
+    /// Monotonic time at which all of it is over.
+    pub deadline: Duration,
+    pub response_bytes_max: u64,
+}
+
+/// What the host adds. Apart from the authorised request, which nothing changes.
+#[derive(Default)]
+pub(crate) struct Additions {
+    /// `Accept-Encoding`, `User-Agent`, the idempotency header. The guest can't have set any of them, but for the
+    /// agent's name.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The idempotency key that is sent.
+    pub key: Option<String>,
+}
+
+/// Authorised. Only `dial` renders it onto the wire.
+pub(crate) struct Prepared {
+    pub call: Arc<CallState>,
+    pub authorized: AuthorizedRequest,
+    /// The guest's.
+    pub headers: HeaderMap,
+    pub additions: Additions,
+    pub body: Option<Bytes>,
+    pub guest_key: Option<String>,
+    pub deadline: Duration,
+    pub response_bytes_max: u64,
+    /// An attempt of this request left and its answer was lost, now or before a crash.
+    pub lost: AtomicBool,
+    left: AtomicBool,
+}
+
+impl Prepared {
+    pub fn new(parsed: Parsed, authorized: AuthorizedRequest) -> Self {
+        Self {
+            authorized,
+            headers: parsed.headers,
+            additions: Additions::default(),
+            body: parsed.asked.request.body.clone(),
+            guest_key: parsed.asked.request.idempotency_key.clone(),
+            deadline: parsed.deadline,
+            response_bytes_max: parsed.response_bytes_max,
+            lost: AtomicBool::new(false),
+            left: AtomicBool::new(false),
+            call: parsed.asked.call,
+        }
+    }
+
+    /// Bytes of it may be written from now on: until an answer proves otherwise, an unsafe one has an unproven effect.
+    pub fn leave(&self) {
+        if !self.authorized.is_safe() && !self.left.swap(true, Ordering::SeqCst) {
+            self.call.unproven.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// What became of it is known: an answer arrived, or no byte was ever written.
+    pub fn prove(&self) {
+        if self.left.swap(false, Ordering::SeqCst) {
+            self.call.unproven.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Time that is left; zero where it is over.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_sub(self.call.now())
+    }
+
+    /// Bytes of one attempt, without the credential's.
+    pub fn wire_bytes(&self) -> u64 {
+        let own = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        let added = self
+            .additions
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum::<usize>();
+        let body = self.body.as_ref().map_or(0, Bytes::len);
+        (self.authorized.url().as_str().len() + own + added + body) as u64
+    }
+}
+
+/// One attempt.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    pub prepared: Arc<Prepared>,
+    /// 1 = first.
+    pub number: u32,
+    /// What the credential layer attaches.
+    pub credential: Option<Arc<Attachment>>,
+    pub trace: Arc<Trace>,
+}
+
+impl Attempt {
+    pub fn new(prepared: Arc<Prepared>, number: u32) -> Self {
+        Self { prepared, number, credential: None, trace: Arc::default() }
+    }
+}
+
+/// What the inner layers note for the exchange log, so that a failed or dropped attempt tells as much as a whole one.
+#[derive(Default)]
+pub(crate) struct Trace(Mutex<Noted>);
+
+/// The notes.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// The credential's name.
+    pub credential: Option<String>,
+    /// Live secrets of the connection.
+    pub needles: Option<Arc<Needles>>,
+    /// The request was handed to the transport.
+    pub dialled: bool,
+    pub peer: Option<SocketAddr>,
+    pub protocol: Option<&'static str>,
+    pub status: Option<u16>,
+    /// Of an answer whose body failed.
+    pub response_headers: Vec<(String, Vec<u8>)>,
+    pub echoes: u32,
+}
+
+impl Trace {
+    pub fn note<T>(&self, note: impl FnOnce(&mut Noted) -> T) -> T {
+        note(&mut crate::state::lock(&self.0))
+    }
+}

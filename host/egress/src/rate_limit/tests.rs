@@ -1,0 +1,94 @@
+//! The bucket against a seeded clock.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::testing::{Kit, Script, request, response, slot, state};
+use proptest::prelude::*;
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+#[test]
+fn a_burst_of_a_second_then_the_rate() {
+    let bucket = Bucket::new(Some(2.0), Duration::ZERO);
+    let waits: Vec<_> = (0..5).map(|_| bucket.take(Duration::ZERO, WAIT_MAX).unwrap().as_millis()).collect();
+    assert_eq!(waits, [0, 0, 500, 1000, 1500]);
+    assert_eq!(bucket.take(seconds(10.0), WAIT_MAX), Ok(Duration::ZERO));
+}
+
+#[test]
+fn a_wait_that_is_too_long_takes_no_token() {
+    let bucket = Bucket::new(Some(0.1), Duration::ZERO);
+    assert_eq!(bucket.take(Duration::ZERO, WAIT_MAX), Ok(Duration::ZERO));
+    assert_eq!(bucket.take(Duration::ZERO, seconds(5.0)), Err(seconds(10.0)));
+    assert_eq!(bucket.take(Duration::ZERO, WAIT_MAX), Ok(seconds(10.0)));
+}
+
+#[test]
+fn emptied_it_stays_shut_until_then() {
+    for rate in [None, Some(1000.0)] {
+        let bucket = Bucket::new(rate, Duration::ZERO);
+        bucket.empty(seconds(1.0), seconds(3.0));
+        let wait = bucket.take(seconds(2.0), WAIT_MAX).unwrap();
+        assert!(wait >= seconds(2.0) && wait < seconds(2.01), "{wait:?}");
+        bucket.empty(seconds(2.0), seconds(60.0));
+        assert!(bucket.take(seconds(2.0), WAIT_MAX).is_err());
+        // A later, shorter wish does not open it earlier.
+        bucket.empty(seconds(2.0), Duration::ZERO);
+        assert!(bucket.take(seconds(2.0), WAIT_MAX).is_err());
+        assert!(bucket.take(seconds(70.0), WAIT_MAX).unwrap() < seconds(0.01));
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_more_than_the_rate_and_a_burst(rate in 0.5_f64..50.0, steps in prop::collection::vec(0_u64..400, 1..200)) {
+        let bucket = Bucket::new(Some(rate), Duration::ZERO);
+        let (mut now, mut uses) = (Duration::ZERO, Vec::new());
+        for step in steps {
+            now += Duration::from_millis(step);
+            if let Ok(wait) = bucket.take(now, WAIT_MAX) {
+                uses.push((now + wait).as_secs_f64());
+            }
+        }
+        uses.sort_by(f64::total_cmp);
+        for from in 0..uses.len() {
+            for to in from..uses.len() {
+                let allowed = rate.max(1.0) + (uses[to] - uses[from]) * rate;
+                prop_assert!(((to - from + 1) as f64) <= allowed + 1.001, "{} in {}", to - from + 1, uses[to] - uses[from]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_429_empties_the_bucket_of_every_connection_that_shares_it() {
+    let mut kit = Kit::seeded(&[("GET https://api.vendor.test/**", slot("key"))]);
+    kit.bearer("key", Some(100.0));
+    let (one, other) = (state(&kit), state(&kit));
+    let script = Script::new([Ok(response(429, &[("retry-after", "7")])), Ok(response(200, &[]))]);
+    let attempt =
+        |state| Attempt::new(Arc::new(kit.prepared(state, request("GET", "https://api.vendor.test/"))), 1);
+    let mut layer = RateLimit::new(script.service());
+    layer.call(attempt(&one)).await.unwrap();
+    assert_eq!(kit.clock.slept(), Duration::ZERO);
+    layer.call(attempt(&other)).await.unwrap();
+    assert!(kit.clock.slept() >= Duration::from_secs(7));
+    assert!(kit.clock.slept() < Duration::from_millis(7100));
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_shut_for_long_refuses_without_asking() {
+    let mut kit = Kit::seeded(&[("GET https://api.vendor.test/**", slot("key"))]);
+    kit.bearer("key", None);
+    let state = state(&kit);
+    let script = Script::new([Ok(response(429, &[("retry-after", "60")]))]);
+    let attempt =
+        || Attempt::new(Arc::new(kit.prepared(&state, request("GET", "https://api.vendor.test/"))), 1);
+    let mut layer = RateLimit::new(script.service());
+    layer.call(attempt()).await.unwrap();
+    let failure = layer.call(attempt()).await.unwrap_err();
+    assert!(matches!(failure.error, Error::RateLimited(60_000)), "{failure:?}");
+    assert!(failure.unsent);
+    assert_eq!(script.asked(), 1);
+}

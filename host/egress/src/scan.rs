@@ -1,0 +1,86 @@
+//! Echo scan: every live secret of the connection, in its usual encodings, is masked out of headers and body.
+//!
+//! Why here: the last on an answer's way back before it is logged and handed over, and inside the credential
+//! layer, which knows the secrets: so neither the log nor the guest can see what it removes.
+use crate::{
+    Response,
+    echo::Needles,
+    prepared::Attempt,
+    service::{Answering, Failure, Inner},
+};
+use bytes::Bytes;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower::Service;
+
+/// The layer.
+#[derive(Clone)]
+pub(crate) struct Scan<S> {
+    inner: S,
+}
+
+impl<S> Scan<S> {
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answering<Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, attempt: Attempt) -> Self::Future {
+        let Some(needles) =
+            attempt.trace.note(|noted| noted.needles.clone()).filter(|needles| !needles.is_empty())
+        else {
+            return self.inner.call(attempt);
+        };
+        let mut inner = self.inner.clone();
+        Box::pin(async move {
+            let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
+            let mut response = inner.call(attempt).await?;
+            let mut echoes = mask_headers(&mut response.headers, &needles);
+            let (body, in_body) = needles.mask_bytes(std::mem::take(&mut response.body));
+            response.body = body;
+            echoes = echoes.saturating_add(in_body);
+            if echoes > 0 {
+                trace.note(|noted| noted.echoes = echoes);
+                let connection = &prepared.call.connection.settings.name;
+                tracing::warn!(%connection, echoes, "a peer sent a secret back; it was masked");
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Searches all of them at once, and looks closer only where there is something to mask.
+fn mask_headers(headers: &mut [(String, Vec<u8>)], needles: &Needles) -> u32 {
+    let size = headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut all = Vec::with_capacity(size);
+    for (name, value) in headers.iter() {
+        all.extend_from_slice(name.as_bytes());
+        all.push(b'\n');
+        all.extend_from_slice(value);
+        all.push(b'\n');
+    }
+    let (_, found) = needles.mask_bytes(Bytes::from(all));
+    if found == 0 {
+        return 0;
+    }
+    let mut echoes = 0_u32;
+    for (name, value) in headers.iter_mut() {
+        let mut bytes = std::mem::take(name).into_bytes();
+        echoes = echoes.saturating_add(needles.mask(&mut bytes)).saturating_add(needles.mask(value));
+        // A header's name is ASCII, and so is the mask.
+        *name = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    // At least one: where only the joined text matched, nothing is lost by saying so.
+    echoes.max(1)
+}

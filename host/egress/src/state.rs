@@ -1,0 +1,108 @@
+//! State by lifetime: of a connection and of a call. The process's own is `Egress`.
+use crate::{
+    CallContext, ConnectionSettings, Egress,
+    budget::{RunBudget, Runs},
+    credential::Attachments,
+    dial::Routes,
+    error::DenialDetail,
+    headers::HeaderPolicy,
+    limits::DENIALS_MAX,
+    mask::Masker,
+    rate_limit::Bucket,
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64},
+    },
+    time::Duration,
+};
+
+/// One connection's rules, caches and pools. Shared with no other connection but for a credential's bucket.
+pub(crate) struct ConnectionState {
+    pub egress: Arc<Egress>,
+    pub settings: ConnectionSettings,
+    pub headers: HeaderPolicy,
+    pub masker: Masker,
+    pub routes: Routes,
+    pub attachments: Attachments,
+    pub buckets: BTreeMap<String, Arc<Bucket>>,
+    pub runs: Runs,
+}
+
+impl ConnectionState {
+    /// Position of a slot among the connection's: part of a client's key.
+    pub fn slot_index(&self, slot: &str) -> Option<usize> {
+        self.settings.credentials.keys().position(|name| name == slot)
+    }
+}
+
+impl Drop for ConnectionState {
+    fn drop(&mut self) {
+        // Its pools would otherwise stay until the next sweep, with sockets that nobody can use.
+        self.egress.clients.forget(self.routes.serial);
+    }
+}
+
+/// One call of one run.
+pub(crate) struct CallState {
+    pub connection: Arc<ConnectionState>,
+    pub context: CallContext,
+    pub budget: Arc<RunBudget>,
+    /// Requests asked for, refused ones included.
+    pub requests: AtomicU64,
+    /// The next unsafe request's ordinal.
+    pub ordinal: AtomicU32,
+    /// Unsafe requests that left, or may have, and have no proven answer.
+    pub unproven: AtomicU64,
+    /// (credential, rule) pairs whose audit row is durable.
+    pub secret_uses: Mutex<HashSet<(String, String)>>,
+    pub denials: Mutex<Vec<(String, DenialDetail)>>,
+}
+
+impl CallState {
+    pub fn new(connection: Arc<ConnectionState>, context: CallContext) -> Self {
+        let budget = connection.runs.of(&context.run_id);
+        Self {
+            connection,
+            context,
+            budget,
+            requests: AtomicU64::new(0),
+            ordinal: AtomicU32::new(0),
+            unproven: AtomicU64::new(0),
+            secret_uses: Mutex::default(),
+            denials: Mutex::default(),
+        }
+    }
+
+    pub fn egress(&self) -> &Egress {
+        &self.connection.egress
+    }
+
+    /// Monotonic now.
+    pub fn now(&self) -> Duration {
+        self.egress().clock.monotonic()
+    }
+
+    /// Keeps a denial for the operator, up to a bound.
+    pub fn keep_denial(&self, exchange: &str, denial: &DenialDetail) {
+        let mut denials = lock(&self.denials);
+        if denials.len() < DENIALS_MAX {
+            denials.push((exchange.to_owned(), denial.clone()));
+        }
+    }
+
+    /// Ends when the call is cancelled; never where nobody can cancel it any more.
+    pub async fn cancelled(&self) {
+        let mut cancelled = self.context.cancelled.clone();
+        if cancelled.wait_for(|is| *is).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Locks. Every update under these locks is whole, so a thread that panicked elsewhere left nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

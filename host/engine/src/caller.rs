@@ -1,0 +1,164 @@
+//! The port through which the engine has a connector called. The wiring implements it over the runtime.
+
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Calls a connector once, in a fresh instance.
+#[async_trait::async_trait]
+pub trait Caller: Send + Sync {
+    /// One attempt. Comes back soon after `cancelled` turned true, with the kind `cancelled`.
+    async fn call(&self, request: CallRequest) -> CallReport;
+}
+
+/// One attempt of one call.
+#[derive(Clone, Debug)]
+pub struct CallRequest {
+    /// Connection's name.
+    pub connection: String,
+    /// `conn_…`
+    pub connection_id: String,
+    /// `run_…`
+    pub run_id: String,
+    /// Step.
+    pub step: String,
+    /// The durable place of the call in its step: the same for every attempt, so that idempotency keys hold.
+    pub call: String,
+    /// 1 = first.
+    pub attempt: u32,
+    /// Correlation id.
+    pub correlation_id: String,
+    /// What is called.
+    pub operation: Operation,
+    /// Turns true when the run is to stop.
+    pub cancelled: watch::Receiver<bool>,
+}
+
+/// Which function of the connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `lifecycle.check`
+    Check,
+    /// `source.discover`
+    Discover,
+    /// `actions.invoke`
+    Invoke {
+        /// Action.
+        action: String,
+        /// JSON text, valid by the action's schema.
+        input: String,
+        /// What an earlier `pending` gave back.
+        resume: Option<String>,
+    },
+    /// `source.read`
+    Read {
+        /// Stream.
+        stream: String,
+        /// From where.
+        position: Position,
+        /// Records wanted in a page.
+        max_records: Option<u32>,
+    },
+}
+
+/// `position` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Position {
+    /// From the beginning.
+    Start,
+    /// From where an earlier read may be resumed.
+    Checkpoint(String),
+    /// Where this read goes on.
+    Next(String),
+}
+
+/// How an attempt ended, and what it did on the way.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    /// What the connector answered.
+    pub result: Result<Answer, Failure>,
+    /// An unsafe request left without a proven answer.
+    pub unproven_effect: bool,
+    /// Requests that left.
+    pub requests: u64,
+    /// Requests that were refused, for the operator.
+    pub denials: Vec<Denied>,
+    /// CPU of the guest.
+    pub cpu: Duration,
+}
+
+/// A good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The configuration works.
+    Checked,
+    /// The streams there are.
+    Streams(Vec<StreamDescriptor>),
+    /// An action's output, JSON text.
+    Done(String),
+    /// The action takes longer.
+    Pending {
+        /// For the next `invoke`.
+        resume: String,
+        /// Not before.
+        after_ms: u64,
+    },
+    /// A page of a stream.
+    Page(Page),
+}
+
+/// `page` of the WIT.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// NDJSON, checked line by line.
+    pub records: Vec<u8>,
+    /// How many.
+    pub count: u64,
+    /// Where this read goes on; none = it is complete.
+    pub next: Option<String>,
+    /// Where a later read may begin.
+    pub checkpoint: Option<String>,
+    /// `next` only after this time.
+    pub again_after_ms: Option<u64>,
+}
+
+/// `stream-descriptor` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamDescriptor {
+    /// Name.
+    pub name: String,
+    /// JSON Schema.
+    pub schema: String,
+    /// Properties that name a record.
+    pub primary_key: Vec<String>,
+    /// Property that grows.
+    pub cursor_field: Option<String>,
+    /// Property that marks a deleted record.
+    pub deleted_field: Option<String>,
+    /// A read from the start yields every living record.
+    pub complete_reads: bool,
+}
+
+/// Why a call did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the WIT's `error-kind`, or one of the host's: `panicked`, `cpu-budget`, `memory`, `limit`,
+    /// `at-capacity`, …; the engine adds `loop`, `sink` and `output`.
+    pub kind: String,
+    /// For people.
+    pub message: String,
+    /// The vendor asked for a pause.
+    pub retry_after_ms: Option<u64>,
+    /// JSON text.
+    pub details: Option<String>,
+}
+
+/// A request that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// `exch_…`
+    pub exchange: String,
+    /// For the operator.
+    pub reason: String,
+    /// TOML to paste.
+    pub remedy: Option<String>,
+}

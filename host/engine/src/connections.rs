@@ -1,0 +1,63 @@
+//! The port through which the engine learns what a connection is, and whether it may run at all.
+
+use crate::Schema;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The connections there are: today the config file, later also an API.
+#[async_trait::async_trait]
+pub trait Connections: Send + Sync {
+    /// The facts of a connection that is approved and may run now, or why not.
+    async fn ready(&self, name: &str) -> Result<Arc<ConnectionFacts>, Refused>;
+}
+
+/// Why a connection does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong.
+    pub message: String,
+    /// What to type.
+    pub help: Option<String>,
+}
+
+/// What the engine needs to know of a connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// Name in the config.
+    pub name: String,
+    /// `conn_…`
+    pub connection_id: String,
+    /// `PUBLISHER/NAME`.
+    pub connector: String,
+    /// Version.
+    pub version: String,
+    /// `sha256:…`
+    pub digest: String,
+    /// Actions by name.
+    pub actions: BTreeMap<String, ActionFacts>,
+    /// Streams by name.
+    pub streams: BTreeMap<String, StreamFacts>,
+    /// Does it play the role `source`?
+    pub has_source: bool,
+    /// Does it play the role `actions`?
+    pub has_actions: bool,
+}
+
+/// An action of the manifest.
+#[derive(Clone, Debug)]
+pub struct ActionFacts {
+    /// Of its input.
+    pub input: Schema,
+    /// Of its output.
+    pub output: Schema,
+    /// `delivery = "at-least-once"`.
+    pub at_least_once: bool,
+}
+
+/// A stream of the manifest.
+#[derive(Clone, Debug)]
+pub struct StreamFacts {
+    /// Of a record.
+    pub schema: Schema,
+    /// Properties that name a record.
+    pub primary_key: Vec<String>,
+}

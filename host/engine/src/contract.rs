@@ -1,0 +1,167 @@
+//! Schemas as contracts: JSON Schema 2020-12. Names what was expected where, never what was found, since a value
+//! may be a secret or a person's.
+
+use crate::limits::{FAULT_CHARS_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX, SCHEMA_BYTES_MAX};
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+/// A JSON Schema, compiled on first use. Clones share what was compiled.
+#[derive(Clone)]
+pub struct Schema {
+    text: Arc<str>,
+    compiled: Arc<OnceLock<Result<Validator, SchemaError>>>,
+}
+
+/// One fault of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// JSON pointer to the place; empty = the document itself.
+    pub pointer: String,
+    /// What was expected there.
+    pub message: String,
+}
+
+/// A text that is no schema, or one that reaches outside itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the schema can't be used: {0}")]
+pub struct SchemaError(pub String);
+
+impl Schema {
+    /// From its JSON text. Nothing is checked before `compile` or the first `validate`.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), compiled: Arc::default() }
+    }
+
+    /// Checks the schema itself.
+    pub fn compile(&self) -> Result<(), SchemaError> {
+        self.validator().map(drop)
+    }
+
+    /// The document's faults, at most `FAULTS_MAX`; none = it is valid. Text that is not JSON is one fault.
+    /// Takes time: not for an async worker thread.
+    pub fn validate(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
+        let validator = self.validator()?;
+        let value: Value = match serde_json::from_str(document) {
+            Ok(value) => value,
+            Err(error) => {
+                let message = format!("not JSON (line {}, column {})", error.line(), error.column());
+                return Ok(vec![Fault { pointer: String::new(), message }]);
+            }
+        };
+        if validator.is_valid(&value) {
+            return Ok(Vec::new());
+        }
+        let fault = |error: jsonschema::ValidationError<'_>| Fault {
+            pointer: error.instance_path().to_string(),
+            message: shorten(&error.masked().to_string()),
+        };
+        Ok(validator.iter_errors(&value).take(FAULTS_MAX).map(fault).collect())
+    }
+
+    /// The text it was made from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn validator(&self) -> Result<&Validator, SchemaError> {
+        self.compiled.get_or_init(|| compile(&self.text)).as_ref().map_err(Clone::clone)
+    }
+}
+
+fn compile(text: &str) -> Result<Validator, SchemaError> {
+    if text.len() > SCHEMA_BYTES_MAX {
+        return Err(SchemaError(format!("it has more than {SCHEMA_BYTES_MAX} bytes")));
+    }
+    let schema: Value = serde_json::from_str(text).map_err(|error| {
+        SchemaError(format!("not JSON (line {}, column {})", error.line(), error.column()))
+    })?;
+    // The author of a schema must not be able to stop the host with a pattern.
+    let patterns =
+        PatternOptions::fancy_regex().backtrack_limit(REGEX_BACKTRACKS_MAX).size_limit(REGEX_BYTES_MAX);
+    jsonschema::draft202012::options()
+        .with_pattern_options(patterns)
+        .should_validate_formats(false)
+        .offline()
+        .build(&schema)
+        .map_err(|error| SchemaError(shorten(&error.to_string())))
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(FAULT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({} bytes)", self.text.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn check(schema: &str, document: &str, expected: &[(&str, &str)]) {
+        let faults = Schema::new(schema).validate(document).unwrap();
+        let found: Vec<_> = faults.iter().map(|f| (f.pointer.as_str(), f.message.as_str())).collect();
+        assert_eq!(found, expected, "{schema} {document}");
+    }
+
+    #[test]
+    fn a_fault_names_its_place_and_never_the_value() {
+        let schema = r#"{"type":"object","required":["name"],"additionalProperties":false,
+            "properties":{"name":{"type":"string","maxLength":3},"list":{"items":{"type":"integer"}}}}"#;
+        check(schema, r#"{"name":"abc","list":[1,2.0]}"#, &[]);
+        check(schema, r#"{"name":5}"#, &[("/name", "value is not of type \"string\"")]);
+        check(schema, r#"{"name":"s3cret"}"#, &[("/name", "value is longer than 3 characters")]);
+        check(schema, r#"{"name":"a","list":[1,"x"]}"#, &[("/list/1", "value is not of type \"integer\"")]);
+        check(schema, "{}", &[("", "\"name\" is a required property")]);
+        check(schema, "{\n\"name\": ", &[("", "not JSON (line 2, column 8)")]);
+    }
+
+    #[test]
+    fn integers_keep_every_digit() {
+        let schema = r#"{"maximum":9007199254740993}"#;
+        check(schema, "9007199254740993", &[]);
+        check(schema, "9007199254740994", &[("", "value is greater than the maximum of 9007199254740993")]);
+    }
+
+    #[test]
+    fn faults_are_bounded() {
+        let document = format!("[{}1]", "1,".repeat(100));
+        let faults = Schema::new(r#"{"items":{"type":"string"}}"#).validate(&document).unwrap();
+        assert_eq!(faults.len(), FAULTS_MAX);
+    }
+
+    #[test]
+    fn a_schema_that_is_none_or_reaches_outside_is_refused() {
+        for schema in [
+            "",
+            "{",
+            "5",
+            r#"{"type":"strin"}"#,
+            r#"{"$ref":"https://example.com/a.json"}"#,
+            r#"{"$ref":"file:///etc/passwd"}"#,
+            r#"{"pattern":"("}"#,
+        ] {
+            assert!(Schema::new(schema).compile().is_err(), "{schema}");
+        }
+        let inner = Schema::new(r##"{"$defs":{"a":{"type":"string"}},"$ref":"#/$defs/a"}"##);
+        assert!(inner.compile().is_ok());
+        assert_eq!(inner.clone().validate("1").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_pattern_that_backtracks_for_ever_ends() {
+        let schema = Schema::new(r#"{"pattern":"^(a+)+(?=b)$"}"#);
+        // Whatever it says, it says so soon.
+        let _ = schema.validate(&format!("\"{}\"", "a".repeat(60)));
+    }
+}

@@ -1,0 +1,267 @@
+//! The engine: begins runs, lets the state machines decide, ends runs. What it stores and what it reports are the
+//! same words.
+
+mod attempt;
+mod once;
+mod pages;
+
+use crate::{
+    CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Denied, EngineError, Failure,
+    Operation, RunReport,
+    limits::{DENIALS_MAX, MESSAGE_CHARS_MAX},
+    run::{Doubt, Ending},
+};
+use attempt::Cancellation;
+use portcullis_clock::{Clock, Random, new_id};
+use portcullis_store::{
+    AttemptEnd, ClosedRun, NewAttempt, NewRun, Outcome, RunEnd, RunKind, Store, limits::RUN_JSON_BYTES_MAX,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// Everything that a run needs, shared by all runs of the process.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    caller: Arc<dyn Caller>,
+    connections: Arc<dyn Connections>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// Its receivers see a cancellation that never comes.
+    never: watch::Sender<bool>,
+}
+
+impl Engine {
+    /// From its ports.
+    pub fn new(
+        store: Arc<dyn Store>,
+        caller: Arc<dyn Caller>,
+        connections: Arc<dyn Connections>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { store, caller, connections, clock, random, never: watch::channel(false).0 }
+    }
+
+    /// Closes what a crash left open. Call it once, before anything else.
+    pub async fn start(&self) -> Result<Vec<ClosedRun>, EngineError> {
+        Ok(self.store.close_interrupted(self.clock.now()).await?)
+    }
+
+    async fn ready(&self, connection: &str) -> Result<Arc<ConnectionFacts>, EngineError> {
+        let facts = self.connections.ready(connection).await;
+        facts.map_err(|refused| EngineError::Refused { message: refused.message, help: refused.help })
+    }
+
+    /// A run that is not stored yet.
+    fn draft(&self, facts: &Arc<ConnectionFacts>, kind: RunKind, subject: &str, options: CallOptions) -> Run {
+        let id = |prefix| new_id(prefix, &*self.clock, &*self.random);
+        let step = match kind {
+            RunKind::Call | RunKind::Read => format!("{}:{subject}", kind.as_str()),
+            RunKind::Check | RunKind::Discover => kind.as_str().to_owned(),
+        };
+        Run {
+            facts: Arc::clone(facts),
+            kind,
+            subject: subject.to_owned(),
+            run_id: id("run"),
+            correlation_id: options.correlation_id.unwrap_or_else(|| id("corr")),
+            step,
+            cancellation: Cancellation::new(options.cancelled.unwrap_or_else(|| self.never.subscribe())),
+            tally: Tally::default(),
+        }
+    }
+
+    async fn begin(&self, run: &Run, input: Option<String>) -> Result<(), EngineError> {
+        let new = NewRun {
+            run_id: run.run_id.clone(),
+            kind: run.kind,
+            connection: run.facts.name.clone(),
+            connection_id: run.facts.connection_id.clone(),
+            connector: run.facts.connector.clone(),
+            version: run.facts.version.clone(),
+            digest: run.facts.digest.clone(),
+            correlation_id: run.correlation_id.clone(),
+            subject: run.subject.clone(),
+            input,
+            started_at: self.clock.now(),
+        };
+        Ok(self.store.begin_run(new, self.new_attempt(run, 0, 1)).await?)
+    }
+
+    fn new_attempt(&self, run: &Run, call: u64, attempt: u32) -> NewAttempt {
+        NewAttempt {
+            run_id: run.run_id.clone(),
+            step: run.step.clone(),
+            call: call.to_string(),
+            attempt,
+            started_at: self.clock.now(),
+        }
+    }
+
+    fn attempt_end(
+        &self,
+        run: &Run,
+        call: u64,
+        attempt: u32,
+        requests: u64,
+        failure: Option<&Failure>,
+    ) -> AttemptEnd {
+        let outcome = match failure {
+            None => Outcome::Succeeded,
+            Some(failure) if failure.kind == "cancelled" => Outcome::Cancelled,
+            Some(_) => Outcome::Failed,
+        };
+        AttemptEnd {
+            run_id: run.run_id.clone(),
+            step: run.step.clone(),
+            call: call.to_string(),
+            attempt,
+            outcome,
+            error_kind: failure.map(|failure| failure.kind.clone()),
+            detail: failure.map(|failure| shorten(&failure.message)),
+            requests,
+            ended_at: self.clock.now(),
+        }
+    }
+
+    /// What may have happened so far, after an attempt that failed.
+    async fn doubt(&self, run: &Run, unproven: bool, keyed: bool) -> Result<Doubt, EngineError> {
+        Ok(Doubt::new(self.store.effects(&run.run_id).await?, unproven, keyed))
+    }
+
+    /// Ends the attempt, where one is open, and the run; the report says what was stored.
+    async fn finish(
+        &self,
+        run: Run,
+        mut ending: Ending,
+        fruit: Fruit,
+        last: Option<AttemptEnd>,
+    ) -> Result<RunReport, EngineError> {
+        let unproven = run.tally.unproven || self.store.effects(&run.run_id).await?.unproven;
+        if unproven && ending.outcome != Outcome::Unknown {
+            ending.outcome = Outcome::Unknown;
+            ending.reason = Some("unproven-effect".to_owned());
+        }
+        let now = self.clock.now();
+        let retry_at = ending.retry_after.map(|pause| now.plus(pause));
+        if !fruit.drift.is_empty() && ending.reason.is_none() {
+            ending.reason = Some("contract-drift".to_owned());
+        }
+        // What is too large for a row is still handed to whoever asked for it.
+        let output = fruit.output.clone().filter(|output| output.len() <= RUN_JSON_BYTES_MAX);
+        let end = RunEnd {
+            outcome: ending.outcome,
+            suspicious: false,
+            reason: ending.reason.clone(),
+            error_kind: ending.failure.as_ref().map(|failure| failure.kind.clone()),
+            detail: detail(&ending, &fruit),
+            output,
+            retry_at,
+            requests: run.tally.requests,
+            ended_at: now,
+        };
+        // Queued one behind the other: as a rule both are in one transaction.
+        let last = async {
+            match last {
+                Some(last) => self.store.end_attempt(last).await,
+                None => Ok(()),
+            }
+        };
+        let (attempt, ended) = tokio::join!(biased; last, self.store.end_run(&run.run_id, end));
+        attempt?;
+        ended?;
+        Ok(RunReport {
+            run_id: run.run_id,
+            correlation_id: run.correlation_id,
+            outcome: ending.outcome,
+            reason: ending.reason,
+            failure: ending.failure,
+            denials: run.tally.denials,
+            output: fruit.output,
+            streams: fruit.streams,
+            drift: fruit.drift,
+            requests: run.tally.requests,
+            pages: run.tally.pages,
+            records: run.tally.records,
+            cpu: run.tally.cpu,
+            retry_at,
+        })
+    }
+}
+
+/// A run under way.
+struct Run {
+    facts: Arc<ConnectionFacts>,
+    kind: RunKind,
+    subject: String,
+    run_id: String,
+    correlation_id: String,
+    step: String,
+    cancellation: Cancellation,
+    tally: Tally,
+}
+
+/// What a run did so far.
+#[derive(Default)]
+struct Tally {
+    requests: u64,
+    pages: u64,
+    records: u64,
+    cpu: Duration,
+    denials: Vec<Denied>,
+    /// A call that is over left something unproven, or the one under way did.
+    unproven: bool,
+}
+
+/// What a run brought.
+#[derive(Default)]
+struct Fruit {
+    output: Option<String>,
+    streams: Vec<crate::StreamDescriptor>,
+    drift: Vec<crate::Fault>,
+}
+
+impl Run {
+    fn request(&self, operation: Operation, call: u64, attempt: u32) -> CallRequest {
+        CallRequest {
+            connection: self.facts.name.clone(),
+            connection_id: self.facts.connection_id.clone(),
+            run_id: self.run_id.clone(),
+            step: self.step.clone(),
+            call: call.to_string(),
+            attempt,
+            correlation_id: self.correlation_id.clone(),
+            operation,
+            cancelled: self.cancellation.receiver(),
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, report: &mut CallReport) {
+        self.requests = self.requests.saturating_add(report.requests);
+        self.cpu = self.cpu.saturating_add(report.cpu);
+        let room = DENIALS_MAX.saturating_sub(self.denials.len());
+        self.denials.extend(report.denials.drain(..).take(room));
+    }
+}
+
+fn detail(ending: &Ending, fruit: &Fruit) -> Option<String> {
+    match (&ending.failure, &fruit.output) {
+        (Some(failure), _) => Some(shorten(&failure.message)),
+        (None, Some(output)) if output.len() > RUN_JSON_BYTES_MAX => {
+            Some(format!("the output has {} bytes and was not stored", output.len()))
+        }
+        _ => fruit.drift.first().map(|fault| shorten(&format!("`{}`: {}", fault.pointer, fault.message))),
+    }
+}
+
+fn shorten(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

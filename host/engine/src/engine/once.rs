@@ -1,0 +1,155 @@
+//! Runs of one call: an action, `check`, `discover`.
+
+use super::{Engine, Fruit, Run};
+use crate::{
+    Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
+    limits::INPUT_BYTES_MAX,
+    run::{CallMachine, Event, Step},
+};
+use portcullis_store::RunKind;
+
+/// What a run of one call is to do.
+struct Errand {
+    operation: Operation,
+    input: Option<String>,
+    output: Option<Schema>,
+    /// The action promises the same idempotency key on every attempt.
+    keyed: bool,
+}
+
+impl Engine {
+    /// Runs an action. `input` is JSON text.
+    pub async fn call(
+        &self,
+        connection: &str,
+        action: &str,
+        input: &str,
+        options: CallOptions,
+    ) -> Result<RunReport, EngineError> {
+        if input.len() > INPUT_BYTES_MAX {
+            return Err(EngineError::InputTooLarge { bytes: input.len(), bytes_max: INPUT_BYTES_MAX });
+        }
+        let facts = self.ready(connection).await?;
+        if !facts.has_actions {
+            return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "actions" });
+        }
+        let Some(found) = facts.actions.get(action) else {
+            return Err(EngineError::NoSuchAction {
+                connection: connection.to_owned(),
+                action: action.to_owned(),
+                known: facts.actions.keys().cloned().collect(),
+            });
+        };
+        let faults = validate(&found.input, input).await??;
+        if !faults.is_empty() {
+            return Err(EngineError::InvalidInput { action: action.to_owned(), faults });
+        }
+        // Found broken now, the schema of the output costs nothing; after the call it would cost the answer.
+        let output = found.output.clone();
+        validate(&output, "null").await??;
+        let invoke = Operation::Invoke { action: action.to_owned(), input: input.to_owned(), resume: None };
+        let errand = Errand {
+            operation: invoke,
+            input: Some(input.to_owned()),
+            output: Some(output),
+            keyed: found.at_least_once,
+        };
+        self.once(self.draft(&facts, RunKind::Call, action, options), errand).await
+    }
+
+    /// Runs `check`.
+    pub async fn check(&self, connection: &str, options: CallOptions) -> Result<RunReport, EngineError> {
+        let facts = self.ready(connection).await?;
+        let errand = Errand { operation: Operation::Check, input: None, output: None, keyed: false };
+        self.once(self.draft(&facts, RunKind::Check, "", options), errand).await
+    }
+
+    /// Runs `discover`.
+    pub async fn discover(&self, connection: &str, options: CallOptions) -> Result<RunReport, EngineError> {
+        let facts = self.ready(connection).await?;
+        if !facts.has_source {
+            return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
+        }
+        let errand = Errand { operation: Operation::Discover, input: None, output: None, keyed: false };
+        self.once(self.draft(&facts, RunKind::Discover, "", options), errand).await
+    }
+
+    async fn once(&self, mut run: Run, errand: Errand) -> Result<RunReport, EngineError> {
+        self.begin(&run, errand.input.clone()).await?;
+        let (mut machine, mut attempt) = CallMachine::begin();
+        loop {
+            let mut report =
+                self.attempt(run.request(errand.operation.clone(), 0, attempt), &run.cancellation).await;
+            run.tally.add(&mut report);
+            run.tally.unproven = report.unproven_effect;
+            let result = report.result.and_then(|answer| accept(&errand.operation, answer));
+            let failure = result.as_ref().err().cloned();
+            let last = self.attempt_end(&run, 0, attempt, report.requests, failure.as_ref());
+            let doubt = self.doubt(&run, report.unproven_effect, errand.keyed).await?;
+            let outcome = match &failure {
+                Some(failure) => Err(failure.clone()),
+                None => Ok(()),
+            };
+            match machine.on(Event::Returned(outcome, doubt), &*self.random) {
+                Step::End(ending) => {
+                    let fruit = match result {
+                        Ok(answer) => harvest(answer, errand.output.as_ref()).await?,
+                        Err(_) => Fruit::default(),
+                    };
+                    return self.finish(run, ending, fruit, Some(last)).await;
+                }
+                Step::Wait(pause) => {
+                    self.store.end_attempt(last).await?;
+                    let event = if self.pause(pause, &run.cancellation).await {
+                        Event::Waited
+                    } else {
+                        Event::Cancelled(doubt)
+                    };
+                    match machine.on(event, &*self.random) {
+                        Step::Call { attempt: next } => attempt = next,
+                        Step::End(ending) => return self.finish(run, ending, Fruit::default(), None).await,
+                        Step::Wait(_) => return Err(EngineError::Host("a wait followed a wait")),
+                    }
+                    self.store.begin_attempt(self.new_attempt(&run, 0, attempt)).await?;
+                }
+                Step::Call { .. } => return Err(EngineError::Host("a call followed a call")),
+            }
+        }
+    }
+}
+
+/// The answer that the operation may have; anything else is the connector's fault.
+fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
+    match (operation, answer) {
+        (Operation::Check, answer @ Answer::Checked)
+        | (Operation::Discover, answer @ Answer::Streams(_))
+        | (Operation::Invoke { .. }, answer @ Answer::Done(_)) => Ok(answer),
+        (Operation::Invoke { .. }, Answer::Pending { .. }) => Err(Failure::new(
+            "unsupported",
+            "the action answered `pending`, which this version does not wait for",
+        )),
+        _ => Err(Failure::new("internal", "the answer does not belong to the call")),
+    }
+}
+
+async fn harvest(answer: Answer, schema: Option<&Schema>) -> Result<Fruit, EngineError> {
+    match answer {
+        Answer::Streams(streams) => Ok(Fruit { streams, ..Fruit::default() }),
+        Answer::Done(output) => {
+            let drift = match schema {
+                // It was compiled before the run: a fault of the host here must not cost the answer.
+                Some(schema) => validate(schema, &output).await?.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            Ok(Fruit { output: Some(output), drift, ..Fruit::default() })
+        }
+        Answer::Checked | Answer::Pending { .. } | Answer::Page(_) => Ok(Fruit::default()),
+    }
+}
+
+/// Schema work never runs on an async worker thread.
+async fn validate(schema: &Schema, document: &str) -> Result<Result<Vec<Fault>, SchemaError>, EngineError> {
+    let (schema, document) = (schema.clone(), document.to_owned());
+    let work = tokio::task::spawn_blocking(move || schema.validate(&document));
+    work.await.map_err(|_| EngineError::Host("a schema could not be applied"))
+}

@@ -1,0 +1,280 @@
+//! Reads: one run, page after page. A page's position is committed after its records are durable where they go,
+//! so that a crash between the two repeats the page and loses none.
+
+use super::{Engine, Fruit, Run};
+use crate::{
+    Answer, CallOptions, EngineError, Failure, Operation, Page, PageSink, Progress, ReadOptions, RunReport,
+    limits::READ_TIME_MAX,
+    read::{Call, Event, ReadMachine, Step},
+    run::{Doubt, Ending},
+};
+use portcullis_store::{
+    AttemptEnd, FileMark, NewMark, NewPosition, PageCommit, Position as Stored, PositionKey, RunKind,
+};
+use std::time::Duration;
+
+/// What stays the same through a read.
+struct Plan {
+    stream: String,
+    max_records: Option<u32>,
+    reader: Option<PositionKey>,
+    /// When the read must be over, in monotonic time.
+    end: Duration,
+    options: ReadOptions,
+}
+
+/// A reader's place and output as they were found.
+struct Opened {
+    stored: Option<Stored>,
+    mark: Option<FileMark>,
+}
+
+impl Engine {
+    /// Reads a stream into `sink`, page by page.
+    pub async fn read(
+        &self,
+        connection: &str,
+        stream: &str,
+        options: ReadOptions,
+        sink: &mut dyn PageSink,
+    ) -> Result<RunReport, EngineError> {
+        let facts = self.ready(connection).await?;
+        if !facts.has_source {
+            return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
+        }
+        if !facts.streams.contains_key(stream) {
+            return Err(EngineError::NoSuchStream {
+                connection: connection.to_owned(),
+                stream: stream.to_owned(),
+                known: facts.streams.keys().cloned().collect(),
+            });
+        }
+        let reader = options.resume.clone().map(|reader| PositionKey {
+            connection_id: facts.connection_id.clone(),
+            reader,
+            stream: stream.to_owned(),
+        });
+        let time_max = options.time_max.unwrap_or(READ_TIME_MAX);
+        let plan = Plan {
+            stream: stream.to_owned(),
+            max_records: options.max_records,
+            reader,
+            end: self.clock.monotonic().saturating_add(time_max),
+            options,
+        };
+        let run_options = CallOptions {
+            correlation_id: plan.options.correlation_id.clone(),
+            cancelled: plan.options.cancelled.clone(),
+        };
+        let opened = self.open_sink(&plan, sink).await?;
+        let run = self.draft(&facts, RunKind::Read, stream, run_options);
+        let ended = self.pages(run, &plan, opened, sink).await;
+        if ended.is_err() {
+            sink.discard().await;
+        }
+        ended
+    }
+
+    /// Opens the output where the reader's position belongs, and stores a first position for a new one: from then
+    /// on what is in the file beyond the position is known to be a page that was not committed.
+    async fn open_sink(&self, plan: &Plan, sink: &mut dyn PageSink) -> Result<Opened, EngineError> {
+        let stored = match &plan.reader {
+            Some(key) => self.store.position(key).await?,
+            None => None,
+        };
+        let before = stored.as_ref().and_then(|position| position.file.as_ref());
+        let mark = sink.open(before).await.map_err(EngineError::Sink)?;
+        if let Some(key) = &plan.reader {
+            if let (Some(before), None) = (before, &mark) {
+                sink.discard().await;
+                return Err(EngineError::ReaderHasFile {
+                    reader: key.reader.clone(),
+                    path: before.path.clone(),
+                });
+            }
+            if stored.is_none() {
+                let first = NewPosition { key: key.clone(), file: mark.clone(), at: self.clock.now() };
+                self.store.begin_position(first).await?;
+            }
+        }
+        Ok(Opened { stored, mark })
+    }
+
+    async fn pages(
+        &self,
+        mut run: Run,
+        plan: &Plan,
+        opened: Opened,
+        sink: &mut dyn PageSink,
+    ) -> Result<RunReport, EngineError> {
+        self.begin(&run, None).await?;
+        let (next, checkpoint) =
+            opened.stored.map(|stored| (stored.next, stored.checkpoint)).unwrap_or_default();
+        let mut mark = opened.mark;
+        let (mut machine, mut call) = ReadMachine::begin(next, checkpoint);
+        loop {
+            let (page, last) = match self.page(&mut run, plan, &call).await {
+                (Ok(page), last) => (page, last),
+                (Err((failure, unproven)), last) => {
+                    let doubt = self.doubt(&run, unproven, false).await?;
+                    let step = machine.on(Event::Failed(failure, doubt), &*self.random);
+                    match self.go_on(&mut run, plan, &mut machine, step, doubt, Some(last)).await? {
+                        Onward::Call(next) => call = next,
+                        Onward::End(end) => return self.close(run, end.0, end.1, sink).await,
+                    }
+                    continue;
+                }
+            };
+            match machine.on(Event::Page(&page), &*self.random) {
+                Step::Deliver => {}
+                Step::End(ending) => return self.close(run, ending, Some(last), sink).await,
+                Step::Call(_) | Step::Wait(_) => return Err(EngineError::Host("a page was not delivered")),
+            }
+            let Page { records, count, next, checkpoint, .. } = page;
+            match sink.write(records).await {
+                Ok(now) => mark = now.or(mark),
+                Err(error) => {
+                    let failure = Failure::new("sink", format!("the output can't be written: {error}"));
+                    let ending = Ending::of(Err(failure), Doubt::default());
+                    return self.close(run, ending, Some(last), sink).await;
+                }
+            }
+            let step = machine.on(Event::Delivered, &*self.random);
+            let new = NewMark { next, checkpoint, file: mark.clone() };
+            self.commit(&mut run, plan, last, count, new, &step).await?;
+            match self.go_on(&mut run, plan, &mut machine, step, Doubt::default(), None).await? {
+                Onward::Call(next) => call = next,
+                Onward::End(end) => return self.close(run, end.0, end.1, sink).await,
+            }
+        }
+    }
+
+    /// One attempt at one page, and its end as it will be stored.
+    async fn page(
+        &self,
+        run: &mut Run,
+        plan: &Plan,
+        call: &Call,
+    ) -> (Result<Page, (Failure, bool)>, AttemptEnd) {
+        let operation = Operation::Read {
+            stream: plan.stream.clone(),
+            position: call.position.clone(),
+            max_records: plan.max_records,
+        };
+        let request = run.request(operation, call.ordinal, call.attempt);
+        let mut report = if run.cancellation.is_set() {
+            crate::CallReport::stopped()
+        } else {
+            self.attempt(request, &run.cancellation).await
+        };
+        run.tally.add(&mut report);
+        let result = match report.result {
+            Ok(Answer::Page(page)) => {
+                run.tally.unproven |= report.unproven_effect;
+                Ok(page)
+            }
+            Ok(_) => {
+                let failure = Failure::new("internal", "the answer does not belong to the call");
+                Err((failure, report.unproven_effect))
+            }
+            Err(failure) => Err((failure, report.unproven_effect)),
+        };
+        let failure = result.as_ref().err().map(|(failure, _)| failure);
+        let last = self.attempt_end(run, call.ordinal, call.attempt, report.requests, failure);
+        (result, last)
+    }
+
+    async fn commit(
+        &self,
+        run: &mut Run,
+        plan: &Plan,
+        attempt: AttemptEnd,
+        records: u64,
+        new: NewMark,
+        step: &Step,
+    ) -> Result<(), EngineError> {
+        let next_attempt = match step {
+            Step::Call(call) => Some(self.new_attempt(run, call.ordinal, call.attempt)),
+            _ => None,
+        };
+        let position = plan.reader.clone().map(|key| (key, new));
+        self.store.commit_page(PageCommit { attempt, next_attempt, records, position }).await?;
+        run.tally.pages += 1;
+        run.tally.records = run.tally.records.saturating_add(records);
+        self.tell(run, plan, None);
+        Ok(())
+    }
+
+    /// Does what the machine said until there is a call to make or the run is over. `last` = the attempt that
+    /// failed and is still open; without one, the page's commit has closed its attempt and opened the next.
+    async fn go_on(
+        &self,
+        run: &mut Run,
+        plan: &Plan,
+        machine: &mut ReadMachine,
+        step: Step,
+        doubt: Doubt,
+        mut last: Option<AttemptEnd>,
+    ) -> Result<Onward, EngineError> {
+        let mut begun = last.is_none() && matches!(step, Step::Call(_));
+        let mut step = step;
+        loop {
+            match step {
+                Step::Call(_) if self.clock.monotonic() > plan.end => {
+                    let failure = Failure::new("timeout", "the read took longer than it may");
+                    return Ok(Onward::End(Box::new((Ending::of(Err(failure), doubt), last))));
+                }
+                Step::Call(call) => {
+                    if let Some(last) = last.take() {
+                        self.store.end_attempt(last).await?;
+                    }
+                    if !std::mem::replace(&mut begun, true) {
+                        self.store.begin_attempt(self.new_attempt(run, call.ordinal, call.attempt)).await?;
+                    }
+                    return Ok(Onward::Call(call));
+                }
+                Step::Wait(pause) => {
+                    if let Some(last) = last.take() {
+                        self.store.end_attempt(last).await?;
+                    }
+                    self.tell(run, plan, Some(pause));
+                    let waited = self.pause(pause, &run.cancellation).await;
+                    let event = if waited { Event::Waited } else { Event::Cancelled(doubt) };
+                    step = machine.on(event, &*self.random);
+                }
+                Step::End(ending) => return Ok(Onward::End(Box::new((ending, last)))),
+                Step::Deliver => return Err(EngineError::Host("there is no page to deliver")),
+            }
+        }
+    }
+
+    /// Ends output and run. An output that can't be finished makes a failure of a success.
+    async fn close(
+        &self,
+        run: Run,
+        mut ending: Ending,
+        last: Option<AttemptEnd>,
+        sink: &mut dyn PageSink,
+    ) -> Result<RunReport, EngineError> {
+        if ending.failure.is_some() {
+            sink.discard().await;
+        } else if let Err(error) = sink.finish().await {
+            let failure = Failure::new("sink", format!("the output can't be finished: {error}"));
+            ending = Ending::of(Err(failure), Doubt::default());
+            sink.discard().await;
+        }
+        self.finish(run, ending, Fruit::default(), last).await
+    }
+
+    fn tell(&self, run: &Run, plan: &Plan, waiting: Option<Duration>) {
+        if let Some(progress) = &plan.options.progress {
+            let (pages, records) = (run.tally.pages, run.tally.records);
+            progress(Progress { run_id: run.run_id.clone(), pages, records, waiting });
+        }
+    }
+}
+
+enum Onward {
+    Call(Call),
+    End(Box<(Ending, Option<AttemptEnd>)>),
+}

@@ -1,0 +1,254 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::{
+    Answer, FileSink, Page, PageSink, Position, ReadOptions, ResumableFileSink,
+    simulation::world::{self, CONNECTION, One, Scripted, failure, report},
+};
+use portcullis_clock::{SeededClock, SeededRandom};
+use portcullis_store::{FileMark, RunFilter};
+use std::io;
+
+struct Bench {
+    engine: Engine,
+    store: Arc<dyn Store>,
+    caller: Arc<Scripted>,
+    clock: SeededClock,
+    folder: tempfile::TempDir,
+}
+
+async fn bench(answers: impl IntoIterator<Item = CallReport>) -> Bench {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), SeededClock::default());
+    let store: Arc<dyn Store> = world::store(folder.path(), &clock).await;
+    let id = store.connection_id(CONNECTION, "acme/stripe").await.unwrap();
+    let caller = Scripted::new(answers);
+    let connections = Arc::new(One(world::facts(id, false)));
+    let (port, random) = (Arc::clone(&caller) as Arc<dyn Caller>, Arc::new(SeededRandom::new(1)));
+    let engine = Engine::new(Arc::clone(&store), port, connections, Arc::new(clock.clone()), random);
+    Bench { engine, store, caller, clock, folder }
+}
+
+fn done(output: &str) -> CallReport {
+    report(Ok(Answer::Done(output.to_owned())))
+}
+
+fn page(records: &str, next: Option<&str>) -> Page {
+    let count = records.lines().count() as u64;
+    Page { records: records.as_bytes().to_vec(), count, next: next.map(str::to_owned), ..Page::default() }
+}
+
+impl Bench {
+    async fn call(&self, input: &str) -> Result<RunReport, EngineError> {
+        self.engine.call(CONNECTION, "create", input, CallOptions::default()).await
+    }
+
+    async fn read(&self, options: ReadOptions) -> RunReport {
+        let mut sink = FileSink::new(&self.folder.path().join("out"));
+        self.engine.read(CONNECTION, "customers", options, &mut sink).await.unwrap()
+    }
+
+    async fn runs(&self) -> usize {
+        self.store.runs(RunFilter::default()).await.unwrap().len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_a_run_with_input_and_output() {
+    let bench = bench([done("{\"id\":1}")]).await;
+    let options = CallOptions { correlation_id: Some("mine".to_owned()), cancelled: None };
+    let report = bench.engine.call(CONNECTION, "create", "{\"a\":1}", options).await.unwrap();
+    assert_eq!((report.outcome, report.output.as_deref()), (Outcome::Succeeded, Some("{\"id\":1}")));
+    let run = bench.store.run(&report.run_id).await.unwrap().unwrap();
+    assert_eq!(run.summary.correlation_id, "mine");
+    assert_eq!((run.input.as_deref(), run.output.as_deref()), (Some("{\"a\":1}"), Some("{\"id\":1}")));
+    assert_eq!((run.steps[0].step.as_str(), run.summary.counts.requests), ("call:create", 1));
+    assert_eq!((run.attempts.len(), run.attempts[0].requests), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_before_there_is_a_run() {
+    let bench = bench([]).await;
+    let Err(EngineError::InvalidInput { faults, .. }) = bench.call("{\"a\":\"x\"}").await else { panic!() };
+    assert_eq!(faults[0].pointer, "/a");
+    assert!(matches!(bench.call("{").await, Err(EngineError::InvalidInput { .. })));
+    let large = "x".repeat(crate::limits::INPUT_BYTES_MAX + 1);
+    assert!(matches!(bench.call(&large).await, Err(EngineError::InputTooLarge { .. })));
+    let other = bench.engine.call(CONNECTION, "creat", "{}", CallOptions::default()).await;
+    assert!(matches!(other, Err(EngineError::NoSuchAction { known, .. }) if known == ["create"]));
+    let other = bench.engine.check("none", CallOptions::default()).await;
+    assert!(matches!(other, Err(EngineError::Refused { .. })));
+    assert_eq!(bench.runs().await, 0);
+    assert!(bench.caller.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_of_calls() {
+    let check = async |answers: Vec<CallReport>, outcome, reason: Option<&str>| {
+        let bench = bench(answers).await;
+        let report = bench.call("{}").await.unwrap();
+        assert_eq!((report.outcome, report.reason.as_deref()), (outcome, reason));
+        let row = bench.store.run(&report.run_id).await.unwrap().unwrap().summary;
+        assert_eq!(
+            (row.outcome, row.reason.as_deref(), row.retry_at),
+            (Some(outcome), reason, report.retry_at)
+        );
+        report
+    };
+    let limited = |ms| Failure { retry_after_ms: Some(ms), ..failure("rate-limited") };
+    let drifted = check(vec![done("{\"no\":1}")], Outcome::Succeeded, Some("contract-drift")).await;
+    assert_eq!(drifted.drift.len(), 1);
+    check(vec![report(Err(failure("not-found")))], Outcome::Failed, Some("not-found")).await;
+    let later = check(vec![report(Err(limited(60_000)))], Outcome::Failed, Some("rate-limited")).await;
+    assert_eq!(later.retry_at.unwrap().to_string(), "2026-01-01T00:01:00.000Z");
+    check(vec![report(Err(limited(9_000))), done("{\"id\":1}")], Outcome::Succeeded, None).await;
+    let unproven = CallReport { unproven_effect: true, ..report(Err(failure("timeout"))) };
+    check(vec![unproven, done("{\"id\":1}")], Outcome::Unknown, Some("unproven-effect")).await;
+    let pending = Answer::Pending { resume: "1".to_owned(), after_ms: 1 };
+    check(vec![report(Ok(pending))], Outcome::Failed, Some("unsupported")).await;
+    check(vec![report(Ok(Answer::Checked))], Outcome::Failed, Some("internal")).await;
+    let gone = || report(Err(failure("unavailable")));
+    check(vec![gone(), gone(), gone(), done("{\"id\":1}")], Outcome::Failed, Some("unavailable")).await;
+    check(vec![gone(), gone(), done("{\"id\":1}")], Outcome::Succeeded, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_call_ends_as_cancelled() {
+    let bench = bench([]).await;
+    let (cancel, cancelled) = watch::channel(false);
+    let options = CallOptions { correlation_id: None, cancelled: Some(cancelled) };
+    let (report, ()) = tokio::join!(bench.engine.call(CONNECTION, "create", "{}", options), async {
+        while bench.caller.asked.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        cancel.send(true).unwrap();
+    });
+    let report = report.unwrap();
+    assert_eq!((report.outcome, report.reason.as_deref()), (Outcome::Cancelled, Some("cancelled")));
+    assert_eq!(
+        bench.store.run(&report.run_id).await.unwrap().unwrap().summary.outcome,
+        Some(Outcome::Cancelled)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_discover_are_runs() {
+    let bench = bench([report(Ok(Answer::Checked)), report(Ok(Answer::Streams(vec![])))]).await;
+    let checked = bench.engine.check(CONNECTION, CallOptions::default()).await.unwrap();
+    let found = bench.engine.discover(CONNECTION, CallOptions::default()).await.unwrap();
+    assert_eq!((checked.outcome, found.outcome), (Outcome::Succeeded, Outcome::Succeeded));
+    assert_eq!(bench.runs().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_without_a_name_begins_at_the_start_and_stores_no_position() {
+    let pages =
+        || [page("{}\n{}\n", Some("a")), page("{}\n", None)].map(|page| report(Ok(Answer::Page(page))));
+    let bench = bench(pages().into_iter().chain(pages())).await;
+    for _ in 0..2 {
+        let report = bench.read(ReadOptions::default()).await;
+        assert_eq!((report.outcome, report.pages, report.records), (Outcome::Succeeded, 2, 3));
+    }
+    let asked: Vec<_> = bench
+        .caller
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(call, _, operation)| {
+            let Operation::Read { position, .. } = operation else { panic!() };
+            (call.clone(), position.clone())
+        })
+        .collect();
+    let one = [("0".to_owned(), Position::Start), ("1".to_owned(), Position::Next("a".to_owned()))];
+    assert_eq!(asked, [one.clone(), one].concat());
+    assert_eq!(std::fs::read(bench.folder.path().join("out")).unwrap(), b"{}\n{}\n{}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_repeated_in_its_place_after_a_short_wait() {
+    let limited = Failure { retry_after_ms: Some(2_000), ..failure("rate-limited") };
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    let first = report(Ok(Answer::Page(page("{}\n", Some("a")))));
+    let bench = bench([first, report(Err(limited)), report(Ok(Answer::Page(page("{}\n", None))))]).await;
+    let progress: Arc<dyn Fn(crate::Progress) + Send + Sync> =
+        Arc::new(move |progress| seen.lock().unwrap().push((progress.pages, progress.waiting)));
+    let report = bench.read(ReadOptions { progress: Some(progress), ..ReadOptions::default() }).await;
+    assert_eq!((report.outcome, report.records, report.requests), (Outcome::Succeeded, 2, 3));
+    assert_eq!(bench.clock.slept(), Duration::from_secs(2));
+    let calls: Vec<_> = bench
+        .caller
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(call, attempt, _)| (call.clone(), *attempt))
+        .collect();
+    assert_eq!(calls, [("0".to_owned(), 1), ("1".to_owned(), 1), ("1".to_owned(), 2)]);
+    let pause = Some(Duration::from_secs(2));
+    assert_eq!(*told.lock().unwrap(), [(1, None), (1, pause), (2, None)]);
+    let run = bench.store.run(&report.run_id).await.unwrap().unwrap();
+    let attempts: Vec<_> = run.attempts.iter().map(|attempt| attempt.outcome.unwrap()).collect();
+    assert_eq!(attempts, [Outcome::Succeeded, Outcome::Failed, Outcome::Succeeded]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_ends_at_its_time_limit_and_leaves_no_file() {
+    let polls = (0..1000)
+        .map(|_| report(Ok(Answer::Page(Page { again_after_ms: Some(9_000), ..page("", Some("a")) }))));
+    let bench = bench(polls).await;
+    let time_max = Some(Duration::from_secs(60));
+    let report = bench.read(ReadOptions { time_max, ..ReadOptions::default() }).await;
+    assert_eq!((report.outcome, report.reason.as_deref()), (Outcome::Failed, Some("timeout")));
+    assert_eq!(report.pages, 7);
+    assert!(!bench.folder.path().join("out").exists());
+}
+
+/// Standard output, as the binary has it, that breaks when told.
+struct Pipe(bool);
+
+#[async_trait::async_trait]
+impl PageSink for Pipe {
+    async fn open(&mut self, _mark: Option<&FileMark>) -> io::Result<Option<FileMark>> {
+        Ok(None)
+    }
+    async fn write(&mut self, _records: Vec<u8>) -> io::Result<Option<FileMark>> {
+        if self.0 { Err(io::Error::from(io::ErrorKind::BrokenPipe)) } else { Ok(None) }
+    }
+    async fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+    async fn discard(&mut self) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_moves_only_behind_what_was_written() {
+    let pages = |n: usize| (0..n).map(|n| report(Ok(Answer::Page(page("{}\n", Some(&n.to_string()))))));
+    let bench = bench(pages(1).chain([report(Err(failure("not-found")))]).chain(pages(9).skip(1))).await;
+    let resume = || ReadOptions { resume: Some("r".to_owned()), ..ReadOptions::default() };
+    let stopped = bench.engine.read(CONNECTION, "customers", resume(), &mut Pipe(false)).await.unwrap();
+    assert_eq!((stopped.outcome, stopped.pages), (Outcome::Failed, 1));
+    let broken = bench.engine.read(CONNECTION, "customers", resume(), &mut Pipe(true)).await.unwrap();
+    assert_eq!((broken.outcome, broken.reason.as_deref()), (Outcome::Failed, Some("sink")));
+    let key = portcullis_store::PositionKey {
+        connection_id: bench.store.connection_id(CONNECTION, "acme/stripe").await.unwrap(),
+        reader: "r".to_owned(),
+        stream: "customers".to_owned(),
+    };
+    let position = bench.store.position(&key).await.unwrap().unwrap();
+    assert_eq!((position.next.as_deref(), position.records), (Some("0"), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_keeps_to_its_kind_of_output() {
+    let bench = bench([report(Ok(Answer::Page(page("{}\n", None))))]).await;
+    let resume = || ReadOptions { resume: Some("r".to_owned()), ..ReadOptions::default() };
+    let path = bench.folder.path().join("kept");
+    let mut file = ResumableFileSink::new(&path);
+    bench.engine.read(CONNECTION, "customers", resume(), &mut file).await.unwrap();
+    let refused = bench.engine.read(CONNECTION, "customers", resume(), &mut Pipe(false)).await;
+    assert!(matches!(refused, Err(EngineError::ReaderHasFile { .. })));
+    std::fs::write(&path, "").unwrap();
+    let refused = bench.engine.read(CONNECTION, "customers", resume(), &mut file).await;
+    assert!(matches!(refused, Err(EngineError::Sink(_))));
+    assert_eq!(bench.runs().await, 1);
+}

@@ -1,0 +1,81 @@
+//! Why there is no run, or none that could be stored. A run that went badly is a report, not an error.
+
+use crate::{Fault, SchemaError};
+use portcullis_store::StoreError;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The connection may not run.
+    #[error("{message}")]
+    Refused {
+        /// What is wrong.
+        message: String,
+        /// What to type.
+        help: Option<String>,
+    },
+    /// The connector has no such action.
+    #[error("`{connection}` has no action `{action}`")]
+    NoSuchAction {
+        /// Connection.
+        connection: String,
+        /// Asked for.
+        action: String,
+        /// There are these.
+        known: Vec<String>,
+    },
+    /// The connector has no such stream.
+    #[error("`{connection}` has no stream `{stream}`")]
+    NoSuchStream {
+        /// Connection.
+        connection: String,
+        /// Asked for.
+        stream: String,
+        /// There are these.
+        known: Vec<String>,
+    },
+    /// The connector does not play the role.
+    #[error("the connector of `{connection}` does not play the role `{role}`")]
+    NoSuchRole {
+        /// Connection.
+        connection: String,
+        /// Role.
+        role: &'static str,
+    },
+    /// The input breaks the action's contract. Nothing was run.
+    #[error("the input does not fit the action `{action}`")]
+    InvalidInput {
+        /// Action.
+        action: String,
+        /// Where and what.
+        faults: Vec<Fault>,
+    },
+    /// The input is too large. Nothing was run.
+    #[error("the input has {bytes} bytes, more than {bytes_max}")]
+    InputTooLarge {
+        /// Found.
+        bytes: usize,
+        /// Bound.
+        bytes_max: usize,
+    },
+    /// A schema of the manifest can't be used. Nothing was run.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The output of a read can't be opened, or is not the reader's. Nothing was run.
+    #[error("the output can't be used")]
+    Sink(#[source] std::io::Error),
+    /// The reader keeps its position with one kind of output and was given another. Nothing was run.
+    #[error("the reader `{reader}` writes to `{path}`")]
+    ReaderHasFile {
+        /// Reader.
+        reader: String,
+        /// Its file.
+        path: String,
+    },
+    /// The store failed. A run that was open is closed at the next start.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// A fault of the host, contained.
+    #[error("the host failed: {0}")]
+    Host(&'static str),
+}

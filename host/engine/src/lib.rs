@@ -1,0 +1,29 @@
+//! What happens next, durably: calls and reads as runs. Decides over three ports (`Caller`, `Connections`,
+//! `Store`), a clock and randomness; refuses to know wasmtime, HTTP and SQL.
+
+mod caller;
+mod connections;
+mod contract;
+mod engine;
+mod error;
+pub mod limits;
+mod read;
+mod report;
+mod retry;
+mod run;
+mod sink;
+
+#[cfg(test)]
+mod simulation;
+
+pub use caller::{
+    Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
+};
+pub use connections::{ActionFacts, ConnectionFacts, Connections, Refused, StreamFacts};
+pub use contract::{Fault, Schema, SchemaError};
+pub use engine::Engine;
+pub use error::EngineError;
+pub use report::{CallOptions, Progress, ReadOptions, RunReport};
+pub use sink::{FileSink, PageSink, ResumableFileSink};
+
+pub use portcullis_store::{ClosedRun, FileMark, Outcome, RunKind};

@@ -1,0 +1,41 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// A wait up to this long happens inside a run; a longer one ends it as `rate-limited`, with its time.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Attempts of one call, the first included.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// First pause before a repeated attempt, doubled each time, with full jitter.
+pub const BACKOFF: Duration = Duration::from_millis(500);
+/// A page without records that asks for patience is asked for again no sooner.
+pub const POLL_WAIT_MIN: Duration = Duration::from_millis(250);
+/// How long a cancelled call may take to come back.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// Denials kept for a run's report.
+pub const DENIALS_MAX: usize = 100;
+/// How long a read may take in all.
+pub const READ_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Positions remembered to find a loop; more pages than that are an error.
+pub const POSITIONS_MAX: usize = 1_000_000;
+/// Falls back from an expired `next` to the checkpoint in one read.
+pub const FALLBACKS_MAX: u32 = 1;
+/// Input of an action.
+pub const INPUT_BYTES_MAX: usize = portcullis_store::limits::RUN_JSON_BYTES_MAX;
+/// Faults shown of one document.
+pub const FAULTS_MAX: usize = 20;
+/// Characters of a fault's message.
+pub const FAULT_CHARS_MAX: usize = 300;
+/// Steps back that a pattern of a schema may take.
+pub const REGEX_BACKTRACKS_MAX: usize = 100_000;
+/// A compiled pattern.
+pub const REGEX_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A schema's text.
+pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Characters of a failure's message kept with its run.
+pub const MESSAGE_CHARS_MAX: usize = 4096;
+/// Bytes before the mark that tell one file from another.
+pub const TAIL_BYTES: u64 = 4096;
+
+const _: () = assert!(ATTEMPTS_MAX >= 1);
+const _: () = assert!(BACKOFF.as_millis() < WAIT_MAX.as_millis());

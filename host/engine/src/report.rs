@@ -1,0 +1,90 @@
+//! What a caller of the engine brings and gets.
+
+use crate::{Denied, Failure, Fault, StreamDescriptor};
+use portcullis_clock::Timestamp;
+use portcullis_store::Outcome;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// What every run may be given.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    /// Made up where absent.
+    pub correlation_id: Option<String>,
+    /// Stops the run when it turns true.
+    pub cancelled: Option<watch::Receiver<bool>>,
+}
+
+/// What a read may be given.
+#[derive(Clone, Default)]
+pub struct ReadOptions {
+    /// Made up where absent.
+    pub correlation_id: Option<String>,
+    /// Stops the read when it turns true; the page under way is discarded.
+    pub cancelled: Option<watch::Receiver<bool>>,
+    /// `--resume NAME`: the reader whose position is kept.
+    pub resume: Option<String>,
+    /// Handed to the connector with each page as the number of records wanted in it.
+    pub max_records: Option<u32>,
+    /// Instead of `READ_TIME_MAX`.
+    pub time_max: Option<Duration>,
+    /// Told after each committed page and before each wait.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+/// How far a read has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Run.
+    pub run_id: String,
+    /// Pages committed in this run.
+    pub pages: u64,
+    /// Records committed in this run.
+    pub records: u64,
+    /// About to wait this long.
+    pub waiting: Option<Duration>,
+}
+
+/// How a run ended. It is in the store in the same words.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// `run_…`
+    pub run_id: String,
+    /// Correlation id.
+    pub correlation_id: String,
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Short word: the kind of the failure, `contract-drift`, `cancelled`, `unproven-effect`, …
+    pub reason: Option<String>,
+    /// Where it did not end well.
+    pub failure: Option<Failure>,
+    /// Requests that were refused, for the operator.
+    pub denials: Vec<Denied>,
+    /// An action's output, JSON text.
+    pub output: Option<String>,
+    /// `discover`: the streams there are.
+    pub streams: Vec<StreamDescriptor>,
+    /// Where an action's output does not fit its schema.
+    pub drift: Vec<Fault>,
+    /// Requests that left.
+    pub requests: u64,
+    /// Pages committed.
+    pub pages: u64,
+    /// Records committed.
+    pub records: u64,
+    /// CPU of the guest.
+    pub cpu: Duration,
+    /// The vendor asked for a pause until then.
+    pub retry_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for ReadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadOptions")
+            .field("correlation_id", &self.correlation_id)
+            .field("resume", &self.resume)
+            .field("max_records", &self.max_records)
+            .field("time_max", &self.time_max)
+            .finish_non_exhaustive()
+    }
+}

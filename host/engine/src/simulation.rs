@@ -1,0 +1,168 @@
+//! The engine in a seeded world: scripted faults, a clock that jumps, a store that dies between any two operations.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub(crate) mod world;
+
+use crate::{CallOptions, Engine, Outcome, ReadOptions, ResumableFileSink, RunReport};
+use portcullis_clock::{SeededClock, SeededRandom};
+use portcullis_store::{RunFilter, Store};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex, atomic::AtomicI64},
+};
+use world::{Abandoned, CONNECTION, Creator, Mortal, One, RECORDS, Vendor};
+
+struct Setting {
+    data: tempfile::TempDir,
+    clock: SeededClock,
+    random: SeededRandom,
+}
+
+impl Setting {
+    fn new(seed: u64) -> Self {
+        let (data, clock) = (tempfile::tempdir().unwrap(), SeededClock::default());
+        Self { data, clock, random: SeededRandom::new(seed) }
+    }
+
+    fn engine(&self, store: Arc<dyn Store>, caller: Arc<dyn crate::Caller>, connection_id: &str) -> Engine {
+        let facts = world::facts(connection_id.to_owned(), true);
+        let (clock, random) = (Arc::new(self.clock.clone()), Arc::new(self.random.clone()));
+        Engine::new(store, caller, Arc::new(One(facts)), clock, random)
+    }
+
+    /// The store as a process finds it that starts now, and what it makes of what was left.
+    async fn start(&self) -> (Arc<dyn Store>, String) {
+        let store = world::store(self.data.path(), &self.clock).await;
+        let id = store.connection_id(CONNECTION, "acme/stripe").await.unwrap();
+        (store, id)
+    }
+}
+
+fn resume() -> ReadOptions {
+    ReadOptions { resume: Some("nightly".to_owned()), ..ReadOptions::default() }
+}
+
+fn ids(path: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let id = |line: &str| line.strip_prefix("{\"id\":").unwrap().strip_suffix('}').unwrap().parse().unwrap();
+    text.lines().map(id).collect()
+}
+
+/// Every run has an outcome, and every report says what its row says.
+async fn check_runs(store: &dyn Store, reports: &[RunReport]) {
+    assert!(store.runs(RunFilter { open: true, ..RunFilter::default() }).await.unwrap().is_empty());
+    for report in reports {
+        let row = store.run(&report.run_id).await.unwrap().unwrap();
+        assert_eq!(row.summary.outcome, Some(report.outcome));
+        assert_eq!(row.summary.reason, report.reason);
+        assert_eq!(row.summary.retry_at, report.retry_at);
+        assert_eq!((row.summary.counts.pages, row.summary.counts.records), (report.pages, report.records));
+        assert!(row.attempts.iter().all(|attempt| attempt.outcome.is_some()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_killed_between_any_two_operations_loses_and_repeats_nothing() {
+    let mut kills = 0;
+    for effect_of_the_last in [false, true] {
+        for left in 1.. {
+            let setting = Setting::new(left);
+            let path = setting.data.path().join("out.ndjson");
+            let vendor = || Arc::new(Vendor { random: setting.random.clone(), faults_percent: 0 });
+            let died = {
+                let (inner, id) = setting.start().await;
+                let left = AtomicI64::new(i64::try_from(left).unwrap());
+                let mortal = Arc::new(Mortal { inner, left, effect_of_the_last });
+                let engine = setting.engine(Arc::clone(&mortal) as Arc<dyn Store>, vendor(), &id);
+                let mut sink = Abandoned(ResumableFileSink::new(&path));
+                let read = engine.read(CONNECTION, "customers", resume(), &mut sink).await;
+                assert_eq!(read.is_err(), mortal.is_dead());
+                mortal.is_dead()
+            };
+            let (store, id) = setting.start().await;
+            let engine = setting.engine(Arc::clone(&store), vendor(), &id);
+            engine.start().await.unwrap();
+            check_runs(&*store, &[]).await;
+            let mut sink = ResumableFileSink::new(&path);
+            let report = engine.read(CONNECTION, "customers", resume(), &mut sink).await.unwrap();
+            assert_eq!(report.outcome, Outcome::Succeeded);
+            assert_eq!(
+                ids(&path),
+                (0..RECORDS).collect::<Vec<_>>(),
+                "killed at {left}, {effect_of_the_last}"
+            );
+            check_runs(&*store, &[report]).await;
+            if !died {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills > 20, "{kills}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_at_the_vendor_is_never_a_failed_run_wherever_it_is_killed() {
+    let mut kills = 0;
+    for effect_of_the_last in [false, true] {
+        for left in 1.. {
+            let setting = Setting::new(left);
+            let log = Arc::new(Mutex::new(Vec::new()));
+            let died = {
+                let (inner, id) = setting.start().await;
+                let left = AtomicI64::new(i64::try_from(left).unwrap());
+                let mortal = Arc::new(Mortal { inner, left, effect_of_the_last });
+                let store = Arc::clone(&mortal) as Arc<dyn Store>;
+                let creator = Arc::new(Creator { store: Arc::clone(&store), log: Arc::clone(&log) });
+                let engine = setting.engine(store, creator, &id);
+                let _ = engine.call(CONNECTION, "create", "{}", CallOptions::default()).await;
+                mortal.is_dead()
+            };
+            let (store, id) = setting.start().await;
+            let idle = world::Scripted::new([]);
+            setting.engine(Arc::clone(&store), idle, &id).start().await.unwrap();
+            check_runs(&*store, &[]).await;
+            let log = log.lock().unwrap().clone();
+            assert!(log.len() <= 1);
+            for run in log {
+                let outcome = store.run(&run).await.unwrap().unwrap().summary.outcome.unwrap();
+                assert!(
+                    matches!(outcome, Outcome::Succeeded | Outcome::Unknown),
+                    "{outcome:?}, killed at {left}"
+                );
+            }
+            if !died {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills >= 8, "{kills}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_seed_every_run_ends_and_the_records_are_all_there() {
+    let mut outcomes = BTreeSet::new();
+    let setting = Setting::new(0);
+    let (store, id) = setting.start().await;
+    for seed in 0..100 {
+        let path = setting.data.path().join(format!("{seed}.ndjson"));
+        let vendor = Vendor { random: SeededRandom::new(seed), faults_percent: 35 };
+        let engine = setting.engine(Arc::clone(&store), Arc::new(vendor), &id);
+        let mut reports = Vec::new();
+        let reader = || ReadOptions { resume: Some(format!("reader-{seed}")), ..ReadOptions::default() };
+        while reports.last().is_none_or(|last: &RunReport| last.outcome != Outcome::Succeeded) {
+            let mut sink = ResumableFileSink::new(&path);
+            reports.push(engine.read(CONNECTION, "customers", reader(), &mut sink).await.unwrap());
+            assert!(reports.len() < 200, "seed {seed} does not end");
+        }
+        // A fall back to the checkpoint reads again: each record is there, and one by key.
+        let found: BTreeSet<_> = ids(&path).into_iter().collect();
+        assert_eq!(found, (0..RECORDS).collect(), "seed {seed}");
+        outcomes.extend(reports.iter().filter_map(|report| report.reason.clone()));
+        check_runs(&*store, &reports).await;
+    }
+    let expected = ["host", "internal", "loop", "panicked", "position-expired", "rate-limited"];
+    assert!(expected.iter().all(|reason| outcomes.contains(*reason)), "{outcomes:?}");
+}

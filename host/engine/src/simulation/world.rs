@@ -1,0 +1,265 @@
+//! The world around an engine under test: a vendor with a log of its own, connections, a store that can be killed.
+
+use crate::*;
+use portcullis_clock::{Random, SeededClock, SeededRandom, Timestamp};
+use portcullis_store::{
+    AttemptEnd, AuditFilter, AuditRow, DataLock, Effects, IntentKey, NewAttempt, NewIntent, NewPosition,
+    NewRun, PageCommit, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary, SqliteStore,
+    StateEntry, StateWrite, Store, StoreError,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+pub(crate) const CONNECTION: &str = "billing";
+
+/// One connection, approved.
+pub(crate) struct One(pub(crate) Arc<ConnectionFacts>);
+
+#[async_trait::async_trait]
+impl Connections for One {
+    async fn ready(&self, name: &str) -> Result<Arc<ConnectionFacts>, Refused> {
+        if name == CONNECTION {
+            return Ok(Arc::clone(&self.0));
+        }
+        Err(Refused { message: format!("there is no connection `{name}`"), help: None })
+    }
+}
+
+pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<ConnectionFacts> {
+    let action = ActionFacts {
+        input: Schema::new(r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#),
+        output: Schema::new(r#"{"type":"object","required":["id"]}"#),
+        at_least_once,
+    };
+    let stream = StreamFacts { schema: Schema::new("true"), primary_key: vec!["id".to_owned()] };
+    Arc::new(ConnectionFacts {
+        name: CONNECTION.to_owned(),
+        connection_id,
+        connector: "acme/stripe".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: "sha256:00".to_owned(),
+        actions: BTreeMap::from([("create".to_owned(), action)]),
+        streams: BTreeMap::from([("customers".to_owned(), stream)]),
+        has_source: true,
+        has_actions: true,
+    })
+}
+
+pub(crate) async fn store(data: &Path, clock: &SeededClock) -> Arc<SqliteStore> {
+    let lock = DataLock::acquire(data, Duration::ZERO, clock).await.unwrap();
+    let random = SeededRandom::new(u64::from(std::process::id()));
+    Arc::new(SqliteStore::open(Arc::new(lock), Arc::new(clock.clone()), Arc::new(random)).unwrap())
+}
+
+pub(crate) fn failure(kind: &str) -> Failure {
+    Failure::new(kind, "as scripted")
+}
+
+pub(crate) fn report(result: Result<Answer, Failure>) -> CallReport {
+    CallReport { result, unproven_effect: false, requests: 1, denials: vec![], cpu: Duration::from_millis(1) }
+}
+
+/// Answers as scripted, and keeps what it was asked.
+#[derive(Default)]
+pub(crate) struct Scripted {
+    pub(crate) answers: Mutex<VecDeque<CallReport>>,
+    pub(crate) asked: Mutex<Vec<(String, u32, Operation)>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(answers: impl IntoIterator<Item = CallReport>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
+    }
+}
+
+#[async_trait::async_trait]
+impl Caller for Scripted {
+    async fn call(&self, request: CallRequest) -> CallReport {
+        self.asked.lock().unwrap().push((request.call, request.attempt, request.operation));
+        let answer = self.answers.lock().unwrap().pop_front();
+        match answer {
+            Some(report) => report,
+            // The script ends in a call that hangs until it is cancelled.
+            None => {
+                let mut cancelled = request.cancelled;
+                let _ = cancelled.wait_for(|cancelled| *cancelled).await;
+                report(Err(Failure::cancelled()))
+            }
+        }
+    }
+}
+
+/// A vendor with `RECORDS` records, read through a connector that fails as the seed says.
+pub(crate) struct Vendor {
+    pub(crate) random: SeededRandom,
+    /// Of 100 calls so many fail in some way.
+    pub(crate) faults_percent: u64,
+}
+
+pub(crate) const RECORDS: u64 = 13;
+const PAGE: u64 = 2;
+
+impl Vendor {
+    fn draw(&self, below: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        u64::from_le_bytes(bytes) % below
+    }
+
+    fn fault(&self, position: &Position) -> Option<CallReport> {
+        if self.draw(100) >= self.faults_percent {
+            return None;
+        }
+        let limited = |ms| Failure { retry_after_ms: Some(ms), ..failure("rate-limited") };
+        let looped = |next: String| Page { next: Some(next), ..Page::default() };
+        Some(match self.draw(9) {
+            0 => report(Err(failure("unavailable"))),
+            1 => report(Err(failure("timeout"))),
+            2 => report(Err(limited(self.draw(9_000)))),
+            3 => report(Err(limited(11_000 + self.draw(100_000)))),
+            4 => report(Err(failure("position-expired"))),
+            5 => panic!("a fault of the host"),
+            6 => report(Err(failure("panicked"))),
+            7 => match position {
+                Position::Next(next) => report(Ok(Answer::Page(looped(next.clone())))),
+                _ => report(Err(failure("internal"))),
+            },
+            _ => report(Ok(Answer::Checked)),
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl Caller for Vendor {
+    async fn call(&self, request: CallRequest) -> CallReport {
+        let Operation::Read { position, .. } = request.operation else { panic!("it only reads") };
+        if let Some(fault) = self.fault(&position) {
+            return fault;
+        }
+        let from: u64 = match &position {
+            Position::Start => 0,
+            Position::Checkpoint(text) | Position::Next(text) => text.parse().unwrap(),
+        };
+        let to = (from + PAGE).min(RECORDS);
+        let records: String = (from..to).map(|n| format!("{{\"id\":{n}}}\n")).collect();
+        report(Ok(Answer::Page(Page {
+            records: records.into_bytes(),
+            count: to - from,
+            next: (to < RECORDS).then(|| to.to_string()),
+            checkpoint: (to.is_multiple_of(4) || to == RECORDS).then(|| to.to_string()),
+            again_after_ms: None,
+        })))
+    }
+}
+
+/// Creates something at a vendor that keeps the run's id, the way egress does: intent, send, end.
+pub(crate) struct Creator {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait::async_trait]
+impl Caller for Creator {
+    async fn call(&self, request: CallRequest) -> CallReport {
+        let (run_id, step, call) = (request.run_id.clone(), request.step, request.call);
+        let key = IntentKey { run_id, step, call, ordinal: 0 };
+        let intent = NewIntent {
+            key: key.clone(),
+            method: "POST".to_owned(),
+            url: "https://api.example/v1/customers".to_owned(),
+            request_hash: "h".to_owned(),
+            idempotency_key: Some("k".to_owned()),
+            repeatable: true,
+            started_at: Timestamp::from_millis(0),
+        };
+        if self.store.begin_intent(intent).await.is_err() {
+            return report(Err(failure("denied")));
+        }
+        self.log.lock().unwrap().push(request.run_id);
+        let _ = self.store.end_intent(key, true, "status 200", Timestamp::from_millis(1)).await;
+        report(Ok(Answer::Done("{\"id\":1}".to_owned())))
+    }
+}
+
+/// A store that dies at its Nth operation: before that takes effect, or after, when only the answer is lost.
+pub(crate) struct Mortal {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) left: AtomicI64,
+    pub(crate) effect_of_the_last: bool,
+}
+
+impl Mortal {
+    async fn pass<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        if left > 1 {
+            return work.await;
+        }
+        if left == 1 && self.effect_of_the_last {
+            let _ = work.await;
+        }
+        Err(StoreError::Stopped("killed"))
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.left.load(Ordering::SeqCst) <= 0
+    }
+}
+
+macro_rules! mortal {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        #[async_trait::async_trait]
+        impl Store for Mortal {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
+                self.pass(self.inner.$name($($arg),*)).await
+            })*
+        }
+    };
+}
+
+mortal! {
+    connection_id(name: &str, connector: &str) -> String;
+    begin_run(run: NewRun, first: NewAttempt) -> ();
+    begin_attempt(attempt: NewAttempt) -> ();
+    end_attempt(end: AttemptEnd) -> ();
+    end_run(run_id: &str, end: RunEnd) -> ();
+    run(run_id: &str) -> Option<RunRow>;
+    runs(filter: RunFilter) -> Vec<RunSummary>;
+    close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
+    begin_intent(intent: NewIntent) -> PriorIntent;
+    end_intent(key: IntentKey, proven: bool, outcome: &str, at: Timestamp) -> ();
+    effects(run_id: &str) -> Effects;
+    record_secret_use(run_id: &str, step: &str, credential: &str, rule: &str, at: Timestamp) -> ();
+    audit(kind: &str, subject: &str, detail: &str, at: Timestamp) -> ();
+    audit_rows(filter: AuditFilter) -> Vec<AuditRow>;
+    position(key: &PositionKey) -> Option<portcullis_store::Position>;
+    begin_position(position: NewPosition) -> ();
+    commit_page(commit: PageCommit) -> ();
+    state_get(connection_id: &str, key: &str) -> Option<StateEntry>;
+    state_set(connection_id: &str, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
+    state_delete(connection_id: &str, key: &str) -> bool;
+    state_list(connection_id: &str, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+}
+
+/// A file that a killed process leaves as it is.
+pub(crate) struct Abandoned(pub(crate) ResumableFileSink);
+
+#[async_trait::async_trait]
+impl PageSink for Abandoned {
+    async fn open(&mut self, mark: Option<&FileMark>) -> std::io::Result<Option<FileMark>> {
+        self.0.open(mark).await
+    }
+    async fn write(&mut self, records: Vec<u8>) -> std::io::Result<Option<FileMark>> {
+        self.0.write(records).await
+    }
+    async fn finish(&mut self) -> std::io::Result<()> {
+        self.0.finish().await
+    }
+    async fn discard(&mut self) {}
+}

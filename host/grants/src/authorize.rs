@@ -1,0 +1,263 @@
+//! Mints `AuthorizedRequest`: private constructor, not `Clone`, the only thing the transport accepts.
+//! Refuses what no approved manifest rule, no rule of the operation or no operator rule matches, paths and query
+//! names that a server could take for something else, and credentials that the rule does not list.
+use crate::{
+    Attributes, CanonicalUrl, Grants, ManifestRule, Method, OperatorRules, Rule,
+    explain::nearest,
+    path::{PathError, RequestPath},
+    remedy,
+};
+use std::borrow::Cow;
+
+/// A request that passed one approved manifest rule and one operator rule. Immutable.
+#[derive(Debug)]
+pub struct AuthorizedRequest {
+    method: Method,
+    url: CanonicalUrl,
+    manifest_place: String,
+    manifest_rule: String,
+    operator_place: String,
+    credential: Option<String>,
+    attributes: Attributes,
+}
+
+impl AuthorizedRequest {
+    /// As it goes out.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+    /// As it goes out, before a credential's query pair.
+    pub fn url(&self) -> &CanonicalUrl {
+        &self.url
+    }
+    /// `http[0].allow[1]`.
+    pub fn manifest_place(&self) -> &str {
+        &self.manifest_place
+    }
+    /// Text of the manifest rule.
+    pub fn manifest_rule(&self) -> &str {
+        &self.manifest_rule
+    }
+    /// `connections.billing.allow[0]`, or `requested`.
+    pub fn operator_place(&self) -> &str {
+        &self.operator_place
+    }
+    /// The slot whose credential is attached.
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_deref()
+    }
+    /// What holds for it.
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+    /// Safe by method, or its rule says `safe`.
+    pub fn is_safe(&self) -> bool {
+        self.attributes.safe || self.method.is_safe()
+    }
+}
+
+/// Why a request was refused, for the operator. The guest learns only the exchange id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Denial {
+    /// The typed reason.
+    pub reason: DenialReason,
+    /// TOML to paste into the operator's config or the manifest, with where it goes; absent where nothing may allow it.
+    pub remedy: Option<String>,
+}
+
+/// The typed reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DenialReason {
+    /// The URL was refused by the parser.
+    #[error("refused URL: {0}")]
+    Url(crate::UrlError),
+    /// The path holds what no rule lets through.
+    #[error("refused path `{path}`: {why}")]
+    Path {
+        /// As the guest wrote it.
+        path: String,
+        /// What is wrong with it.
+        why: PathError,
+    },
+    /// A query name that makes a server take another method.
+    #[error("refused query name `{0}`, which some servers read as the method")]
+    Query(String),
+    /// The method does not exist here.
+    #[error("method `{}` is never sent", .0.escape_debug())]
+    Method(String),
+    /// No approved manifest rule matches; `nearest` and what missed there.
+    #[error("no approved manifest rule allows `{request}`{}", nearest.as_ref().map(|n| format!("; nearest: {n}")).unwrap_or_default())]
+    Manifest {
+        /// `METHOD URL` without query.
+        request: String,
+        /// The nearest rule and what misses.
+        nearest: Option<String>,
+    },
+    /// A manifest rule matches, no operator rule does.
+    #[error("no operator rule allows `{request}`{}", nearest.as_ref().map(|n| format!("; nearest: {n}")).unwrap_or_default())]
+    Operator {
+        /// `METHOD URL` without query.
+        request: String,
+        /// The nearest rule and what misses.
+        nearest: Option<String>,
+    },
+    /// The action or stream narrowed its rules, and none of them matches.
+    #[error("the operation's own `http` list does not allow `{0}`")]
+    Operation(String),
+    /// Which credential slot the guest named or must name.
+    #[error("{0}")]
+    Credential(String),
+}
+
+impl From<DenialReason> for Denial {
+    fn from(reason: DenialReason) -> Self {
+        Self { reason, remedy: None }
+    }
+}
+
+impl Grants {
+    /// Decides. `operation` = the `http` list of the running action (None = all approved rules).
+    /// `credential` = the slot that the guest named. `connection` names the connection in remedies.
+    pub fn authorize(
+        &self,
+        connection: &str,
+        method: &str,
+        url: &str,
+        operation: Option<&[Rule]>,
+        credential: Option<&str>,
+    ) -> Result<AuthorizedRequest, Denial> {
+        let method = Method::parse(method).map_err(|_| {
+            DenialReason::Method(method.chars().take(crate::limits::METHOD_BYTES_MAX).collect())
+        })?;
+        let url = CanonicalUrl::parse(url).map_err(DenialReason::Url)?;
+        let path = RequestPath::read(url.path())
+            .map_err(|why| DenialReason::Path { path: url.path().to_owned(), why })?;
+        refuse_method_in_query(&url)?;
+        let request = Request { method: &method, url: &url, path: &path };
+
+        let approved = self.approved(request)?;
+        if operation.is_some_and(|rules| !rules.iter().any(|rule| request.passes(rule))) {
+            return Err(Denial {
+                reason: DenialReason::Operation(request.text()),
+                remedy: request.narrowest().map(|rule| remedy::for_operation(&rule)),
+            });
+        }
+        let operator_place = self.allowed(connection, request)?;
+        let slot = choose(&approved.attributes.credentials, credential)?;
+        Ok(AuthorizedRequest {
+            manifest_place: approved.place.clone(),
+            manifest_rule: approved.rule.to_string(),
+            operator_place: operator_place.to_owned(),
+            credential: slot.map(str::to_owned),
+            attributes: approved.attributes.clone(),
+            method,
+            url,
+        })
+    }
+
+    /// The first approved rule that matches; rules that overlap agree, so that the first speaks for all.
+    fn approved(&self, request: Request<'_>) -> Result<&ManifestRule, Denial> {
+        let rules = self.manifest_rules();
+        rules.iter().find(|rule| request.passes(&rule.rule)).ok_or_else(|| Denial {
+            reason: DenialReason::Manifest {
+                request: request.text(),
+                nearest: request.nearest(rules.iter().map(|rule| (rule.place.as_str(), &rule.rule))),
+            },
+            remedy: request.narrowest().map(|rule| remedy::for_manifest(&rule)),
+        })
+    }
+
+    /// The place of the first operator rule that matches.
+    fn allowed(&self, connection: &str, request: Request<'_>) -> Result<&str, Denial> {
+        let rules = match self.operator_rules() {
+            OperatorRules::Requested => return Ok("requested"),
+            OperatorRules::Listed(rules) => rules,
+        };
+        let found = rules.iter().find(|(_, rule)| request.passes(rule));
+        found.map(|(place, _)| place.as_str()).ok_or_else(|| Denial {
+            reason: DenialReason::Operator {
+                request: request.text(),
+                nearest: request.nearest(rules.iter().map(|(place, rule)| (place.as_str(), rule))),
+            },
+            remedy: request.narrowest().map(|rule| remedy::for_operator(connection, rules, &rule)),
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    method: &'a Method,
+    url: &'a CanonicalUrl,
+    path: &'a RequestPath<'a>,
+}
+
+impl Request<'_> {
+    fn passes(&self, rule: &Rule) -> bool {
+        rule.matches_read(self.method, self.url, self.path)
+    }
+
+    /// What a person is shown: no query, which may hold personal data.
+    fn text(&self) -> String {
+        format!("{} {}", self.method, self.url.without_query())
+    }
+
+    fn nearest<'b>(&self, rules: impl Iterator<Item = (&'b str, &'b Rule)>) -> Option<String> {
+        nearest(rules, self.method, self.url)
+    }
+
+    /// The narrowest rule that lets this request pass, if what is printed of it is read back as such.
+    fn narrowest(&self) -> Option<Rule> {
+        let rule = Rule::of(self.method, self.url, self.path)?.to_string().parse().ok()?;
+        self.passes(&rule).then_some(rule)
+    }
+}
+
+/// The slot that the request uses. A guest may name only what the rule lists.
+fn choose<'a>(slots: &'a [String], named: Option<&str>) -> Result<Option<&'a str>, DenialReason> {
+    let listed = || slots.iter().map(|slot| format!("`{slot}`")).collect::<Vec<_>>().join(", ");
+    match (slots, named) {
+        ([], None) => Ok(None),
+        ([only], None) => Ok(Some(only)),
+        ([], Some(named)) => Err(DenialReason::Credential(format!(
+            "the guest named the credential `{}`, but the rule has none",
+            named.escape_debug()
+        ))),
+        (_, Some(named)) => match slots.iter().find(|slot| slot.as_str() == named) {
+            Some(slot) => Ok(Some(slot)),
+            None => Err(DenialReason::Credential(format!(
+                "the guest named the credential `{}`, but the rule has {}",
+                named.escape_debug(),
+                listed()
+            ))),
+        },
+        (_, None) => {
+            Err(DenialReason::Credential(format!("the guest must name one of the credentials {}", listed())))
+        }
+    }
+}
+
+/// Names under which servers read a method out of the query.
+const METHOD_NAMES: [&str; 3] = ["_method", "_httpmethod", "$httpmethod"];
+
+fn refuse_method_in_query(url: &CanonicalUrl) -> Result<(), DenialReason> {
+    // `;` separates pairs for some servers.
+    for pair in url.query().unwrap_or_default().split(['&', ';']) {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if METHOD_NAMES.contains(&as_loose_servers_read(name).as_str()) {
+            return Err(DenialReason::Query(name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// The name decoded, lower case, and as PHP reads it: cut at NUL, leading spaces gone, ` `, `.` and `[` read as `_`.
+fn as_loose_servers_read(name: &str) -> String {
+    let spaced = name.replace('+', " ");
+    let decoded: Cow<'_, str> = percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy();
+    let cut = decoded.split('\0').next().unwrap_or_default();
+    cut.trim_start_matches(' ').replace([' ', '.', '['], "_").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

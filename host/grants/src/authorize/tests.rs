@@ -1,0 +1,227 @@
+//! Who may send what: both sides, the operation, the credential, and what a denial says.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use proptest::prelude::*;
+
+fn manifest(rules: &[(&str, &[&str])]) -> Vec<ManifestRule> {
+    let rule = |(index, (text, slots)): (usize, &(&str, &[&str]))| ManifestRule {
+        place: format!("http[{index}].allow[0]"),
+        rule: text.parse().unwrap(),
+        attributes: Attributes {
+            credentials: slots.iter().map(|slot| (*slot).to_owned()).collect(),
+            ..Attributes::default()
+        },
+        why: "because".to_owned(),
+    };
+    rules.iter().enumerate().map(rule).collect()
+}
+
+fn rules(texts: &[&str]) -> Vec<Rule> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn listed(texts: &[&str]) -> OperatorRules {
+    let place = |index| format!("connections.billing.allow[{index}]");
+    OperatorRules::Listed(
+        rules(texts).into_iter().enumerate().map(|(index, rule)| (place(index), rule)).collect(),
+    )
+}
+
+fn stripe(operator: OperatorRules) -> Grants {
+    let rules: &[(&str, &[&str])] = &[
+        ("GET https://api.stripe.com/v1/customers/**", &["secret-key"]),
+        ("POST https://api.stripe.com/v1/customers", &["secret-key"]),
+        ("GET https://files.stripe.com/v1/**", &["a", "b"]),
+        ("GET https://status.stripe.com/", &[]),
+    ];
+    Grants::new(manifest(rules), operator).unwrap()
+}
+
+#[test]
+fn one_rule_of_each_side_must_match() {
+    fn check(operator: OperatorRules, request: &str, places: Option<(&str, &str)>) {
+        let (method, url) = request.split_once(' ').unwrap();
+        let found = stripe(operator).authorize("billing", method, url, None, None);
+        let found_places = found.as_ref().ok().map(|r| (r.manifest_place(), r.operator_place()));
+        assert_eq!(found_places, places, "{request}: {found:?}");
+    }
+    let get = "GET https://api.stripe.com/v1/customers/cus_1?expand=x";
+    let post = "POST https://api.stripe.com/v1/customers";
+    check(OperatorRules::Requested, get, Some(("http[0].allow[0]", "requested")));
+    check(OperatorRules::Requested, post, Some(("http[1].allow[0]", "requested")));
+    check(OperatorRules::Requested, "DELETE https://api.stripe.com/v1/customers/cus_1", None);
+    check(
+        listed(&["GET https://api.stripe.com/**"]),
+        get,
+        Some(("http[0].allow[0]", "connections.billing.allow[0]")),
+    );
+    check(listed(&["GET https://api.stripe.com/**"]), post, None);
+    check(
+        listed(&["DELETE https://api.stripe.com/**"]),
+        "DELETE https://api.stripe.com/v1/customers/1",
+        None,
+    );
+    check(listed(&[]), get, None);
+}
+
+#[test]
+fn no_rule_allows_nothing() {
+    let empty = Grants::new(vec![], OperatorRules::Requested).unwrap();
+    assert!(empty.authorize("c", "GET", "https://a.test/", None, None).is_err());
+    let empty = Grants::new(vec![], listed(&["GET https://a.test/**"])).unwrap();
+    assert!(empty.authorize("c", "GET", "https://a.test/", None, None).is_err());
+}
+
+#[test]
+fn an_operation_narrows() {
+    fn check(operation: &[&str], allowed: bool) {
+        let found = stripe(OperatorRules::Requested).authorize(
+            "billing",
+            "GET",
+            "https://api.stripe.com/v1/customers/cus_1",
+            Some(&rules(operation)),
+            None,
+        );
+        assert_eq!(found.is_ok(), allowed, "{operation:?}");
+        if let Err(denial) = found {
+            assert!(matches!(denial.reason, DenialReason::Operation(_)));
+            assert!(
+                denial.remedy.unwrap().contains("http = [\"GET https://api.stripe.com/v1/customers/cus_1\"]")
+            );
+        }
+    }
+    check(&["GET https://api.stripe.com/v1/customers/*"], true);
+    check(&["POST https://api.stripe.com/v1/customers", "GET https://api.stripe.com/**"], true);
+    check(&["POST https://api.stripe.com/v1/customers"], false);
+    check(&[], false);
+}
+
+#[test]
+fn which_credential() {
+    fn check(url: &str, named: Option<&str>, slot: Result<Option<&str>, &str>) {
+        let found = stripe(OperatorRules::Requested).authorize("billing", "GET", url, None, named);
+        match (found, slot) {
+            (Ok(request), Ok(slot)) => assert_eq!(request.credential(), slot, "{url}"),
+            (Err(denial), Err(text)) => {
+                assert!(denial.to_string().contains(text), "{url}: {denial}");
+                assert_eq!(denial.remedy, None);
+            }
+            (found, _) => panic!("{url}: {found:?}"),
+        }
+    }
+    let (one, several, none) = (
+        "https://api.stripe.com/v1/customers",
+        "https://files.stripe.com/v1/x",
+        "https://status.stripe.com/",
+    );
+    check(one, None, Ok(Some("secret-key")));
+    check(one, Some("secret-key"), Ok(Some("secret-key")));
+    check(one, Some("other"), Err("named the credential `other`, but the rule has `secret-key`"));
+    check(several, None, Err("must name one of the credentials `a`, `b`"));
+    check(several, Some("b"), Ok(Some("b")));
+    check(several, Some("c"), Err("but the rule has `a`, `b`"));
+    check(none, None, Ok(None));
+    check(none, Some("a"), Err("but the rule has none"));
+}
+
+#[test]
+fn what_is_refused_before_any_rule_has_no_remedy() {
+    fn check(request: &str, error: &str) {
+        let (method, url) = request.split_once(' ').unwrap();
+        let rules: &[(&str, &[&str])] = &[("GET,POST https://a.test/**", &[])];
+        let grants = Grants::new(manifest(rules), OperatorRules::Requested).unwrap();
+        let denial = grants.authorize("c", method, url, None, None).unwrap_err();
+        assert!(denial.to_string().contains(error), "{request}: {denial}");
+        assert_eq!(denial.remedy, None, "{request}");
+    }
+    check("get https://a.test/", "method `get` is never sent");
+    check("TRACE https://a.test/", "method `TRACE` is never sent");
+    check("CONNECT https://a.test/", "never sent");
+    check("GET /x", "refused URL");
+    check("GET https://u:p@a.test/", "refused URL");
+    check("GET https://a.test/x/../y", "refused URL");
+    check("GET https://a.test/..%2fadmin", "dot segment");
+    check("GET https://a.test/a//b", "empty segment");
+    check("GET https://a.test/a;b", "`;`");
+    check("GET https://a.test/a%5cb", "backslash");
+    for name in ["_method", "_METHOD", "%5fmethod", "_HttpMethod", "$httpMethod", "%24httpMethod", ".method"]
+    {
+        check(&format!("POST https://a.test/x?{name}=DELETE"), "refused query name");
+        check(&format!("POST https://a.test/x?a=b&{name}"), "refused query name");
+        check(&format!("POST https://a.test/x?a=b;{name}=DELETE"), "refused query name");
+    }
+    check("POST https://a.test/x?+_method=DELETE", "refused query name");
+    check("POST https://a.test/x?_method%00x=DELETE", "refused query name");
+}
+
+#[test]
+fn a_query_value_is_not_a_name() {
+    let rules: &[(&str, &[&str])] = &[("GET https://a.test/**", &[])];
+    let grants = Grants::new(manifest(rules), OperatorRules::Requested).unwrap();
+    for query in ["x=_method", "method=a", "a_method=b", "_methods=1", "$filter=x"] {
+        grants.authorize("c", "GET", &format!("https://a.test/?{query}"), None, None).unwrap();
+    }
+}
+
+#[test]
+fn a_denial_says_what_to_paste() {
+    fn check(operator: OperatorRules, request: &str, reason: &str, remedy: &str) {
+        let (method, url) = request.split_once(' ').unwrap();
+        let denial = stripe(operator).authorize("billing", method, url, None, None).unwrap_err();
+        assert_eq!(denial.to_string(), reason);
+        assert_eq!(denial.remedy.as_deref(), Some(remedy));
+    }
+    check(
+        OperatorRules::Requested,
+        "DELETE https://api.stripe.com/v1/customers/cus_1?reason=personal",
+        "no approved manifest rule allows `DELETE https://api.stripe.com/v1/customers/cus_1`; nearest: \
+         `GET https://api.stripe.com/v1/customers/**` at http[0].allow[0] (method: rule has `GET`, request `DELETE`)",
+        "# connector.toml, for the connector's author; then `portcullis build` and `portcullis approve`\n\
+         [[http]]\nallow = [\"DELETE https://api.stripe.com/v1/customers/cus_1\"]\nwhy = \"…\"\n",
+    );
+    check(
+        listed(&["GET https://api.stripe.com/**"]),
+        "POST https://api.stripe.com/v1/customers",
+        "no operator rule allows `POST https://api.stripe.com/v1/customers`; nearest: \
+         `GET https://api.stripe.com/**` at connections.billing.allow[0] (method: rule has `GET`, request `POST`)",
+        "# portcullis.toml\n[connections.billing]\nallow = [\n  \"GET https://api.stripe.com/**\",\n  \
+         \"POST https://api.stripe.com/v1/customers\",\n]\n",
+    );
+    check(
+        listed(&[]),
+        "POST https://api.stripe.com/v1/customers",
+        "no operator rule allows `POST https://api.stripe.com/v1/customers`",
+        "# portcullis.toml\n[connections.billing]\nallow = [\n  \"POST https://api.stripe.com/v1/customers\",\n]\n",
+    );
+}
+
+proptest! {
+    /// Whatever reaches the rules gets a suggestion, and what it suggests lets exactly that request pass.
+    #[test]
+    fn a_suggested_rule_allows_the_request(
+        method in "(GET|POST|DELETE|M-SEARCH)",
+        origin in "(https://a\\.test|http://127\\.0\\.0\\.1:8080|https://\\[fd00::1\\]:8443|https://a-b\\.c_d\\.test)",
+        path in "(/([a-z*+.~!$&'(),=:@%-]|%20|%2F|%C3%A4|%25){1,4}){0,4}/?",
+    ) {
+        let grants = Grants::new(vec![], OperatorRules::Requested).unwrap();
+        let url = format!("{origin}{path}");
+        let denial = grants.authorize("c", &method, &url, None, None).unwrap_err();
+        if let DenialReason::Manifest { .. } = denial.reason {
+            let remedy = denial.remedy.expect("a suggestion");
+            let text = remedy.split('"').nth(1).unwrap();
+            let rules: &[(&str, &[&str])] = &[(text, &[])];
+            let grants = Grants::new(manifest(rules), OperatorRules::Requested).unwrap();
+            prop_assert!(grants.authorize("c", &method, &url, None, None).is_ok(), "{text} {url}");
+        } else {
+            prop_assert_eq!(denial.remedy, None);
+        }
+    }
+
+    #[test]
+    fn nothing_makes_it_panic(method in "\\PC{0,8}", url in "(https?://)?\\PC{0,60}", slot in "\\PC{0,4}") {
+        let _ = stripe(OperatorRules::Requested).authorize("c", &method, &url, None, Some(&slot));
+        let _ = format!("{method} {url}").parse::<Rule>();
+        let _ = url.parse::<Rule>();
+    }
+}

@@ -1,0 +1,19 @@
+//! Decides, explains and compares what a connection may do. Pure: no I/O, no async, no clock, no TOML, no secrets.
+
+pub mod address;
+pub mod authorize;
+pub mod cover;
+pub mod explain;
+pub mod grant;
+pub mod host;
+pub mod limits;
+pub mod path;
+mod remedy;
+pub mod rule;
+pub mod url;
+
+pub use address::{AddressDenied, AddressPolicy};
+pub use authorize::{AuthorizedRequest, Denial, DenialReason};
+pub use grant::{Attributes, Grants, Idempotency, ManifestRule, OperatorRules, Redirect};
+pub use rule::{Method, Rule, RuleError};
+pub use url::{CanonicalUrl, UrlError};

@@ -1,0 +1,416 @@
+//! What must hold in a manifest beyond its shape, wherever it was read from. A fault names a path that is the same in both
+//! forms, so that TOML underlines a line and JSON names a pointer.
+use super::{Action, Connector, Delivery, Role, Slot, Stream, is_label};
+use crate::{
+    diagnose::{is_hidden, nearest, shown},
+    limits::*,
+    schema,
+};
+use portcullis_grants::{Attributes, ManifestRule, Rule, cover::cover, grant::check_overlaps};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// One fault.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Keys and indices from the root; `http` is followed by the index in `Connector::rules`.
+    pub(super) path: Vec<String>,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// Schemes that this version attaches.
+const SCHEMES: [&str; 4] = ["bearer", "basic", "api-key-header", "api-key-query"];
+/// Schemes of later versions.
+const SCHEMES_LATER: [&str; 5] = ["oauth2", "jwt", "hmac", "sigv4", "mtls"];
+const CAPABILITIES_LATER: [&str; 2] = ["files", "wasi-http"];
+
+/// Headers that no rule may hand to a guest: the host computes them, or they belong to one hop (RFC 9110 section 7.6.1).
+const GUEST_HEADERS_NEVER: [&str; 13] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "accept-encoding",
+    "proxy-authorization",
+    "proxy-authenticate",
+];
+
+/// All faults of a manifest whose shape is right.
+pub(super) fn check(connector: &Connector) -> Vec<Fault> {
+    let mut faults = Faults(Vec::new());
+    identity(connector, &mut faults);
+    roles(connector, &mut faults);
+    for (name, slot) in &connector.slots {
+        check_slot(name, slot, connector, &mut faults);
+    }
+    counts(connector, &mut faults);
+    if !faults.0.is_empty() {
+        // Bounds come before work that grows with the square of them.
+        return faults.0;
+    }
+    if let Some(schema) = &connector.config_schema {
+        check_schema(&["connector", "config-schema"], schema, &mut faults);
+    }
+    let mut places = BTreeSet::new();
+    for (i, rule) in connector.rules.iter().enumerate() {
+        if !places.insert(&rule.place) {
+            faults.add(
+                &["http", &i.to_string(), "place"],
+                format!("two rules stand at `{}`", shown(&rule.place)),
+            );
+        }
+        check_rule(i, rule, connector, &mut faults);
+    }
+    overlaps(connector, &mut faults);
+    for (name, action) in &connector.actions {
+        check_action(name, action, connector, &mut faults);
+    }
+    for (name, stream) in &connector.streams {
+        check_stream(name, stream, connector, &mut faults);
+    }
+    faults.0
+}
+
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, path: &[&str], message: impl Into<String>) {
+        self.with_help(path, message, None);
+    }
+
+    fn with_help(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
+        if self.0.len() < FAULTS_MAX {
+            let path = path.iter().map(|step| (*step).to_owned()).collect();
+            self.0.push(Fault { path, message: message.into(), help });
+        }
+    }
+}
+
+fn identity(connector: &Connector, faults: &mut Faults) {
+    if !connector.version.build.is_empty() {
+        faults.add(
+            &["connector", "version"],
+            format!("version `{}` has build metadata, which orders nothing", connector.version),
+        );
+    }
+    if connector.version.to_string().len() > NAME_BYTES_MAX {
+        faults.add(&["connector", "version"], format!("`version` is longer than {NAME_BYTES_MAX} bytes"));
+    }
+    for (key, number) in
+        [("position-version", connector.position_version), ("config-version", connector.config_version)]
+    {
+        if number == 0 {
+            faults.add(&["connector", key], format!("`{key}` starts at 1"));
+        }
+    }
+    people(&["connector", "summary"], &connector.summary, faults);
+    for capability in &connector.capabilities {
+        let message = if CAPABILITIES_LATER.contains(&capability.as_str()) {
+            format!("capability `{capability}` is not supported yet")
+        } else {
+            format!("unknown capability `{}`", shown(capability))
+        };
+        faults.add(&["connector", "capabilities"], message);
+    }
+    if let Some(rate) = connector.requests_per_second
+        && !(rate > 0.0 && rate <= REQUESTS_PER_SECOND_MAX)
+    {
+        faults.add(
+            &["limits", "requests-per-second"],
+            format!(
+                "`requests-per-second` is {rate}: expected more than 0, at most {REQUESTS_PER_SECOND_MAX}"
+            ),
+        );
+    }
+}
+
+/// A text that `approve` prints on a terminal.
+fn people(path: &[&str], text: &str, faults: &mut Faults) {
+    let key = path.last().copied().unwrap_or_default();
+    if text.trim().is_empty() {
+        faults.add(path, format!("`{key}` is empty"));
+    } else if text.len() > TEXT_BYTES_MAX {
+        faults.add(path, format!("`{key}` is longer than {TEXT_BYTES_MAX} bytes"));
+    } else if text.chars().any(is_hidden) {
+        faults.add(path, format!("`{key}` has control characters or more than one line"));
+    }
+}
+
+fn roles(connector: &Connector, faults: &mut Faults) {
+    if connector.roles.is_empty() {
+        faults.add(&["connector", "roles"], "`roles` is empty: a connector has at least one");
+    }
+    let pairs = [
+        (Role::Actions, connector.actions.is_empty(), "actions"),
+        (Role::Source, connector.streams.is_empty(), "streams"),
+    ];
+    for (role, none, table) in pairs {
+        match (connector.roles.contains(&role), none) {
+            (true, true) => faults.add(
+                &["connector", "roles"],
+                format!("role `{role}` is declared, but there is no `[{table}.*]`"),
+            ),
+            (false, false) => faults.with_help(
+                &[table],
+                format!("`[{table}.*]` needs the role `{role}`"),
+                Some(format!("add `{role}` to `roles`")),
+            ),
+            _ => {}
+        }
+    }
+}
+
+fn counts(connector: &Connector, faults: &mut Faults) {
+    let lists =
+        connector.actions.values().map(|a| &a.http).chain(connector.streams.values().map(|s| &s.http));
+    let (mut longest, mut total) = (0, 0usize);
+    for list in lists {
+        longest = longest.max(list.len());
+        total += list.len();
+    }
+    let operations = connector.actions.values().flat_map(|a| [&a.input, &a.output]);
+    let schemas =
+        operations.chain(connector.streams.values().map(|s| &s.schema)).chain(&connector.config_schema);
+    let patterns = schemas.map(schema::patterns).sum();
+    let bounds = [
+        ("http", "rules", connector.rules.len(), RULES_MAX),
+        ("credentials", "credential slots", connector.slots.len(), SLOTS_MAX),
+        ("actions", "actions", connector.actions.len(), OPERATIONS_MAX),
+        ("streams", "streams", connector.streams.len(), OPERATIONS_MAX),
+        ("actions", "entries in one `http` list", longest, NARROWED_MAX),
+        ("actions", "entries in all `http` lists", total, NARROWED_TOTAL_MAX),
+        ("actions", "patterns in all schemas", patterns, PATTERNS_TOTAL_MAX),
+    ];
+    for (key, what, count, max) in bounds {
+        if count > max {
+            faults.add(&[key], format!("{count} {what}: at most {max}"));
+        }
+    }
+}
+
+fn check_slot(name: &str, slot: &Slot, connector: &Connector, faults: &mut Faults) {
+    if !is_label(name) {
+        faults.add(
+            &["credentials", name],
+            format!("slot name `{}`: expected lower-case letters, digits and `-`", shown(name)),
+        );
+    }
+    if slot.schemes.is_empty() {
+        faults.add(&["credentials", name, "schemes"], "`schemes` is empty: nothing could be bound");
+    }
+    for (i, scheme) in slot.schemes.iter().enumerate() {
+        let path = ["credentials", name, "schemes", &i.to_string()];
+        if SCHEMES_LATER.contains(&scheme.as_str()) {
+            faults.add(&path, format!("scheme `{scheme}` is not supported yet"));
+        } else if !SCHEMES.contains(&scheme.as_str()) {
+            let help = nearest(scheme, SCHEMES).map(|near| format!("did you mean `{near}`?"));
+            faults.with_help(&path, format!("unknown scheme `{}`", shown(scheme)), help);
+        }
+    }
+    if let Some(place) = &slot.place
+        && !is_token(place)
+    {
+        faults.add(
+            &["credentials", name, "place"],
+            format!("`place` is `{}`: expected the name of a header or of a query pair", shown(place)),
+        );
+    }
+    people(&["credentials", name, "why"], &slot.why, faults);
+    if !connector.rules.iter().any(|rule| rule.attributes.credentials.iter().any(|used| used == name)) {
+        let help = Some(format!(
+            "write `credential = \"{}\"` in the `[[http]]` table that needs it, or remove the slot",
+            shown(name)
+        ));
+        faults.with_help(
+            &["credentials", name],
+            format!("credential slot `{}` is used by no rule", shown(name)),
+            help,
+        );
+    }
+}
+
+fn check_rule(i: usize, rule: &ManifestRule, connector: &Connector, faults: &mut Faults) {
+    let at = i.to_string();
+    people(&["http", &at, "why"], &rule.why, faults);
+    let Attributes { credentials, idempotency, guest_headers, .. } = &rule.attributes;
+    let mut seen = BTreeSet::new();
+    for name in credentials {
+        if !seen.insert(name) {
+            faults.add(
+                &["http", &at, "credential"],
+                format!("credential slot `{}` is listed twice", shown(name)),
+            );
+        }
+        if !connector.slots.contains_key(name) {
+            let near = nearest(name, connector.slots.keys().map(String::as_str));
+            let help = near.map_or_else(
+                || format!("add a table `[credentials.{}]`", shown(name)),
+                |near| format!("did you mean `{near}`?"),
+            );
+            faults.with_help(
+                &["http", &at, "credential"],
+                format!("there is no credential slot `{}`", shown(name)),
+                Some(help),
+            );
+        }
+    }
+    if let Some(idempotency) = idempotency {
+        let header = idempotency.header.to_ascii_lowercase();
+        if !is_token(&header) || GUEST_HEADERS_NEVER.contains(&header.as_str()) {
+            faults.add(
+                &["http", &at, "idempotency"],
+                format!("`header` is `{}`: no key can be sent in it", shown(&idempotency.header)),
+            );
+        }
+        if idempotency.window.is_zero() {
+            faults.add(&["http", &at, "idempotency"], "`window` is 0: the vendor would remember nothing");
+        }
+    }
+    for header in guest_headers {
+        if !is_token(header) || GUEST_HEADERS_NEVER.contains(&header.as_str()) {
+            faults.add(
+                &["http", &at, "guest-headers"],
+                format!("`{}` can never be set by a guest", shown(header)),
+            );
+        }
+    }
+}
+
+fn overlaps(connector: &Connector, faults: &mut Faults) {
+    if let Err(error) = check_overlaps(&connector.rules) {
+        let second = connector.rules.iter().position(|rule| rule.place == error.second).unwrap_or_default();
+        let help = Some("give both the same attributes, or narrow one".to_owned());
+        faults.with_help(&["http", &second.to_string(), "allow"], error.to_string(), help);
+    }
+}
+
+fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut Faults) {
+    let at = |key: &'static str| ["actions", name, key];
+    operation(&["actions", name], action.summary.as_deref(), &action.sensitive, faults);
+    check_schema(&at("input"), &action.input, faults);
+    check_schema(&at("output"), &action.output, faults);
+    narrowed(&["actions", name], &action.http, connector, faults);
+    if action.delivery == Delivery::AtMostOnce {
+        return;
+    }
+    let lacking = if action.http.is_empty() {
+        connector
+            .rules
+            .iter()
+            .find(|rule| needs_idempotency(&rule.rule, &rule.attributes))
+            .map(|rule| &rule.rule)
+    } else {
+        action.http.iter().find(|entry| {
+            let covering = connector.rules.iter().find(|rule| cover(&rule.rule, entry));
+            covering.is_some_and(|rule| needs_idempotency(entry, &rule.attributes))
+        })
+    };
+    if let Some(rule) = lacking {
+        let help = "add `idempotency = { header = …, window = … }` to its `[[http]]` table, narrow the action's `http`, or write `delivery = \"at-most-once\"`";
+        faults.with_help(
+            &at("delivery"),
+            format!("`at-least-once` needs `idempotency` on every unsafe rule, and `{rule}` has none"),
+            Some(help.to_owned()),
+        );
+    }
+}
+
+/// Whether a request under this rule could only be repeated with a key.
+fn needs_idempotency(rule: &Rule, attributes: &Attributes) -> bool {
+    if attributes.safe || attributes.idempotency.is_some() {
+        return false;
+    }
+    rule.methods().iter().any(|method| !method.is_idempotent())
+}
+
+fn check_stream(name: &str, stream: &Stream, connector: &Connector, faults: &mut Faults) {
+    operation(&["streams", name], stream.summary.as_deref(), &stream.sensitive, faults);
+    check_schema(&["streams", name, "schema"], &stream.schema, faults);
+    narrowed(&["streams", name], &stream.http, connector, faults);
+    let mut seen = BTreeSet::new();
+    for property in &stream.primary_key {
+        if !seen.insert(property) {
+            faults.add(
+                &["streams", name, "primary-key"],
+                format!("`primary-key` has `{}` twice", shown(property)),
+            );
+        }
+        has_property(&["streams", name, "primary-key"], &stream.schema, property, faults);
+    }
+    if let Some(property) = &stream.cursor_field {
+        has_property(&["streams", name, "cursor-field"], &stream.schema, property, faults);
+    }
+}
+
+/// Where the schema lists its properties plainly, a name that is not among them is a typing error.
+fn has_property(path: &[&str], schema: &Value, property: &str, faults: &mut Faults) {
+    let composed = ["$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties"];
+    if composed.iter().any(|key| schema.get(key).is_some()) {
+        return;
+    }
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    if !properties.contains_key(property) {
+        let help = nearest(property, properties.keys().map(String::as_str))
+            .map(|near| format!("did you mean `{}`?", shown(near)));
+        faults.with_help(path, format!("the schema has no property `{}`", shown(property)), help);
+    }
+}
+
+fn operation(path: &[&str; 2], summary: Option<&str>, sensitive: &[String], faults: &mut Faults) {
+    if !is_name(path[1]) {
+        faults.add(
+            path,
+            format!(
+                "name `{}`: expected letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX} long",
+                shown(path[1])
+            ),
+        );
+    }
+    if let Some(summary) = summary {
+        people(&[path[0], path[1], "summary"], summary, faults);
+    }
+    if sensitive.iter().any(String::is_empty) {
+        faults.add(&[path[0], path[1], "sensitive"], "`sensitive` has an empty name");
+    }
+}
+
+fn narrowed(path: &[&str; 2], http: &[Rule], connector: &Connector, faults: &mut Faults) {
+    for (i, entry) in http.iter().enumerate() {
+        if !connector.rules.iter().any(|rule| cover(&rule.rule, entry)) {
+            let help = Some(
+                "add it to the `allow` of an `[[http]]` table, or narrow it to what one allows".to_owned(),
+            );
+            faults.with_help(
+                &[path[0], path[1], "http", &i.to_string()],
+                format!("no single `[[http]]` rule covers `{entry}`"),
+                help,
+            );
+        }
+    }
+}
+
+fn check_schema(path: &[&str], value: &Value, faults: &mut Faults) {
+    if let Err(error) = schema::compile(value) {
+        faults.add(path, format!("`{}`: {error}", path.last().copied().unwrap_or_default()));
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= NAME_BYTES_MAX
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_BYTES_MAX
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}

@@ -1,0 +1,102 @@
+//! Reads `connector.toml` and the files it names. A name stays inside the folder: not absolute, no `..`, no symbolic link out.
+use super::{Connector, check, toml};
+use crate::{
+    Diagnostic,
+    diagnose::{Document, shown},
+    limits::TOML_BYTES_MAX,
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read as _,
+    path::{Component, Path, PathBuf},
+};
+
+/// A connector's folder, read whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folder {
+    /// The manifest.
+    pub connector: Connector,
+    /// The bytes of the files in `[assets]`, by name.
+    pub assets: BTreeMap<String, Vec<u8>>,
+    /// Every file that was read, `connector.toml` first: what a build depends on.
+    pub files: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Reads `DIR/connector.toml` and every schema and asset it names; all faults that can be found at once.
+    pub fn read(dir: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let file = dir.join("connector.toml");
+        let whole = |error: FileError| vec![Diagnostic::of_file(&file, error.to_string())];
+        let mut files = Files::new(dir).map_err(whole)?;
+        let bytes = files.read("connector.toml", TOML_BYTES_MAX).map_err(whole)?;
+        let text = String::from_utf8(bytes).map_err(|_| whole(FileError::Utf8))?;
+        let document = Document::parse(&file, &text)?;
+        let read = toml::read(&document, &mut files);
+        if let Some((connector, _, places)) = &read
+            && !document.has_faults()
+        {
+            for fault in check::check(connector) {
+                let path = places.resolve(&fault.path);
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                document.fault(document.span_of(&path), fault.message, fault.help);
+            }
+        }
+        let (connector, assets, _) = document.finish(read)?;
+        Ok(Self { connector, assets, files: files.seen })
+    }
+}
+
+/// Why a file of the folder could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    #[error("`{0}` is outside the connector's folder")]
+    Outside(String),
+    #[error("`{0}` is not a file")]
+    NotAFile(String),
+    #[error("`{0}` is larger than {1} bytes")]
+    TooLarge(String, usize),
+    #[error("cannot read `{0}`: {kind}", kind = .1.kind())]
+    Io(String, #[source] std::io::Error),
+    #[error("not UTF-8")]
+    Utf8,
+}
+
+/// The folder, and what was read from it.
+pub(super) struct Files {
+    dir: PathBuf,
+    real: PathBuf,
+    seen: Vec<PathBuf>,
+}
+
+impl Files {
+    fn new(dir: &Path) -> Result<Self, FileError> {
+        let real = dir.canonicalize().map_err(|error| FileError::Io(shown(&dir.to_string_lossy()), error))?;
+        Ok(Self { dir: dir.to_owned(), real, seen: Vec::new() })
+    }
+
+    pub(super) fn read(&mut self, name: &str, bytes_max: usize) -> Result<Vec<u8>, FileError> {
+        let relative = Path::new(name);
+        let inside =
+            relative.components().all(|step| matches!(step, Component::Normal(_) | Component::CurDir));
+        if name.is_empty() || !inside || name.contains('\\') {
+            return Err(FileError::Outside(shown(name)));
+        }
+        let io = |error| FileError::Io(shown(name), error);
+        let real = self.real.join(relative).canonicalize().map_err(io)?;
+        if !real.starts_with(&self.real) {
+            return Err(FileError::Outside(shown(name)));
+        }
+        // Asked before it is opened: opening a pipe would wait for a writer.
+        if !real.metadata().map_err(io)?.is_file() {
+            return Err(FileError::NotAFile(shown(name)));
+        }
+        let mut bytes = Vec::new();
+        File::open(&real).map_err(io)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() > bytes_max {
+            return Err(FileError::TooLarge(shown(name), bytes_max));
+        }
+        self.seen.push(self.dir.join(relative));
+        Ok(bytes)
+    }
+}

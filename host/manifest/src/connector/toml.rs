@@ -1,0 +1,268 @@
+//! The shape of `connector.toml`. What belongs to a later version is refused with its line.
+use super::{Action, Connector, Delivery, Role, Slot, Stream, folder::Files};
+use crate::{
+    diagnose::{Document, Kind, Spanned, Table},
+    json,
+    limits::{ASSET_BYTES_MAX, ASSETS_MAX, SCHEMA_BYTES_MAX},
+};
+use portcullis_grants::{Attributes, Idempotency, ManifestRule, Redirect, Rule};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which `allow` line each rule came from: (table, line).
+pub(super) struct Places(Vec<(usize, usize)>);
+
+impl Places {
+    /// A path of `check` as a path of this document.
+    pub(super) fn resolve(&self, path: &[String]) -> Vec<String> {
+        let rule = path.get(1).and_then(|i| i.parse::<usize>().ok()).and_then(|i| self.0.get(i));
+        match (path.first().map(String::as_str), rule, path.get(2).map(String::as_str)) {
+            (Some("http"), Some((table, line)), Some("allow")) => {
+                vec!["http".into(), table.to_string(), "allow".into(), line.to_string()]
+            }
+            (Some("http"), Some((table, _)), Some(key)) => vec!["http".into(), table.to_string(), key.into()],
+            _ => path.to_vec(),
+        }
+    }
+}
+
+type Read = (Connector, BTreeMap<String, Vec<u8>>, Places);
+
+/// Reads the shape; faults go to the document.
+pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
+    let mut root = document.root();
+    for later in ["folders", "subscriptions", "webhook", "webhooks", "origins"] {
+        root.reject_later(later);
+    }
+    let slots = slots(&mut root);
+    let (rules, places) = rules(&mut root);
+    let actions = root
+        .entries("actions")
+        .into_iter()
+        .filter_map(|(name, mut table)| Some((name.value, action(&mut table, files)?)))
+        .collect();
+    let streams = root
+        .entries("streams")
+        .into_iter()
+        .filter_map(|(name, mut table)| Some((name.value, stream(&mut table, files)?)))
+        .collect();
+    let requests_per_second =
+        root.table("limits").and_then(|mut table| table.float("requests-per-second")).map(|rate| rate.value);
+    let assets = assets(&mut root, files);
+    let mut table = root.required_table("connector")?;
+    let name = table.required_parse("name");
+    let version = table.required_parse("version");
+    let position_version = table.required_integer("position-version", 1..=i64::from(u32::MAX));
+    let config_version = table.required_integer("config-version", 1..=i64::from(u32::MAX));
+    let roles = table.parse_all::<Role>("roles");
+    if roles.is_none() && !table.has("roles") {
+        table.fault(
+            table.span(),
+            "`roles` is missing in `connector`",
+            Some("add `roles = [\"source\"]`, `[\"actions\"]` or both".to_owned()),
+        );
+    }
+    let capabilities = table.strings("capabilities").unwrap_or_default();
+    let summary = table.required_string("summary");
+    let config_schema = table.has("config-schema").then(|| schema(&mut table, "config-schema", files));
+    let connector = Connector {
+        name: name?.value,
+        version: version?.value,
+        position_version: u32::try_from(position_version?.value).ok()?,
+        config_version: u32::try_from(config_version?.value).ok()?,
+        roles: roles?.into_iter().map(|role| role.value).collect(),
+        capabilities: values(capabilities).into_iter().collect(),
+        summary: summary?.value,
+        config_schema: match config_schema {
+            Some(schema) => Some(schema?),
+            None => None,
+        },
+        slots,
+        rules,
+        actions,
+        streams,
+        requests_per_second,
+    };
+    Some((connector, assets, places))
+}
+
+fn values(list: Vec<Spanned<String>>) -> Vec<String> {
+    list.into_iter().map(|item| item.value).collect()
+}
+
+fn slots(root: &mut Table<'_>) -> BTreeMap<String, Slot> {
+    let mut slots = BTreeMap::new();
+    for (name, mut table) in root.entries("credentials") {
+        for later in ["token-url", "authorize-url", "device-url", "revoke-url", "token-urls", "scopes"] {
+            table.reject_later_unless_empty(later);
+        }
+        let schemes = table.required_strings("schemes");
+        let place = table.string("place");
+        let why = table.required_string("why");
+        if let (Some(schemes), Some(why)) = (schemes, why) {
+            let slot =
+                Slot { schemes: values(schemes), place: place.map(|place| place.value), why: why.value };
+            slots.insert(name.value, slot);
+        }
+    }
+    slots
+}
+
+fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule>, Places) {
+    let (mut rules, mut places) = (Vec::new(), Vec::new());
+    if root.has("http") && root.kind("http") != Some(Kind::Array) {
+        root.fault(root.key_span("http"), "`http` is a list of tables", Some("write `[[http]]`".to_owned()));
+        let _ = root.json("http");
+        return (rules, Places(places));
+    }
+    for (i, mut table) in root.tables("http").into_iter().enumerate() {
+        let attributes = attributes(&mut table);
+        let why = table.required_string("why");
+        let allow = table.required_strings("allow").unwrap_or_default();
+        for (j, line) in allow.iter().enumerate() {
+            let Some(rule) = rule(&table, &format!("allow[{j}]"), line) else { continue };
+            rules.push(ManifestRule {
+                place: format!("http[{i}].allow[{j}]"),
+                rule,
+                attributes: attributes.clone(),
+                why: why.as_ref().map(|why| why.value.clone()).unwrap_or_default(),
+            });
+            places.push((i, j));
+        }
+    }
+    (rules, Places(places))
+}
+
+fn rule(table: &Table<'_>, key: &str, line: &Spanned<String>) -> Option<Rule> {
+    let text = crate::diagnose::shown(&line.value);
+    match line.value.parse::<Rule>() {
+        Ok(rule) => Some(rule),
+        Err(error) => {
+            let error = error.to_string();
+            let message = if error.contains(&format!("`{}`", line.value)) {
+                format!("`{key}`: {error}")
+            } else {
+                format!("`{key}` is `{text}`: {error}")
+            };
+            table.fault(line.span.clone(), message, None);
+            None
+        }
+    }
+}
+
+/// What stands beside `allow`: the same in a manifest and in a lock.
+pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
+    for later in ["query", "graphql", "soap", "from-response"] {
+        table.reject_later(later);
+    }
+    let credentials = values(table.string_or_strings("credential").unwrap_or_default());
+    let idempotency = table.table("idempotency").and_then(|mut idempotency| {
+        let header = idempotency.required_string("header");
+        let window = idempotency.duration("window");
+        if window.is_none() && !idempotency.has("window") {
+            let help =
+                Some("write how long the vendor remembers a key, for example `window = \"24h\"`".to_owned());
+            idempotency.fault(idempotency.span(), "`window` is missing in `idempotency`", help);
+        }
+        Some(Idempotency { header: header?.value, window: window?.value })
+    });
+    let safe = table.boolean("safe").is_some_and(|safe| safe.value);
+    if let Some(redirect) = table.string("redirect") {
+        match redirect.value.as_str() {
+            "guest" => {}
+            "follow" => table.fault(
+                redirect.span,
+                "`redirect = \"follow\"` is not supported yet",
+                Some("remove it: the guest gets the 3xx".to_owned()),
+            ),
+            other => table.fault(
+                redirect.span,
+                format!("`redirect` is `{}`: expected `guest`", crate::diagnose::shown(other)),
+                None,
+            ),
+        }
+    }
+    let guest_headers = values(table.strings("guest-headers").unwrap_or_default());
+    let guest_headers: BTreeSet<String> =
+        guest_headers.iter().map(|name| name.to_ascii_lowercase()).collect();
+    Attributes {
+        credentials,
+        idempotency,
+        safe,
+        redirect: Redirect::Guest,
+        guest_headers: guest_headers.into_iter().collect(),
+    }
+}
+
+fn narrowed(table: &mut Table<'_>) -> Vec<Rule> {
+    let lines = table.strings("http").unwrap_or_default();
+    if lines.is_empty() && table.has("http") {
+        let help = Some("remove the key: without it, all rules of the connector hold".to_owned());
+        table.fault(table.key_span("http"), "`http` is empty", help);
+    }
+    lines.iter().enumerate().filter_map(|(i, line)| rule(table, &format!("http[{i}]"), line)).collect()
+}
+
+fn action(table: &mut Table<'_>, files: &mut Files) -> Option<Action> {
+    table.reject_later_unless_empty("scopes");
+    let summary = table.string("summary").map(|summary| summary.value);
+    let http = narrowed(table);
+    let delivery =
+        table.parse::<Delivery>("delivery").map_or(Delivery::AtMostOnce, |delivery| delivery.value);
+    let sensitive = values(table.strings("sensitive").unwrap_or_default());
+    let input = schema(table, "input", files);
+    let output = schema(table, "output", files);
+    Some(Action { summary, input: input?, output: output?, http, delivery, sensitive })
+}
+
+fn stream(table: &mut Table<'_>, files: &mut Files) -> Option<Stream> {
+    table.reject_later_unless_empty("scopes");
+    let summary = table.string("summary").map(|summary| summary.value);
+    let http = narrowed(table);
+    let primary_key = values(table.strings("primary-key").unwrap_or_default());
+    let cursor_field = table.string("cursor-field").map(|field| field.value);
+    let sensitive = values(table.strings("sensitive").unwrap_or_default());
+    let schema = schema(table, "schema", files)?;
+    Some(Stream { summary, schema, primary_key, cursor_field, http, sensitive })
+}
+
+fn schema(table: &mut Table<'_>, key: &str, files: &mut Files) -> Option<Value> {
+    let name = table.required_string(key)?;
+    let bytes = match files.read(&name.value, SCHEMA_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            table.fault(name.span, format!("`{key}`: {error}"), None);
+            return None;
+        }
+    };
+    match json::parse(&bytes, SCHEMA_BYTES_MAX) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            table.fault(
+                name.span,
+                format!("`{key}`: `{}`: {error}", crate::diagnose::shown(&name.value)),
+                None,
+            );
+            None
+        }
+    }
+}
+
+fn assets(root: &mut Table<'_>, files: &mut Files) -> BTreeMap<String, Vec<u8>> {
+    let mut assets = BTreeMap::new();
+    for (name, path) in root.string_map("assets") {
+        if !crate::embed::is_asset_name(&name.value) || assets.len() == ASSETS_MAX {
+            let message = format!(
+                "asset `{}`: at most {ASSETS_MAX}, named by lower-case letters, digits, `.`, `_`, `-` and `/`",
+                crate::diagnose::shown(&name.value)
+            );
+            root.fault(name.span, message, None);
+            continue;
+        }
+        match files.read(&path.value, ASSET_BYTES_MAX) {
+            Ok(bytes) => drop(assets.insert(name.value, bytes)),
+            Err(error) => root.fault(path.span, error.to_string(), None),
+        }
+    }
+    assets
+}

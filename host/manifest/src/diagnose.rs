@@ -1,0 +1,118 @@
+//! What is wrong in a document, where, and what to write instead; and the strict TOML reader that finds it
+//! (used for `connector.toml`, `portcullis.lock` and, by the binary, `portcullis.toml`). A value that may be a
+//! pasted secret is masked in the excerpt too.
+use std::path::PathBuf;
+
+mod depth;
+mod document;
+mod table;
+mod units;
+
+pub use document::{Document, Kind, Spanned};
+pub use table::Table;
+pub use units::{UnitError, parse_bytes, parse_duration, print_duration};
+
+/// One fault in a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file.
+    pub file: PathBuf,
+    /// Where, if it is known.
+    pub location: Option<Location>,
+    /// What is wrong, with the value: one line.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// A place in a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The document's text (for the underlined excerpt).
+    pub text: std::sync::Arc<str>,
+    /// Byte range in it.
+    pub span: std::ops::Range<usize>,
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+}
+
+impl Diagnostic {
+    /// A fault of a file as a whole.
+    pub fn of_file(file: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self { file: file.into(), location: None, message: message.into(), help: None }
+    }
+
+    /// The same fault with a remedy.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Diagnostic {
+    /// `FILE:LINE:COLUMN: message`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(location) = &self.location {
+            write!(f, ":{}:{}", location.line, location.column)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+impl std::error::Error for Diagnostic {}
+
+impl Location {
+    /// Line and column of a byte range; a range outside the text is clamped.
+    pub fn new(text: std::sync::Arc<str>, span: std::ops::Range<usize>) -> Self {
+        let mut start = span.start.min(text.len());
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let end = span.end.clamp(start, text.len());
+        let before = &text[..start];
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before[line_start..].chars().count() + 1;
+        Self { text, span: start..end, line, column }
+    }
+}
+
+/// The candidate that a person most likely meant by `word`.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const SIMILARITY_MIN: f64 = 0.8;
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// A value of a document as a message may show it: shortened, controls and direction marks escaped.
+pub fn shown(text: &str) -> String {
+    let mut out = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == crate::limits::SHOWN_CHARACTERS_MAX {
+            out.push('…');
+            break;
+        }
+        if is_hidden(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// A control, a direction mark or a character of no width: what a terminal would obey and not show.
+pub(crate) fn is_hidden(c: char) -> bool {
+    let marks = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || marks
+}
+
+#[cfg(test)]
+mod tests;

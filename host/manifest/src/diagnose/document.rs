@@ -1,0 +1,292 @@
+//! One parsed TOML text with the faults found in it. They are collected; a value is handed out only when there are none.
+//! Bounded in size and depth before anything recursive sees the text.
+use super::{Diagnostic, Location, depth, shown, table::Table};
+use crate::limits::{FAULTS_MAX, TOML_BYTES_MAX, TOML_DEPTH_MAX};
+use std::{
+    cell::RefCell,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toml::de::{DeTable, DeValue};
+
+/// A value and where it stands, for checks that come later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Byte range in the text.
+    pub span: Range<usize>,
+}
+
+/// The type of a value, for keys that may hold one of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `"…"`
+    String,
+    /// `1`
+    Integer,
+    /// `1.5`
+    Float,
+    /// `true`
+    Boolean,
+    /// `1979-05-27`
+    Datetime,
+    /// `[…]`
+    Array,
+    /// `{…}` or `[name]`
+    Table,
+}
+
+impl Kind {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Integer => "an integer",
+            Self::Float => "a float",
+            Self::Boolean => "a boolean",
+            Self::Datetime => "a date",
+            Self::Array => "an array",
+            Self::Table => "a table",
+        }
+    }
+}
+
+/// One parsed text with the faults found so far.
+#[derive(Debug)]
+pub struct Document {
+    file: PathBuf,
+    pub(super) text: Arc<str>,
+    root: Node,
+    faults: RefCell<Vec<Fault>>,
+    masked: RefCell<Vec<Range<usize>>>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Fault {
+    span: Range<usize>,
+    message: String,
+    help: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) span: Range<usize>,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    String(String),
+    Integer(Option<i64>),
+    Float(f64),
+    Boolean(bool),
+    Datetime(String),
+    Array(Vec<Node>),
+    Table(Vec<Entry>),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: Spanned<String>,
+    pub(super) node: Node,
+}
+
+impl Document {
+    /// Parses a text; every syntax error and duplicate key is a fault with its place.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let text: Arc<str> = Arc::from(text);
+        let at = |span: Range<usize>, message: String| Diagnostic {
+            file: file.to_owned(),
+            location: Some(Location::new(text.clone(), span)),
+            message,
+            help: None,
+        };
+        if text.len() > TOML_BYTES_MAX {
+            return Err(vec![Diagnostic::of_file(file, format!("larger than {TOML_BYTES_MAX} bytes"))]);
+        }
+        let deep = |span| vec![at(span, format!("nested deeper than {TOML_DEPTH_MAX} levels"))];
+        if let Some(span) = depth::too_deep(&text) {
+            return Err(deep(span));
+        }
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            let fault = |error: &toml::de::Error| at(error.span().unwrap_or(0..0), shown(error.message()));
+            return Err(errors.iter().take(FAULTS_MAX).map(fault).collect());
+        }
+        let root = table_node(table.get_ref(), 0..0, 0).map_err(deep)?;
+        Ok(Self {
+            file: file.to_owned(),
+            text: text.clone(),
+            root,
+            faults: RefCell::default(),
+            masked: RefCell::default(),
+        })
+    }
+
+    /// The table of the whole document.
+    pub fn root(&self) -> Table<'_> {
+        Table::new(self, String::new(), &self.root, 0..0)
+    }
+
+    /// Reports a fault that a later check found.
+    pub fn fault(&self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
+        let mut faults = self.faults.borrow_mut();
+        if faults.len() < FAULTS_MAX {
+            faults.push(Fault { span, message: message.into(), help });
+        }
+    }
+
+    /// Hides a place in excerpts.
+    pub(super) fn mask_span(&self, span: Range<usize>) {
+        self.masked.borrow_mut().push(span);
+    }
+
+    /// Hides every string below `node` in excerpts.
+    pub(super) fn mask(&self, node: &Node) {
+        node.strings(&mut self.masked.borrow_mut());
+    }
+
+    /// Whether a fault was reported yet.
+    pub fn has_faults(&self) -> bool {
+        !self.faults.borrow().is_empty()
+    }
+
+    /// The file it was read from.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Where the value at this path stands; numbers are indices of arrays. The longest part of the path that exists.
+    pub fn span_of(&self, path: &[&str]) -> Range<usize> {
+        let mut node = &self.root;
+        let mut span = 0..0;
+        for step in path {
+            let next = match &node.value {
+                Value::Table(entries) => {
+                    entries.iter().find(|e| e.key.value == *step).map(|e| (&e.node, e.key.span.clone()))
+                }
+                Value::Array(items) => {
+                    step.parse().ok().and_then(|i: usize| items.get(i)).map(|n| (n, n.span.clone()))
+                }
+                _ => None,
+            };
+            let Some((next, key_span)) = next else { break };
+            node = next;
+            span = if matches!(node.value, Value::Table(_)) { key_span } else { node.span.clone() };
+        }
+        span
+    }
+
+    /// The value, where no fault was found; else all faults, in the order of the text.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
+        let mut faults = self.faults.into_inner();
+        faults.sort_by_key(|fault| fault.span.start);
+        // One table of several lines is checked line by line.
+        faults.dedup();
+        match value {
+            Some(value) if faults.is_empty() => return Ok(value),
+            None if faults.is_empty() => {
+                faults.push(Fault { span: 0..0, message: "incomplete document".to_owned(), help: None })
+            }
+            _ => {}
+        }
+        let text = mask(&self.text, &self.masked.into_inner());
+        let diagnostic = |Fault { span, message, help }| Diagnostic {
+            file: self.file.clone(),
+            location: Some(Location::new(text.clone(), span)),
+            message,
+            help,
+        };
+        Err(faults.into_iter().map(diagnostic).collect())
+    }
+}
+
+/// The same text with `*` in the ranges: excerpts never show what may be a pasted secret.
+fn mask(text: &Arc<str>, ranges: &[Range<usize>]) -> Arc<str> {
+    if ranges.is_empty() {
+        return text.clone();
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    for range in ranges {
+        for byte in bytes.get_mut(range.clone()).unwrap_or_default() {
+            if *byte != b'\n' {
+                *byte = b'*';
+            }
+        }
+    }
+    // The ranges end at character borders, so this is UTF-8; if it ever were not, nothing is shown.
+    Arc::from(String::from_utf8(bytes).unwrap_or_default())
+}
+
+fn table_node(table: &DeTable<'_>, span: Range<usize>, level: usize) -> Result<Node, Range<usize>> {
+    if level > TOML_DEPTH_MAX {
+        return Err(span);
+    }
+    let mut entries = Vec::with_capacity(table.len());
+    for (key, value) in table.iter() {
+        let key = Spanned { value: key.get_ref().clone().into_owned(), span: key.span() };
+        entries.push(Entry { key, node: node(value.get_ref(), value.span(), level + 1)? });
+    }
+    entries.sort_by_key(|entry| entry.key.span.start);
+    Ok(Node { value: Value::Table(entries), span })
+}
+
+fn node(value: &DeValue<'_>, span: Range<usize>, level: usize) -> Result<Node, Range<usize>> {
+    if level > TOML_DEPTH_MAX {
+        return Err(span);
+    }
+    let value = match value {
+        DeValue::String(text) => Value::String(text.clone().into_owned()),
+        DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::Datetime(value) => Value::Datetime(value.to_string()),
+        DeValue::Array(items) => {
+            let item = |item: &toml::Spanned<DeValue<'_>>| node(item.get_ref(), item.span(), level + 1);
+            Value::Array(items.iter().map(item).collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(table) => return table_node(table, span, level),
+    };
+    Ok(Node { value, span })
+}
+
+impl Node {
+    pub(super) fn kind(&self) -> Kind {
+        match &self.value {
+            Value::String(_) => Kind::String,
+            Value::Integer(_) => Kind::Integer,
+            Value::Float(_) => Kind::Float,
+            Value::Boolean(_) => Kind::Boolean,
+            Value::Datetime(_) => Kind::Datetime,
+            Value::Array(_) => Kind::Array,
+            Value::Table(_) => Kind::Table,
+        }
+    }
+
+    /// JSON of the value; dates become strings. `None` for a number JSON can't hold.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        Some(match &self.value {
+            Value::String(text) | Value::Datetime(text) => text.clone().into(),
+            Value::Integer(number) => (*number)?.into(),
+            Value::Float(number) => serde_json::Number::from_f64(*number)?.into(),
+            Value::Boolean(value) => (*value).into(),
+            Value::Array(items) => {
+                serde_json::Value::Array(items.iter().map(Self::json).collect::<Option<_>>()?)
+            }
+            Value::Table(entries) => {
+                let pair = |entry: &Entry| Some((entry.key.value.clone(), entry.node.json()?));
+                serde_json::Value::Object(entries.iter().map(pair).collect::<Option<_>>()?)
+            }
+        })
+    }
+
+    pub(super) fn strings(&self, found: &mut Vec<Range<usize>>) {
+        match &self.value {
+            Value::String(_) => found.push(self.span.clone()),
+            Value::Array(items) => items.iter().for_each(|item| item.strings(found)),
+            Value::Table(entries) => entries.iter().for_each(|entry| entry.node.strings(found)),
+            _ => {}
+        }
+    }
+}

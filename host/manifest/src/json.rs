@@ -1,0 +1,280 @@
+//! JSON from strangers: bounded in size and depth before it is parsed, duplicate keys refused; and the strict object reader
+//! of the embedded manifest, whose faults carry a JSON pointer (RFC 6901).
+use crate::{
+    EmbeddedError,
+    diagnose::{nearest, shown},
+    limits::JSON_DEPTH_MAX,
+};
+use serde_json::{Map, Value};
+
+/// Why a text is no JSON that this crate reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Over the bound of its kind.
+    #[error("larger than {0} bytes")]
+    TooLarge(usize),
+    /// Over `JSON_DEPTH_MAX`.
+    #[error("nested deeper than {JSON_DEPTH_MAX} levels")]
+    TooDeep,
+    /// Not JSON.
+    #[error("not JSON: line {line}, column {column}: {problem}")]
+    Syntax {
+        /// 1-based.
+        line: usize,
+        /// 1-based.
+        column: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// One object names one key twice: two readers would see two documents.
+    #[error("an object has one key twice, or a reserved one")]
+    Duplicate,
+}
+
+/// Parses a whole text within bounds.
+pub fn parse(bytes: &[u8], bytes_max: usize) -> Result<Value, JsonError> {
+    if bytes.len() > bytes_max {
+        return Err(JsonError::TooLarge(bytes_max));
+    }
+    let members = scan(bytes)?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax {
+        line: error.line(),
+        column: error.column(),
+        problem: problem(&error),
+    })?;
+    // The parser keeps the last of two equal keys, so fewer members than colons means that one was dropped.
+    if count_members(&value) != members {
+        return Err(JsonError::Duplicate);
+    }
+    Ok(value)
+}
+
+fn problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    shown(&text[..end])
+}
+
+/// Bounds the depth without recursion; returns the number of colons outside strings: one for each member.
+fn scan(bytes: &[u8]) -> Result<usize, JsonError> {
+    let (mut depth, mut members, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    for byte in bytes {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b':' => members += 1,
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            return Err(JsonError::TooDeep);
+        }
+    }
+    Ok(members)
+}
+
+/// Recursion is bounded by `JSON_DEPTH_MAX`.
+fn count_members(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(count_members).sum(),
+        Value::Object(map) => map.len() + map.values().map(count_members).sum::<usize>(),
+        _ => 0,
+    }
+}
+
+/// The canonical text: keys sorted, no whitespace.
+pub fn canonical(mut value: Value) -> Vec<u8> {
+    value.sort_all_objects();
+    value.to_string().into_bytes()
+}
+
+/// One object being read. What nothing asked for is refused by `finish`.
+pub(crate) struct Object<'a> {
+    pub(crate) pointer: String,
+    map: &'a Map<String, Value>,
+    asked: Vec<&'static str>,
+}
+
+/// One step of a JSON pointer.
+pub(crate) fn step(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+pub(crate) fn fault(pointer: &str, problem: impl Into<String>) -> EmbeddedError {
+    EmbeddedError::Manifest { pointer: shown(pointer), problem: problem.into() }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn wrong(pointer: &str, expected: &str, found: &Value) -> EmbeddedError {
+    fault(pointer, format!("expected {expected}, found {}", kind(found)))
+}
+
+impl<'a> Object<'a> {
+    pub(crate) fn new(pointer: String, value: &'a Value) -> Result<Self, EmbeddedError> {
+        match value {
+            Value::Object(map) => Ok(Self { pointer, map, asked: Vec::new() }),
+            other => Err(wrong(&pointer, "an object", other)),
+        }
+    }
+
+    pub(crate) fn at(&self, key: &str) -> String {
+        step(&self.pointer, key)
+    }
+
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.asked.push(key);
+        self.map.get(key)
+    }
+
+    pub(crate) fn required(&mut self, key: &'static str) -> Result<&'a Value, EmbeddedError> {
+        self.value(key).ok_or_else(|| fault(&self.pointer, format!("`{key}` is missing")))
+    }
+
+    pub(crate) fn string(&mut self, key: &'static str) -> Result<Option<&'a str>, EmbeddedError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong(&self.at(key), "a string", other)),
+        }
+    }
+
+    pub(crate) fn required_string(&mut self, key: &'static str) -> Result<&'a str, EmbeddedError> {
+        self.required(key)?;
+        self.string(key).map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<T, EmbeddedError> {
+        let text = self.required_string(key)?;
+        text.parse().map_err(|error: T::Err| not_parsed(&self.at(key), text, &error))
+    }
+
+    pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<f64>, EmbeddedError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or_else(|| wrong(&self.at(key), "a number", value)),
+        }
+    }
+
+    pub(crate) fn whole(&mut self, key: &'static str) -> Result<u32, EmbeddedError> {
+        let value = self.required(key)?;
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| wrong(&self.at(key), "a whole number below 2^32", value))
+    }
+
+    pub(crate) fn boolean(&mut self, key: &'static str) -> Result<bool, EmbeddedError> {
+        match self.value(key) {
+            None => Ok(false),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(other) => Err(wrong(&self.at(key), "a boolean", other)),
+        }
+    }
+
+    pub(crate) fn items(&mut self, key: &'static str) -> Result<Vec<(String, &'a Value)>, EmbeddedError> {
+        let at = self.at(key);
+        match self.value(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => {
+                Ok(items.iter().enumerate().map(|(i, item)| (format!("{at}/{i}"), item)).collect())
+            }
+            Some(other) => Err(wrong(&at, "an array", other)),
+        }
+    }
+
+    pub(crate) fn strings(&mut self, key: &'static str) -> Result<Vec<String>, EmbeddedError> {
+        let text = |(at, item): (String, &Value)| match item {
+            Value::String(text) => Ok(text.clone()),
+            other => Err(wrong(&at, "a string", other)),
+        };
+        self.items(key)?.into_iter().map(text).collect()
+    }
+
+    pub(crate) fn parsed_all<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Vec<T>, EmbeddedError> {
+        let at = self.at(key);
+        let parsed = |(i, text): (usize, String)| {
+            text.parse().map_err(|error: T::Err| not_parsed(&format!("{at}/{i}"), &text, &error))
+        };
+        self.strings(key)?.into_iter().enumerate().map(parsed).collect()
+    }
+
+    pub(crate) fn object(&mut self, key: &'static str) -> Result<Option<Object<'a>>, EmbeddedError> {
+        let at = self.at(key);
+        self.value(key).map(|value| Object::new(at, value)).transpose()
+    }
+
+    pub(crate) fn entries(&mut self, key: &'static str) -> Result<Vec<(String, Object<'a>)>, EmbeddedError> {
+        let Some(parent) = self.object(key)? else { return Ok(Vec::new()) };
+        let entry =
+            |(name, value): (&String, &'a Value)| Ok((name.clone(), Object::new(parent.at(name), value)?));
+        parent.map.iter().map(entry).collect()
+    }
+
+    pub(crate) fn finish(self) -> Result<(), EmbeddedError> {
+        let Some(unknown) = self.map.keys().find(|key| !self.asked.contains(&key.as_str())) else {
+            return Ok(());
+        };
+        let near = nearest(unknown, self.asked.iter().copied());
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Err(fault(&self.pointer, format!("unknown key `{}`{hint}", shown(unknown))))
+    }
+}
+
+fn not_parsed(pointer: &str, text: &str, error: &dyn std::fmt::Display) -> EmbeddedError {
+    let error = error.to_string();
+    if error.contains(&format!("`{text}`")) {
+        fault(pointer, shown(&error))
+    } else {
+        fault(pointer, format!("`{}`: {}", shown(text), shown(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn bounds_and_duplicates() {
+        assert_eq!(parse(br#"{"a":{"b":":{["}}"#, 100).unwrap()["a"]["b"], ":{[");
+        assert_eq!(parse(br#"{"a":1,"a":2}"#, 100), Err(JsonError::Duplicate));
+        assert_eq!(parse(br#"{"a":1,"\u0061":2}"#, 100), Err(JsonError::Duplicate));
+        assert_eq!(parse(br#"{"$serde_json::private::Number":"1"}"#, 100), Err(JsonError::Duplicate));
+        assert_eq!(parse(b"[1]", 2), Err(JsonError::TooLarge(2)));
+        let deep = |n: usize| [vec![b'['; n], vec![b']'; n]].concat();
+        assert!(parse(&deep(JSON_DEPTH_MAX), 1000).is_ok());
+        assert_eq!(parse(&deep(JSON_DEPTH_MAX + 1), 1000), Err(JsonError::TooDeep));
+        assert_eq!(parse(&deep(100_000), 1_000_000), Err(JsonError::TooDeep));
+        let error = parse(b"{\"a\":1,\n]", 100).unwrap_err();
+        assert_eq!(error.to_string(), "not JSON: line 2, column 1: key must be a string");
+    }
+
+    #[test]
+    fn canonical_sorts_at_every_depth() {
+        let value = parse(br#"{ "b": {"z": 1.50, "a": [ {"y":1,"x":2} ]}, "a": null }"#, 100).unwrap();
+        assert_eq!(canonical(value), br#"{"a":null,"b":{"a":[{"x":2,"y":1}],"z":1.50}}"#);
+    }
+}

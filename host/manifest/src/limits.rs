@@ -1,0 +1,60 @@
+//! Bounds of every document this crate reads; hitting one is a named error.
+
+/// Largest TOML document (`connector.toml`, `portcullis.lock`, `portcullis.toml`).
+pub const TOML_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of tables and arrays in a TOML document.
+pub const TOML_DEPTH_MAX: usize = 32;
+/// Most faults that one reading reports.
+pub const FAULTS_MAX: usize = 50;
+/// Longest value that a message repeats, in characters.
+pub const SHOWN_CHARACTERS_MAX: usize = 120;
+
+/// Largest embedded manifest.
+pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Deepest nesting of an embedded manifest or of a schema file.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Largest schema file.
+pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+/// Largest compiled `pattern` of a schema.
+pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most `pattern`s of one schema: each costs milliseconds to compile.
+pub const PATTERNS_MAX: usize = 256;
+/// Most `pattern`s of all schemas of a manifest.
+pub const PATTERNS_TOTAL_MAX: usize = 2048;
+/// Most schemas that one value is checked against in place, references followed.
+pub const IN_PLACE_MAX: u64 = 4096;
+/// Longest chain of references and applicators that stays at one value: each link is a stack frame.
+pub const IN_PLACE_DEPTH_MAX: usize = 64;
+
+/// Most `allow` lines of a manifest: the overlap check compares every pair.
+pub const RULES_MAX: usize = 512;
+/// Most actions, and most streams, of a manifest.
+pub const OPERATIONS_MAX: usize = 1024;
+/// Most entries of one `http` list of an action or stream.
+pub const NARROWED_MAX: usize = 64;
+/// Most `http` entries of all actions and streams together: each is compared with every rule.
+pub const NARROWED_TOTAL_MAX: usize = 2048;
+/// Most credential slots of a manifest.
+pub const SLOTS_MAX: usize = 64;
+/// Longest text for people (`summary`, `why`), in bytes.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// Longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Highest `requests-per-second`.
+pub const REQUESTS_PER_SECOND_MAX: f64 = 1_000_000.0;
+
+/// Largest component file.
+pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most sections at the top of a component.
+pub const SECTIONS_MAX: usize = 100_000;
+/// Most imports, and most exports, of a component.
+pub const EXTERNS_MAX: usize = 1024;
+/// Largest asset.
+pub const ASSET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most assets of a component.
+pub const ASSETS_MAX: usize = 256;
+
+const _: () = assert!(SCHEMA_BYTES_MAX < MANIFEST_BYTES_MAX);
+const _: () = assert!(MANIFEST_BYTES_MAX < COMPONENT_BYTES_MAX);
+const _: () = assert!(ASSET_BYTES_MAX < COMPONENT_BYTES_MAX);

@@ -1,0 +1,190 @@
+//! The lock as it is printed, and each text that is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::connector::tests::stripe;
+
+fn lock() -> Lock {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let approval = Approval {
+        approval_id: "apr_01JABCDEFGHJKMNPQRSTVWXYZ0".into(),
+        revoked: false,
+        approved_at: "2026-01-31T12:00:00.000Z".into(),
+        connector: "acme/stripe".parse().unwrap(),
+        version: "1.2.0".parse().unwrap(),
+        digest: digest.clone(),
+        imports: vec![
+            "portcullis:connector/http@0.1.0".into(),
+            "portcullis:connector/types@0.1.0".into(),
+            "wasi:io/streams@0.2.6".into(),
+        ],
+        roles: BTreeSet::from([Role::Actions, Role::Source]),
+        rules: stripe().rules,
+        credentials: BTreeMap::from([(
+            "secret-key".to_owned(),
+            PinnedCredential {
+                credential: "stripe-live".into(),
+                scheme: "bearer".into(),
+                place: "header authorization".into(),
+            },
+        )]),
+        network: PinnedNetwork {
+            connect_to: BTreeMap::from([("api.stripe.com:443".to_owned(), "127.0.0.1:8443".to_owned())]),
+            ca_file: Some(digest),
+            addresses: vec!["127.0.0.1/32".into()],
+            roots: "bundled".into(),
+        },
+    };
+    let mut revoked = approval.clone();
+    revoked.revoked = true;
+    revoked.rules.clear();
+    revoked.credentials.clear();
+    revoked.network = PinnedNetwork { roots: "system".into(), ..Default::default() };
+    Lock {
+        approvals: BTreeMap::from([("billing".to_owned(), approval), ("old \"one\"".to_owned(), revoked)]),
+    }
+}
+
+#[test]
+fn prints_what_it_reads() {
+    let text = lock().print();
+    assert_eq!(Lock::parse(Path::new("portcullis.lock"), &text).unwrap(), lock());
+    let expected = r#"# Written by `portcullis approve` and `portcullis revoke`. Review it, commit it, do not edit it.
+format = 1
+
+[approvals.billing]
+approval-id = "apr_01JABCDEFGHJKMNPQRSTVWXYZ0"
+approved-at = "2026-01-31T12:00:00.000Z"
+connector = "acme/stripe"
+version = "1.2.0"
+digest = "sha256:abababababababababababababababababababababababababababababababab"
+roles = ["actions", "source"]
+imports = [
+    "portcullis:connector/http@0.1.0",
+    "portcullis:connector/types@0.1.0",
+    "wasi:io/streams@0.2.6",
+]
+
+[[approvals.billing.http]]
+place = "http[0].allow[0]"
+allow = "GET https://api.stripe.com/v1/customers/**"
+credential = ["secret-key"]
+idempotency = { header = "Idempotency-Key", window = "24h" }
+why = "read and create customers"
+
+[[approvals.billing.http]]
+place = "http[0].allow[1]"
+allow = "POST https://api.stripe.com/v1/customers"
+credential = ["secret-key"]
+idempotency = { header = "Idempotency-Key", window = "24h" }
+why = "read and create customers"
+
+[approvals.billing.credentials.secret-key]
+credential = "stripe-live"
+scheme = "bearer"
+place = "header authorization"
+
+[approvals.billing.network]
+roots = "bundled"
+ca-file = "sha256:abababababababababababababababababababababababababababababababab"
+addresses = ["127.0.0.1/32"]
+
+[approvals.billing.network.connect-to]
+"api.stripe.com:443" = "127.0.0.1:8443"
+
+[approvals."old \"one\""]
+approval-id = "apr_01JABCDEFGHJKMNPQRSTVWXYZ0"
+revoked = true
+"#;
+    assert!(text.starts_with(expected), "{text}");
+}
+
+/// The fault of the printed lock with one text replaced.
+fn fault(from: &str, to: &str) -> String {
+    let text = lock().print();
+    assert!(text.contains(from), "{from}");
+    let result = Lock::parse(Path::new("portcullis.lock"), &text.replacen(from, to, 1));
+    result.err().map(|fault| fault.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn refused() {
+    let cases = [
+        (
+            "format = 1",
+            "format = 2\nunheard = true",
+            "portcullis.lock:2:10: written by a newer portcullis: format 2, and this one reads 1",
+        ),
+        (
+            "format = 1",
+            "format = 0",
+            "portcullis.lock:2:10: `format` is `0`: expected 1 to 9223372036854775807",
+        ),
+        ("format = 1", "", "portcullis.lock:1:1: `format` is missing"),
+        (
+            "approved-at",
+            "aproved-at",
+            "portcullis.lock:4:12: `approved-at` is missing in `approvals.billing`",
+        ),
+        (
+            "apr_01JABCDEFGHJKMNPQRSTVWXYZ0",
+            "apr_../../x",
+            "portcullis.lock:5:15: `approval-id` is `apr_../../x`: expected `apr_` and letters and digits",
+        ),
+        (
+            "sha256:abab",
+            "sha256:ABab",
+            "portcullis.lock:9:10: `digest` is `sha256:ABababababababababababababababababababababababababababababababab`: expected `sha256:` and 64 hexadecimal digits in lower case",
+        ),
+        (
+            "GET https://api.stripe.com/v1/customers/**",
+            "GET https://*/**",
+            "portcullis.lock:19:9: `allow` is `GET https://*/**`: `*` as any host, which belongs to `[boundary]`, is not supported by this version",
+        ),
+        (
+            "\"127.0.0.1/32\"",
+            "\"127.0.0.1/8\"",
+            "portcullis.lock:39:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
+        ),
+        (
+            "roots = \"bundled\"",
+            "roots = \"none\"",
+            "portcullis.lock:37:9: `roots` is `none`: expected `bundled` or `system`",
+        ),
+        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:42:24: `127.0.0.1`: expected `HOST:PORT`"),
+        (
+            "why = \"read and create customers\"",
+            "why = \"x\"\nquery = {}",
+            "portcullis.lock:23:1: `query` is not supported yet",
+        ),
+        (
+            "roles = [\"actions\", \"source\"]",
+            "roles = []\norigins = { a = \"https://x\" }",
+            "portcullis.lock:11:1: `origins` is not supported yet",
+        ),
+    ];
+    let wrong: Vec<_> = cases
+        .iter()
+        .map(|(from, to, expected)| (fault(from, to), *expected))
+        .filter(|(found, expected)| found != expected)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn an_empty_lock_and_one_merged_by_hand() {
+    assert_eq!(Lock::parse(Path::new("l"), "format = 1\n").unwrap(), Lock::default());
+    assert_eq!(Lock::default().print().lines().last(), Some("format = 1"));
+    let conflict = format!("<<<<<<< HEAD\n{}", lock().print());
+    assert!(Lock::parse(Path::new("l"), &conflict).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_survives(why in "\\PC{0,40}", name in "\\PC{1,20}", control in "[\u{0}-\u{20}\u{7f}-\u{a0}\u{202e}\"\\\\]{0,8}") {
+        let mut lock = lock();
+        let mut approval = lock.approvals.remove("billing").unwrap();
+        approval.rules[0].why = format!("{why}{control}");
+        lock.approvals.insert(name, approval);
+        proptest::prop_assert_eq!(Lock::parse(Path::new("l"), &lock.print()).unwrap(), lock);
+    }
+}

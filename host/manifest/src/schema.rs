@@ -1,0 +1,151 @@
+//! JSON Schema 2020-12 as a connector may ship it: self-contained (a `$ref` points inside the document), patterns that run in
+//! linear time. Nothing is fetched, from the network or from a file.
+use crate::{
+    diagnose::shown,
+    limits::{PATTERN_BYTES_MAX, PATTERNS_MAX},
+};
+use serde_json::Value;
+
+mod expansion;
+
+/// Why a schema is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// Neither an object nor a boolean.
+    #[error("a schema is an object")]
+    NotASchema,
+    /// Another dialect.
+    #[error("`$schema` is `{0}`: only JSON Schema 2020-12 is read")]
+    Dialect(String),
+    /// `$ref` or `$dynamicRef` that leaves the document.
+    #[error("`{0}` points outside the schema: put it under `$defs` and write `#/$defs/NAME`")]
+    Outside(String),
+    /// A reference that leads nowhere or to several places.
+    #[error("`{0}` points to nothing, or to more than one place, in the schema")]
+    Nowhere(String),
+    /// A base URI of a part, or an anchor that is there twice.
+    #[error("`$id` stands at the top of a schema alone")]
+    Id,
+    /// A reference that comes back to itself at the same value, or too many schemas for one value.
+    #[error("references or `allOf`, `anyOf`, `oneOf` are nested in a way that takes unbounded work")]
+    Expansion,
+    /// Over `PATTERNS_MAX`.
+    #[error("more than {PATTERNS_MAX} patterns")]
+    Patterns,
+    /// Refused by the meta-schema, or a pattern that does not compile.
+    #[error("not a JSON Schema 2020-12{}: {problem}", at(pointer))]
+    Invalid {
+        /// Where in the schema.
+        pointer: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn at(pointer: &str) -> String {
+    if pointer.is_empty() { String::new() } else { format!(" at `{pointer}`") }
+}
+
+const DIALECTS: [&str; 2] =
+    ["https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"];
+
+/// Checks a schema and compiles it, with every option that matters for a hostile one set.
+pub fn compile(schema: &Value) -> Result<jsonschema::Validator, SchemaError> {
+    if !schema.is_object() && !schema.is_boolean() {
+        return Err(SchemaError::NotASchema);
+    }
+    stays_inside(schema)?;
+    if patterns(schema) > PATTERNS_MAX {
+        return Err(SchemaError::Patterns);
+    }
+    expansion::bounded(schema)?;
+    let linear =
+        jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .with_pattern_options(linear)
+        .offline()
+        .build(schema)
+        .map_err(|error| SchemaError::Invalid {
+            pointer: shown(error.instance_path().as_str()),
+            problem: shown(&error.to_string()),
+        })
+}
+
+/// How many patterns a schema has, at most: what compiles slowly.
+pub(crate) fn patterns(schema: &Value) -> usize {
+    match schema {
+        Value::Array(items) => items.iter().map(patterns).sum(),
+        Value::Object(map) => {
+            let own = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+                ("pattern", Value::String(_)) => 1,
+                ("patternProperties", Value::Object(map)) => map.len(),
+                _ => 0,
+            };
+            map.iter().map(own).sum::<usize>() + map.values().map(patterns).sum::<usize>()
+        }
+        _ => 0,
+    }
+}
+
+/// Recursion is bounded: the document was parsed within `JSON_DEPTH_MAX`.
+fn stays_inside(schema: &Value) -> Result<(), SchemaError> {
+    match schema {
+        Value::Array(items) => items.iter().try_for_each(stays_inside),
+        Value::Object(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("$ref" | "$dynamicRef", Value::String(target)) if !target.starts_with('#') => {
+                        return Err(SchemaError::Outside(shown(target)));
+                    }
+                    ("$schema", Value::String(dialect)) if !DIALECTS.contains(&dialect.as_str()) => {
+                        return Err(SchemaError::Dialect(shown(dialect)));
+                    }
+                    _ => stays_inside(value)?,
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn local_references_pass_and_others_do_not() {
+        let local = json!({"$defs": {"a": {"type": "string"}}, "properties": {"x": {"$ref": "#/$defs/a"}, "$ref": {"type": "string"}}});
+        let validator = compile(&local).unwrap();
+        assert!(validator.is_valid(&json!({"x": "y"})));
+        assert!(!validator.is_valid(&json!({"x": 1})));
+        for outside in ["https://example.com/s.json", "other.json", "file:///etc/passwd"] {
+            assert_eq!(compile(&json!({"$ref": outside})).unwrap_err(), SchemaError::Outside(outside.into()));
+        }
+        assert!(matches!(compile(&json!({"$ref": "#/$defs/none"})), Err(SchemaError::Nowhere(_))));
+        assert!(
+            compile(&json!({"$id": "https://example.com/a", "$ref": "#/$defs/a", "$defs": {"a": {}}}))
+                .is_ok()
+        );
+        // A property may be called `const`; so what looks like a reference is one, wherever it stands.
+        assert!(compile(&json!({"properties": {"const": {"$ref": "https://example.com/"}}})).is_err());
+    }
+
+    #[test]
+    fn another_dialect_type_or_pattern() {
+        assert_eq!(compile(&json!(1)).unwrap_err(), SchemaError::NotASchema);
+        let old = json!({"$schema": "http://json-schema.org/draft-07/schema#"});
+        assert_eq!(
+            compile(&old).unwrap_err().to_string(),
+            "`$schema` is `http://json-schema.org/draft-07/schema#`: only JSON Schema 2020-12 is read"
+        );
+        let wrong = compile(&json!({"properties": {"x": {"type": "strnig"}}})).unwrap_err().to_string();
+        assert!(wrong.starts_with("not a JSON Schema 2020-12 at `/properties/x/type`: "), "{wrong}");
+        assert!(compile(&json!({"pattern": "^(a+)+$"})).is_ok(), "linear here");
+        assert!(compile(&json!({"pattern": "(?=a)b"})).is_err(), "look-around backtracks");
+        assert!(compile(&json!({"pattern": "(((a{1000}){1000}){1000})"})).is_err(), "compiles to gigabytes");
+    }
+}

@@ -1,0 +1,69 @@
+//! Builds the connectors that the demo runs and embeds them, so that the binary alone can show the product.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::expect_used,
+    reason = "a build script: cargo speaks to it by variables, it speaks by printing, builds the guests, and fails by panicking"
+)]
+use portcullis_manifest::{Connector, embed};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Folder of a connector (from the root of the repository), the workspace it belongs to, its crate's file name.
+const EMBEDDED: [(&str, &str, &str); 2] =
+    [("connectors/stripe", "connectors", "stripe"), ("tests/guests/hostile", "tests/guests", "hostile")];
+
+fn main() {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    require_target();
+    for watched in ["connectors", "sdk", "wit", "tests/guests/hostile", "tests/guests/Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    }
+    for (folder, workspace, name) in EMBEDDED {
+        let target = out.join("guests").join(name);
+        build(&root.join(folder), &target);
+        let component = target.join(TARGET).join("release").join(format!("{name}.wasm"));
+        let bytes = fs::read(&component).unwrap_or_else(|error| panic!("{}: {error}", component.display()));
+        let folder = root.join(folder);
+        let manifest = Connector::read_folder(&folder).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let assets = Connector::read_assets(&folder).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let whole =
+            embed::embed(&bytes, &manifest, &assets).unwrap_or_else(|error| panic!("{workspace}: {error}"));
+        fs::write(out.join(format!("{name}.wasm")), whole).expect("OUT_DIR is writable");
+    }
+}
+
+/// The guests' target comes with `rust-toolchain.toml` where rustup may install by itself; elsewhere it is added here.
+fn require_target() {
+    let rustc = env::var("RUSTC").expect("cargo sets it");
+    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let present =
+        output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
+    if !present {
+        let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+        assert!(
+            added.is_ok_and(|status| status.success()),
+            "`rustup target add {TARGET}` failed; the connectors need it"
+        );
+    }
+}
+
+fn build(folder: &Path, target: &Path) {
+    let mut cargo = Command::new(env::var("CARGO").expect("cargo sets it"));
+    cargo
+        .args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"])
+        .arg(folder.join("Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", target);
+    // What cargo set for this build must not reach the guests' build.
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    let status = cargo.status().unwrap_or_else(|error| panic!("cargo: {error}"));
+    assert!(status.success(), "building {} failed", folder.display());
+}

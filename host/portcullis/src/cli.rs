@@ -1,0 +1,187 @@
+//! The command line: every flag with its help in one place.
+use crate::exit::EXIT_CODES;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Runs connectors: sandboxed WebAssembly components that reach exactly what an operator approved.
+#[derive(Parser, Debug)]
+#[command(name = "portcullis", version, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The one config file; relative paths in it start at its folder
+    #[arg(long, global = true, value_name = "FILE", default_value = "portcullis.toml")]
+    pub config: PathBuf,
+    /// Print JSON, one value a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Seconds to wait for another process that holds the data folder
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
+    pub wait: u64,
+    /// Write the process's own events to stderr, as JSON: error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<tracing::Level>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Arguments {
+    /// How long to wait for the data folder.
+    pub fn wait(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.wait)
+    }
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Show the whole product at work, offline, against a vendor double on loopback
+    Demo(Demo),
+    /// Build a connector from its folder and put it into the registry
+    Build(Build),
+    /// List what the registry holds and what each connection runs
+    Connectors,
+    /// Show what a component says of itself, without running it
+    Inspect(Inspect),
+    /// Show what a connection's connector asks for, and pin it in the lock
+    Approve(Approve),
+    /// End an approval at once, for running calls too
+    Revoke(Revoke),
+    /// Run the connector's own check of its config and credentials
+    Check(OneConnection),
+    /// List the streams that the connector finds
+    Discover(OneConnection),
+    /// Run one action
+    Call(Call),
+    /// Read one stream
+    Read(Read),
+    /// List runs, or show one
+    Runs(Runs),
+    /// Show exchanges: every request that left or was refused
+    Logs(Logs),
+}
+
+/// `demo`
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Leave config, registry, lock and data in DIR, and keep the vendor double running until Ctrl-C
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `build`
+#[derive(Args, Debug)]
+pub struct Build {
+    /// The connector's folder, with its `connector.toml`
+    pub dir: PathBuf,
+    /// Registry folder; the config's where there is one, else `./registry`
+    #[arg(long, value_name = "DIR")]
+    pub registry: Option<PathBuf>,
+}
+
+/// `inspect`
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// `PUBLISHER/NAME`, `PUBLISHER/NAME@VERSION`, or a file
+    #[arg(value_name = "REF")]
+    pub reference: String,
+}
+
+/// `approve`
+#[derive(Args, Debug)]
+pub struct Approve {
+    /// Name in `[connections.*]`
+    pub connection: String,
+    /// Do not ask; needs `--digest`
+    #[arg(long, requires = "digest")]
+    pub yes: bool,
+    /// Approve this digest and no other
+    #[arg(long, value_name = "sha256:HEX")]
+    pub digest: Option<String>,
+}
+
+/// `revoke`
+#[derive(Args, Debug)]
+pub struct Revoke {
+    /// A connection's name, or `sha256:HEX`: every approval of that component
+    #[arg(value_name = "CONNECTION|DIGEST")]
+    pub target: String,
+}
+
+/// `check`, `discover`
+#[derive(Args, Debug)]
+pub struct OneConnection {
+    /// Name in `[connections.*]`
+    pub connection: String,
+}
+
+/// `call`
+#[derive(Args, Debug)]
+pub struct Call {
+    /// Name in `[connections.*]`
+    pub connection: String,
+    /// The action
+    pub action: String,
+    /// Input as JSON; `-` reads it from stdin
+    #[arg(value_name = "JSON")]
+    pub input: Option<String>,
+    /// Read the input from a file
+    #[arg(long = "input", value_name = "FILE", conflicts_with = "input")]
+    pub input_file: Option<PathBuf>,
+}
+
+/// `read`
+#[derive(Args, Debug)]
+pub struct Read {
+    /// Name in `[connections.*]`
+    pub connection: String,
+    /// The stream
+    pub stream: String,
+    /// Write the records to a file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Go on where the read of this name stopped, and remember where this one stops
+    #[arg(long, value_name = "NAME")]
+    pub resume: Option<String>,
+    /// Records a page at most
+    #[arg(long, value_name = "N")]
+    pub max_records: Option<u32>,
+}
+
+/// `runs`
+#[derive(Args, Debug)]
+pub struct Runs {
+    /// Show this run with its steps, attempts and intents
+    pub run: Option<String>,
+    /// Only of this connection
+    #[arg(long)]
+    pub connection: Option<String>,
+    /// Only with this outcome: succeeded, failed, cancelled, unknown, open
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Newest N
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `logs`
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// Only of this run
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Only of this connection
+    #[arg(long)]
+    pub connection: Option<String>,
+    /// Only this status: `404`, `4xx`, `denied`, `failed`
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only with this correlation id
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// Only the exchange with this id
+    #[arg(long, value_name = "ID")]
+    pub exchange: Option<String>,
+    /// Newest N
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+}

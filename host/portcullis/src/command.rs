@@ -1,0 +1,46 @@
+//! The commands: one file each, thin over the crates below.
+use crate::{
+    cli::{Arguments, Command},
+    exit::{Exit, Failure, Result},
+};
+use std::future::Future;
+
+pub mod approve;
+mod build;
+mod call;
+mod connectors;
+mod inspect;
+mod logs;
+mod read;
+mod report;
+pub mod revoke;
+mod runs;
+
+/// Runs the command that was typed.
+pub fn run(arguments: &Arguments) -> Result<Exit> {
+    match &arguments.command {
+        Command::Demo(options) => crate::demo::run(options, arguments.json),
+        Command::Build(options) => build::run(arguments, options),
+        Command::Connectors => connectors::run(arguments),
+        Command::Inspect(options) => inspect::run(arguments, options),
+        Command::Approve(options) => approve::run(arguments, options),
+        Command::Revoke(options) => revoke::run(arguments, options),
+        Command::Check(options) => block_on(call::check(arguments, options)),
+        Command::Discover(options) => block_on(call::discover(arguments, options)),
+        Command::Call(options) => block_on(call::run(arguments, options)),
+        Command::Read(options) => block_on(read::run(arguments, options)),
+        Command::Runs(options) => block_on(runs::run(arguments, options)),
+        Command::Logs(options) => block_on(logs::run(arguments, options)),
+    }
+}
+
+/// One async runtime a process, made where the first command needs it.
+pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::fault("cannot start the async runtime").because(&error))?;
+    let result = runtime.block_on(future);
+    // A blocked thread (a slow disk, a closed terminal) must not keep a finished command alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}

@@ -1,0 +1,183 @@
+//! `approve`: shows what a connection's connector asks for, and pins it with its digest.
+use super::inspect::rule_line;
+use crate::{
+    approvals,
+    cli::{Approve, Arguments},
+    config::{Config, Connection, operator_list, pinned},
+    exit::{Exit, Failure, Result},
+    output, registry,
+    registry::Package,
+};
+use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
+use portcullis_grants::{OperatorRules, Rule};
+use portcullis_manifest::{Approval, Lock};
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal};
+
+/// Approves a connection.
+pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
+    let config = Config::read(&arguments.config)?;
+    let asked = ask(&config, &options.connection)?;
+    if arguments.json {
+        output::json_line(&asked.as_json());
+    } else {
+        output::line(&asked.text());
+    }
+    if let Some(digest) = options.digest.as_ref().filter(|digest| **digest != asked.approval.digest) {
+        let shown = output::shown_line(digest);
+        let message = format!("`--digest` is `{shown}`, the registry holds `{}`", asked.approval.digest);
+        return Err(Failure::new(Exit::NotApproved, message));
+    }
+    if !options.yes && !confirmed(&asked.approval)? {
+        return Err(Failure::new(Exit::NotApproved, "not approved"));
+    }
+    let name = asked.connection.name.clone();
+    grant(&config, asked)?;
+    output::note(&format!("approved `{name}`: pinned in `{}`", config.lock_file().display()));
+    Ok(Exit::Success)
+}
+
+/// What an approval would pin, with the bytes that it is about.
+pub struct Asked<'c> {
+    connection: &'c Connection,
+    /// What would be pinned.
+    pub approval: Approval,
+    package: Package,
+}
+
+/// Reads the newest fitting component and joins it with the connection; refuses what can't be approved.
+pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
+    let connection = config.connection(connection)?;
+    let lock = approvals::read_lock(config)?;
+    let package =
+        registry::read(&registry::newest(&config.registry, &connection.connector, &connection.version)?)?;
+    let clock = RealClock;
+    let approval_id = new_id("apr", &clock, &RealRandom);
+    let approval =
+        pinned::approval(config, connection, &package.component, approval_id, clock.now().to_string())
+            .map_err(Failure::documents)?;
+    refuse_other_digest(&lock, &approval)?;
+    Ok(Asked { connection, approval, package })
+}
+
+/// Keeps the bytes, then pins them: a lock never names bytes that are not there.
+pub fn grant(config: &Config, asked: Asked<'_>) -> Result<()> {
+    approvals::keep(&config.data, &asked.package)?;
+    let mut lock = approvals::read_lock(config)?;
+    lock.approvals.insert(asked.connection.name.clone(), asked.approval);
+    approvals::write_lock(config, &lock)
+}
+
+/// A version that was approved once keeps its bytes, whichever connection it was approved for.
+fn refuse_other_digest(lock: &Lock, approval: &Approval) -> Result<()> {
+    let same = |other: &&Approval| other.connector == approval.connector && other.version == approval.version;
+    match lock.approvals.values().find(|other| same(other) && other.digest != approval.digest) {
+        None => Ok(()),
+        Some(other) => Err(Failure::fault(format!(
+            "`{}/{}` {} was approved with the digest `{}`; the registry now holds `{}`",
+            approval.connector.publisher,
+            approval.connector.name,
+            approval.version,
+            other.digest,
+            approval.digest
+        ))
+        .with_help("a changed connector needs a new version; put the approved file back")),
+    }
+}
+
+fn confirmed(approval: &Approval) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::NotApproved, "nobody is there to confirm")
+            .with_help(format!("--yes --digest {}", approval.digest)));
+    }
+    output::note("approve this? Type `yes`:");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::fault("cannot read the answer").because(&error))?;
+    Ok(answer.trim() == "yes")
+}
+
+impl Asked<'_> {
+    fn as_json(&self) -> Value {
+        let Self { connection, approval, .. } = self;
+        let rules = approval.rules.iter().map(|rule| {
+            json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "why": rule.why,
+                    "flags": rule.rule.flags() })
+        });
+        let credentials = approval.credentials.iter().map(|(slot, pinned)| {
+            json!({ "slot": slot, "credential": pinned.credential, "scheme": pinned.scheme, "place": pinned.place })
+        });
+        json!({
+            "connection": connection.name,
+            "connector": format!("{}/{}", approval.connector.publisher, approval.connector.name),
+            "version": approval.version.to_string(),
+            "digest": approval.digest,
+            "imports": approval.imports,
+            "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
+            "rules": rules.collect::<Vec<_>>(),
+            "credentials": credentials.collect::<Vec<_>>(),
+            "network": { "connect_to": approval.network.connect_to, "ca_file": approval.network.ca_file,
+                         "addresses": approval.network.addresses, "roots": approval.network.roots },
+        })
+    }
+
+    /// What a security person reads before saying yes.
+    pub fn text(&self) -> String {
+        text(self.connection, &self.approval, &self.package)
+    }
+}
+
+fn text(connection: &Connection, approval: &Approval, package: &Package) -> String {
+    let manifest = &package.component.manifest;
+    let mut lines = vec![
+        format!(
+            "connection `{}` runs {}/{} {}",
+            connection.name, manifest.name.publisher, manifest.name.name, manifest.version
+        ),
+        format!("  {}", output::shown_line(&manifest.summary)),
+        format!("  digest {}", approval.digest),
+        format!("  roles {}", approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
+        String::new(),
+        "it may send".to_owned(),
+    ];
+    lines.extend(approval.rules.iter().map(|rule| format!("  {}", rule_line(rule))));
+    match &connection.allow {
+        OperatorRules::Requested => {
+            lines.push("  and your config narrows nothing (`allow = \"requested\"`)".to_owned())
+        }
+        OperatorRules::Listed(_) => {
+            lines.push("narrowed by your config to".to_owned());
+            lines.extend(operator_list(&connection.allow).iter().map(|(_, rule)| format!("  {rule}")));
+        }
+    }
+    lines.push("\nsecrets go to".to_owned());
+    for (slot, pinned) in &approval.credentials {
+        let with = approval.rules.iter().filter(|rule| rule.attributes.credentials.contains(slot));
+        let hosts: std::collections::BTreeSet<String> = with.map(|rule| origin(&rule.rule)).collect();
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        lines.push(format!(
+            "  `{}` ({}) as {} to {}",
+            pinned.credential,
+            pinned.scheme,
+            pinned.place,
+            hosts.join(", ")
+        ));
+    }
+    lines.push("\nnetwork".to_owned());
+    for (from, to) in &approval.network.connect_to {
+        lines.push(format!("  connect-to {from} = {to}"));
+    }
+    if let Some(digest) = &approval.network.ca_file {
+        lines.push(format!("  ca-file {digest}"));
+    }
+    if !approval.network.addresses.is_empty() {
+        lines.push(format!("  addresses {}", approval.network.addresses.join(", ")));
+    }
+    lines.push(format!("  roots {}", approval.network.roots));
+    lines.join("\n")
+}
+
+/// Scheme, host and port of a rule, the port always shown.
+fn origin(rule: &Rule) -> String {
+    format!("{}://{}:{}", rule.scheme(), rule.host_pattern(), rule.port())
+}

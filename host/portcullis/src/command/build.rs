@@ -1,0 +1,96 @@
+//! `build`: cargo builds the guest, the manifest goes into it, the result into the registry.
+use crate::{
+    cli::{Arguments, Build},
+    config::Config,
+    exit::{Exit, Failure, Result, at_file},
+    output, registry,
+};
+use portcullis_manifest::{Component, Connector, embed};
+use serde_json::{Value, json};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Builds the connector in a folder.
+pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
+    let manifest = Connector::read_folder(&options.dir).map_err(Failure::documents)?;
+    let assets = Connector::read_assets(&options.dir).map_err(Failure::documents)?;
+    let code = build(&options.dir)?;
+    let whole = embed::embed(&code, &manifest, &assets)
+        .map_err(|error| Failure::fault("the component cannot carry the manifest").because(&error))?;
+    // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
+    let component = Component::read(&whole)
+        .map_err(|error| Failure::fault("the build is not a connector").because(&error))?;
+    let file = registry::put(&registry_folder(arguments, options)?, &whole, &component)?;
+    let name = format!("{}/{}", manifest.name.publisher, manifest.name.name);
+    if arguments.json {
+        output::json_line(&json!({
+            "connector": name,
+            "version": manifest.version.to_string(),
+            "digest": component.digest,
+            "size": component.size,
+            "imports": component.imports,
+            "file": file.display().to_string(),
+        }));
+    } else {
+        output::line(&format!("{name} {}  {} bytes", manifest.version, component.size));
+        output::line(&component.digest);
+        output::line(&file.display().to_string());
+    }
+    Ok(Exit::Success)
+}
+
+/// `--registry`, else the config's where there is a config, else `./registry`.
+fn registry_folder(arguments: &Arguments, options: &Build) -> Result<PathBuf> {
+    match &options.registry {
+        Some(folder) => Ok(folder.clone()),
+        None if arguments.config.exists() => Ok(Config::read(&arguments.config)?.registry),
+        None => Ok(PathBuf::from("registry")),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that starts a compiler for an author")]
+fn build(dir: &Path) -> Result<Vec<u8>> {
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "build",
+        "--release",
+        "--target",
+        TARGET,
+        "--message-format",
+        "json-render-diagnostics",
+        "--manifest-path",
+    ]);
+    cargo.arg(dir.join("Cargo.toml"));
+    let child = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = child.map_err(|error| {
+        Failure::fault("cannot start cargo")
+            .because(&error)
+            .with_help("a Rust connector is built by cargo: https://rustup.rs")
+    })?;
+    if !output.status.success() {
+        return Err(Failure::fault(format!("cargo could not build `{}`", dir.display()))
+            .with_help(format!("where the target is missing: rustup target add {TARGET}")));
+    }
+    let component = built_file(&output.stdout, dir).ok_or_else(|| {
+        Failure::fault(format!("cargo built no component in `{}`", dir.display()))
+            .with_help("the crate needs `[lib] crate-type = [\"cdylib\"]`")
+    })?;
+    std::fs::read(&component).map_err(at_file("read", &component))
+}
+
+/// The `.wasm` that cargo made of the crate in this folder, from its messages.
+fn built_file(messages: &[u8], dir: &Path) -> Option<PathBuf> {
+    let manifest = dir.join("Cargo.toml").canonicalize().ok()?;
+    let messages = String::from_utf8_lossy(messages);
+    let artifacts =
+        messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|message| {
+            message["reason"] == "compiler-artifact" && message["manifest_path"].as_str() == manifest.to_str()
+        });
+    let mut files =
+        artifacts.flat_map(|artifact| artifact["filenames"].as_array().cloned().unwrap_or_default());
+    files.find_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(PathBuf::from))
+}

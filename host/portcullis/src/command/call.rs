@@ -1,0 +1,97 @@
+//! `call`, `check` and `discover`: one run each.
+use super::report;
+use crate::{
+    cli::{Arguments, Call, OneConnection},
+    exit::{Exit, Failure, Result, at_file},
+    output,
+    wiring::Host,
+};
+use portcullis_engine::{CallOptions, Outcome};
+use serde_json::json;
+use std::io::Read;
+
+/// Largest input.
+const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Runs one action.
+pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
+    let input = input(options)?;
+    let host = Host::open(&arguments.config, arguments.wait()).await?;
+    host.require(&options.connection).await?;
+    let report = host.engine.call(&options.connection, &options.action, &input, with_signal()).await;
+    host.close().await;
+    let report = report.map_err(report::refused)?;
+    if let (Some(output), false) = (&report.output, arguments.json) {
+        output::line(output);
+    }
+    Ok(report::show(arguments, &report))
+}
+
+/// Runs the connector's check.
+pub async fn check(arguments: &Arguments, options: &OneConnection) -> Result<Exit> {
+    let host = Host::open(&arguments.config, arguments.wait()).await?;
+    host.require(&options.connection).await?;
+    let report = host.engine.check(&options.connection, with_signal()).await;
+    host.close().await;
+    let report = report.map_err(report::refused)?;
+    if report.outcome == Outcome::Succeeded && !arguments.json {
+        output::line(&format!("`{}` works", options.connection));
+    }
+    Ok(report::show(arguments, &report))
+}
+
+/// Lists streams.
+pub async fn discover(arguments: &Arguments, options: &OneConnection) -> Result<Exit> {
+    let host = Host::open(&arguments.config, arguments.wait()).await?;
+    host.require(&options.connection).await?;
+    let report = host.engine.discover(&options.connection, with_signal()).await;
+    host.close().await;
+    let report = report.map_err(report::refused)?;
+    if arguments.json {
+        let stream = |stream: &portcullis_engine::StreamDescriptor| {
+            json!({
+                "name": stream.name, "primary_key": stream.primary_key, "cursor_field": stream.cursor_field,
+                "deleted_field": stream.deleted_field, "complete_reads": stream.complete_reads,
+                "schema": report::json_or_text(&stream.schema),
+            })
+        };
+        let mut value = report::as_json(&report);
+        value["streams"] = report.streams.iter().map(stream).collect();
+        output::json_line(&value);
+        return Ok(report::exit(&report));
+    }
+    if report.outcome == Outcome::Succeeded {
+        let row = |stream: &portcullis_engine::StreamDescriptor| {
+            let cursor = stream.cursor_field.clone().unwrap_or_default();
+            vec![output::shown_line(&stream.name), stream.primary_key.join(", "), cursor]
+        };
+        let rows: Vec<_> = report.streams.iter().map(row).collect();
+        output::line(&output::table(&["STREAM", "KEY", "CURSOR"], &rows));
+    }
+    Ok(report::show(arguments, &report))
+}
+
+fn with_signal() -> CallOptions {
+    CallOptions { correlation_id: None, cancelled: Some(report::cancel_on_signal()) }
+}
+
+/// From the argument, a file, or stdin; `{}` where nothing was given.
+fn input(options: &Call) -> Result<String> {
+    let bytes = match (&options.input, &options.input_file) {
+        (Some(dash), _) if dash == "-" => {
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
+            read.map_err(|error| {
+                Failure::new(Exit::Usage, "cannot read the input from stdin").because(&error)
+            })?;
+            bytes
+        }
+        (Some(text), _) => text.clone().into_bytes(),
+        (None, Some(file)) => std::fs::read(file).map_err(at_file("read", file))?,
+        (None, None) => b"{}".to_vec(),
+    };
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        return Err(Failure::new(Exit::Usage, format!("the input is larger than {INPUT_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, "the input is not UTF-8"))
+}

@@ -1,0 +1,117 @@
+//! `inspect`: what a component says of itself. Nothing is compiled or run.
+use crate::{
+    cli::{Arguments, Inspect},
+    config::Config,
+    exit::{Exit, Failure, Result},
+    output, registry,
+    registry::Package,
+};
+use portcullis_grants::ManifestRule;
+use portcullis_manifest::{Component, ConnectorName};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Shows one component.
+pub fn run(arguments: &Arguments, options: &Inspect) -> Result<Exit> {
+    let package = find(arguments, &options.reference)?;
+    if arguments.json {
+        output::json_line(&as_json(&package));
+    } else {
+        output::line(&as_text(&package));
+    }
+    Ok(Exit::Success)
+}
+
+fn find(arguments: &Arguments, reference: &str) -> Result<Package> {
+    let (name, version) = reference.split_once('@').unwrap_or((reference, "*"));
+    match (name.parse::<ConnectorName>(), version.parse::<semver::VersionReq>()) {
+        _ if Path::new(reference).is_file() => registry::open(Path::new(reference)),
+        (Ok(name), Ok(version)) => {
+            let folder = match arguments.config.exists() {
+                true => Config::read(&arguments.config)?.registry,
+                false => PathBuf::from("registry"),
+            };
+            registry::read(&registry::newest(&folder, &name, &version)?)
+        }
+        _ => Err(Failure::new(
+            Exit::Usage,
+            format!("`{}` is neither a file nor PUBLISHER/NAME[@VERSION]", output::shown_line(reference)),
+        )),
+    }
+}
+
+fn as_json(package: &Package) -> Value {
+    let Component { manifest, digest, size, imports, roles, assets, .. } = &package.component;
+    // The embedded document itself: canonical, parsed by the same reader that printed it.
+    let document: Value = serde_json::from_slice(&manifest.to_json()).unwrap_or(Value::Null);
+    json!({
+        "file": package.file.display().to_string(),
+        "digest": digest,
+        "size": size,
+        "roles": roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
+        "imports": imports,
+        "assets": assets.iter().map(|(name, bytes)| json!({ "name": name, "size": bytes.len() })).collect::<Vec<_>>(),
+        "manifest": document,
+    })
+}
+
+fn as_text(package: &Package) -> String {
+    let Component { manifest, digest, size, imports, roles, .. } = &package.component;
+    let mut lines = vec![
+        format!("{}/{} {}", manifest.name.publisher, manifest.name.name, manifest.version),
+        output::shown_line(&manifest.summary),
+        String::new(),
+        format!("digest   {digest}"),
+        format!("size     {size} bytes"),
+        format!("roles    {}", roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
+        format!("imports  {}", imports.join("\n         ")),
+    ];
+    lines.push("\nrequests".to_owned());
+    lines.extend(manifest.rules.iter().map(|rule| format!("  {}", rule_line(rule))));
+    lines.push("\ncredential slots".to_owned());
+    for (name, slot) in &manifest.slots {
+        lines.push(format!("  {name} ({})  {}", slot.schemes.join(", "), output::shown_line(&slot.why)));
+    }
+    if !manifest.actions.is_empty() {
+        lines.push("\nactions".to_owned());
+        for (name, action) in &manifest.actions {
+            let summary = output::shown_line(action.summary.as_deref().unwrap_or_default());
+            lines.push(format!("  {name} ({})  {summary}", action.delivery.as_str()).trim_end().to_owned());
+        }
+    }
+    if !manifest.streams.is_empty() {
+        lines.push("\nstreams".to_owned());
+        for (name, stream) in &manifest.streams {
+            let key = stream.primary_key.join(", ");
+            lines.push(format!(
+                "  {name}  key {key}, cursor {}",
+                stream.cursor_field.as_deref().unwrap_or("none")
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+/// One requested rule with what holds for it and the author's reason.
+pub fn rule_line(rule: &ManifestRule) -> String {
+    let attributes = &rule.attributes;
+    let mut notes = Vec::new();
+    if !attributes.credentials.is_empty() {
+        notes.push(format!("with {}", attributes.credentials.join(" or ")));
+    }
+    if attributes.safe {
+        notes.push("only reads".to_owned());
+    }
+    if let Some(idempotency) = &attributes.idempotency {
+        notes.push(format!("repeatable by {}", idempotency.header));
+    }
+    if !attributes.guest_headers.is_empty() {
+        notes.push(format!(
+            "EXFILTRATION CHANNEL: the connector sets {}",
+            attributes.guest_headers.join(", ")
+        ));
+    }
+    notes.extend(rule.rule.flags());
+    let notes = if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join("; ")) };
+    format!("{}{notes}  {}", rule.rule, output::shown_line(&rule.why))
+}

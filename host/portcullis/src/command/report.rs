@@ -1,0 +1,148 @@
+//! What a run's end looks like: on the terminal, as JSON, as an exit code.
+use crate::{
+    cli::Arguments,
+    exit::{Exit, Failure},
+    output,
+};
+use portcullis_engine::{EngineError, Outcome, RunReport};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The exit code that belongs to an outcome.
+pub fn exit(report: &RunReport) -> Exit {
+    match report.outcome {
+        Outcome::Succeeded => Exit::Success,
+        Outcome::Cancelled => Exit::Cancelled,
+        Outcome::Unknown => Exit::Unknown,
+        _ if report.retry_at.is_some() => Exit::RateLimited,
+        _ => Exit::Failed,
+    }
+}
+
+/// The whole report as one JSON object.
+pub fn as_json(report: &RunReport) -> Value {
+    let denials = report.denials.iter().map(
+        |denied| json!({ "exchange": denied.exchange, "reason": denied.reason, "remedy": denied.remedy }),
+    );
+    json!({
+        "run_id": report.run_id,
+        "correlation_id": report.correlation_id,
+        "outcome": report.outcome.as_str(),
+        "reason": report.reason,
+        "error": report.failure.as_ref().map(|failure| json!({
+            "kind": failure.kind,
+            "message": failure.message,
+            "retry_after_ms": failure.retry_after_ms,
+            "details": failure.details.as_deref().map(json_or_text),
+        })),
+        "retry_at": report.retry_at.map(|at| at.to_string()),
+        "denials": denials.collect::<Vec<_>>(),
+        "output": report.output.as_deref().map(json_or_text),
+        "drift": report.drift.iter().map(|fault| json!({ "pointer": fault.pointer, "message": fault.message })).collect::<Vec<_>>(),
+        "requests": report.requests,
+        "pages": report.pages,
+        "records": report.records,
+    })
+}
+
+/// A JSON text as a value with every digit kept; what is no JSON as a string.
+pub fn json_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// Tells the person what did not go well; data on stdout is the command's.
+pub fn explain(report: &RunReport) {
+    for fault in &report.drift {
+        output::note(&format!(
+            "warning: the output differs from its schema at `{}`: {}",
+            fault.pointer, fault.message
+        ));
+    }
+    if report.outcome == Outcome::Succeeded {
+        return;
+    }
+    let what = match &report.failure {
+        Some(failure) => format!("{}: {}", failure.kind, output::shown_line(&failure.message)),
+        None => report.reason.clone().unwrap_or_else(|| report.outcome.as_str().to_owned()),
+    };
+    output::note(&format!("error: the run ended as `{}`: {what}", report.outcome.as_str()));
+    if let Some(at) = report.retry_at {
+        output::note(&format!("  not before {at}"));
+    }
+    for denied in &report.denials {
+        output::note(&format!("  denied `{}`: {}", denied.exchange, denied.reason));
+    }
+    output::note("");
+    match report.denials.iter().find_map(|denied| denied.remedy.as_ref()) {
+        Some(remedy) => output::note(&format!("hint: to allow it:\n\n{remedy}\n")),
+        None => output::note(&format!("hint: portcullis logs --run {}", report.run_id)),
+    }
+}
+
+/// An engine's refusal in words.
+pub fn refused(error: EngineError) -> Failure {
+    let message = error.to_string();
+    match error {
+        EngineError::Refused { help, .. } => {
+            let failure = Failure::new(Exit::Fault, message);
+            match help {
+                Some(help) => failure.with_help(help),
+                None => failure,
+            }
+        }
+        EngineError::NoSuchAction { known, .. } | EngineError::NoSuchStream { known, .. } => {
+            Failure::new(Exit::Usage, message).with_help(format!("it has {}", known.join(", ")))
+        }
+        EngineError::InvalidInput { faults, .. } => {
+            let mut failure = Failure::new(Exit::Usage, message);
+            let line = |fault: portcullis_engine::Fault| {
+                let pointer = if fault.pointer.is_empty() {
+                    "the whole input".to_owned()
+                } else {
+                    format!("`{}`", fault.pointer)
+                };
+                format!("{pointer}: {}", fault.message)
+            };
+            failure.causes = faults.into_iter().map(line).collect();
+            failure
+        }
+        EngineError::NoSuchRole { .. }
+        | EngineError::InputTooLarge { .. }
+        | EngineError::ReaderHasFile { .. } => Failure::new(Exit::Usage, message),
+        EngineError::Sink(error) => Failure::fault(message).because(&error),
+        EngineError::Store(error) => Failure::fault(message).because(&error),
+        other => Failure::fault(other.to_string()),
+    }
+}
+
+/// Turns true at Ctrl-C or SIGTERM: the run ends in a stored state instead of in the middle.
+pub fn cancel_on_signal() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    let sender = Arc::new(sender);
+    tokio::spawn(async move {
+        let terminate = async {
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(mut signal) => {
+                    signal.recv().await;
+                }
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! { _ = tokio::signal::ctrl_c() => {}, () = terminate => {} }
+        // Nobody listens where the run has ended already.
+        let _ = sender.send(true);
+        std::future::pending::<()>().await;
+    });
+    receiver
+}
+
+/// Prints the report as JSON, or explains it.
+pub fn show(arguments: &Arguments, report: &RunReport) -> Exit {
+    if arguments.json {
+        output::json_line(&as_json(report));
+    } else {
+        explain(report);
+    }
+    exit(report)
+}

@@ -1,0 +1,191 @@
+//! `runs`: what ran, and how it ended. Opens the database read-only and needs no lock.
+use super::report::json_or_text;
+use crate::{
+    cli::{Arguments, Runs},
+    config::Config,
+    exit::{Exit, Failure, Result},
+    output,
+};
+use portcullis_store::{Outcome, RunFilter, RunRow, RunSummary, StateReader};
+use serde_json::{Value, json};
+
+/// Lists runs, or shows one.
+pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
+    let config = Config::read(&arguments.config)?;
+    let filter = filter(&config, options)?;
+    let run = options.run.clone();
+    let data = config.data.clone();
+    let read = move || -> std::result::Result<_, portcullis_store::StoreError> {
+        let Some(reader) = StateReader::open(&data)? else { return Ok((None, Vec::new())) };
+        match run {
+            Some(run) => Ok((reader.run(&run)?, Vec::new())),
+            None => Ok((None, reader.runs(&filter)?)),
+        }
+    };
+    let read = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Failure::fault("the reader failed").because(&error))?;
+    let (one, many) = read.map_err(|error| Failure::fault("`state.db` can't be read").because(&error))?;
+    match (&options.run, one) {
+        (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),
+        (Some(_), Some(row)) => output::line(&row_text(&row)),
+        (Some(run), None) => {
+            let message = format!("no run `{}`", output::shown_line(run));
+            return Err(Failure::new(Exit::Usage, message).with_help("portcullis runs"));
+        }
+        (None, _) if arguments.json => many.iter().for_each(|run| output::json_line(&summary_json(run))),
+        (None, _) => output::line(&list(&many)),
+    }
+    Ok(Exit::Success)
+}
+
+fn filter(config: &Config, options: &Runs) -> Result<RunFilter> {
+    if let Some(connection) = &options.connection {
+        config.connection(connection)?;
+    }
+    let open = options.outcome.as_deref() == Some("open");
+    let outcome = match options.outcome.as_deref() {
+        None | Some("open") => None,
+        Some(text) => Some(Outcome::parse(text).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("no outcome `{}`", output::shown_line(text)))
+                .with_help("one of succeeded, failed, cancelled, unknown, open")
+        })?),
+    };
+    Ok(RunFilter {
+        connection: options.connection.clone(),
+        outcome,
+        open,
+        limit: options.limit,
+        ..RunFilter::default()
+    })
+}
+
+fn outcome(run: &RunSummary) -> &'static str {
+    run.outcome.map_or("open", |outcome| outcome.as_str())
+}
+
+fn list(runs: &[RunSummary]) -> String {
+    let row = |run: &RunSummary| {
+        vec![
+            run.run_id.clone(),
+            run.started_at.to_string(),
+            run.connection.clone(),
+            run.kind.as_str().to_owned(),
+            run.subject.clone(),
+            outcome(run).to_owned(),
+            output::shown_line(run.reason.as_deref().unwrap_or_default()),
+        ]
+    };
+    let rows: Vec<_> = runs.iter().map(row).collect();
+    output::table(&["RUN", "STARTED", "CONNECTION", "KIND", "SUBJECT", "OUTCOME", "REASON"], &rows)
+}
+
+fn summary_json(run: &RunSummary) -> Value {
+    json!({
+        "run_id": run.run_id,
+        "kind": run.kind.as_str(),
+        "connection": run.connection,
+        "connection_id": run.connection_id,
+        "connector": run.connector,
+        "version": run.version,
+        "digest": run.digest,
+        "correlation_id": run.correlation_id,
+        "subject": run.subject,
+        "started_at": run.started_at.to_string(),
+        "ended_at": run.ended_at.map(|at| at.to_string()),
+        "outcome": outcome(run),
+        "suspicious": run.suspicious,
+        "reason": run.reason,
+        "error_kind": run.error_kind,
+        "detail": run.detail,
+        "retry_at": run.retry_at.map(|at| at.to_string()),
+        "requests": run.counts.requests,
+        "pages": run.counts.pages,
+        "records": run.counts.records,
+    })
+}
+
+fn row_json(row: &RunRow) -> Value {
+    let mut value = summary_json(&row.summary);
+    value["input"] = row.input.as_deref().map_or(Value::Null, json_or_text);
+    value["output"] = row.output.as_deref().map_or(Value::Null, json_or_text);
+    value["steps"] = row
+        .steps
+        .iter()
+        .map(|step| {
+            json!({ "step": step.step, "started_at": step.started_at.to_string(),
+                    "ended_at": step.ended_at.map(|at| at.to_string()),
+                    "outcome": step.outcome.map(|outcome| outcome.as_str()) })
+        })
+        .collect();
+    value["attempts"] = row
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({ "step": attempt.step, "call": attempt.call, "attempt": attempt.attempt,
+                    "started_at": attempt.started_at.to_string(),
+                    "ended_at": attempt.ended_at.map(|at| at.to_string()),
+                    "outcome": attempt.outcome.map(|outcome| outcome.as_str()),
+                    "error_kind": attempt.error_kind, "detail": attempt.detail, "requests": attempt.requests })
+        })
+        .collect();
+    value["intents"] = row
+        .intents
+        .iter()
+        .map(|intent| {
+            json!({ "step": intent.step, "call": intent.call, "ordinal": intent.ordinal,
+                    "method": intent.method, "url": intent.url, "idempotency_key": intent.idempotency_key,
+                    "proven": intent.proven, "outcome": intent.outcome })
+        })
+        .collect();
+    value
+}
+
+fn row_text(row: &RunRow) -> String {
+    let run = &row.summary;
+    let mut lines = vec![
+        format!(
+            "{}  {} {} of `{}`",
+            run.run_id,
+            run.kind.as_str(),
+            output::shown_line(&run.subject),
+            run.connection
+        ),
+        format!("connector    {} {} ({})", run.connector, run.version, run.digest),
+        format!("correlation  {}", run.correlation_id),
+        format!("started      {}", run.started_at),
+        format!("ended        {}", run.ended_at.map_or("-".to_owned(), |at| at.to_string())),
+        format!("outcome      {} {}", outcome(run), run.reason.as_deref().unwrap_or_default())
+            .trim_end()
+            .to_owned(),
+    ];
+    if let Some(detail) = &run.detail {
+        lines.push(format!("detail       {}", output::shown_line(detail)));
+    }
+    let counts = &run.counts;
+    lines.push(format!(
+        "counts       {} requests, {} pages, {} records",
+        counts.requests, counts.pages, counts.records
+    ));
+    for attempt in &row.attempts {
+        let outcome = attempt.outcome.map_or("open", |outcome| outcome.as_str());
+        let kind = attempt.error_kind.as_deref().unwrap_or_default();
+        lines.push(
+            format!("  {} call {} attempt {}  {outcome} {kind}", attempt.step, attempt.call, attempt.attempt)
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    for intent in &row.intents {
+        let proven = if intent.proven { "answered" } else { "unproven" };
+        lines.push(format!(
+            "  effect {} {}  {proven} {}",
+            intent.method,
+            intent.url,
+            intent.outcome.as_deref().unwrap_or_default()
+        ));
+    }
+    lines.push(String::new());
+    lines.push(format!("portcullis logs --run {}", run.run_id));
+    lines.join("\n")
+}

@@ -1,0 +1,163 @@
+//! `portcullis.toml`: the one config file, parsed into types that cannot hold a bad value. Nothing secret is in it.
+
+pub mod authored;
+pub mod diagnose;
+pub mod pinned;
+
+use portcullis_egress::{Capture, Roots};
+use portcullis_grants::{OperatorRules, Rule};
+use portcullis_manifest::{ConnectorName, Diagnostic};
+use portcullis_secrets::{Credential, Providers};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The whole config.
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    text: Arc<str>,
+    /// `registry`, absolute.
+    pub registry: PathBuf,
+    /// `data`, absolute.
+    pub data: PathBuf,
+    /// `[credentials.*]`.
+    pub credentials: BTreeMap<String, Credential>,
+    /// Built-in and named providers.
+    pub providers: Providers,
+    /// `[connections.*]`.
+    pub connections: BTreeMap<String, Connection>,
+}
+
+/// One `[connections.*]` table.
+pub struct Connection {
+    /// Its name.
+    pub name: String,
+    /// Where it stands in the file.
+    pub span: Range<usize>,
+    /// Which connector.
+    pub connector: ConnectorName,
+    /// Which versions.
+    pub version: semver::VersionReq,
+    /// Slot → credential.
+    pub credentials: BTreeMap<String, String>,
+    /// The operator's side of the grants.
+    pub allow: OperatorRules,
+    /// The connector's own config, a JSON object.
+    pub config: serde_json::Value,
+    /// Limits.
+    pub limits: Limits,
+    /// Network.
+    pub network: Network,
+    /// Body capture.
+    pub capture: Capture,
+    /// More names to mask.
+    pub sensitive: Vec<String>,
+    /// Who to ask.
+    pub owner: Option<String>,
+    /// What to do.
+    pub runbook: Option<String>,
+}
+
+/// `[connections.X.limits]`, with the defaults that hold where a key is absent.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory of one instance.
+    pub memory_bytes_max: u64,
+    /// Wall time of one call or page.
+    pub timeout: Duration,
+    /// Guest CPU of one call or page.
+    pub cpu: Duration,
+    /// Requests of one call or page.
+    pub requests_max: u64,
+    /// Body bytes sent in one call or page.
+    pub bytes_out_max: u64,
+    /// Decoded body of one response.
+    pub response_bytes_max: u64,
+    /// Instances of this connection at once.
+    pub concurrency_max: u32,
+    /// Log bytes of one call or page.
+    pub log_bytes_max: u64,
+}
+
+/// `[connections.X.network]`.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// `host:port` → `host:port`, as written.
+    pub connect_to: BTreeMap<(String, u16), (String, u16)>,
+    /// The file's path and bytes.
+    pub ca_file: Option<(PathBuf, Vec<u8>)>,
+    /// Listed ranges.
+    pub addresses: Vec<ipnet::IpNet>,
+    /// Which roots.
+    pub roots: Roots,
+}
+
+impl Config {
+    /// Reads and parses a file.
+    pub fn read(file: &Path) -> crate::exit::Result<Self> {
+        let bytes = std::fs::read(file).map_err(|error| {
+            crate::exit::at_file("read config", file)(error)
+                .with_help(format!("name another with `--config FILE`, or create `{}`", file.display()))
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| crate::exit::Failure::fault(format!("`{}` is not UTF-8", file.display())))?;
+        authored::parse(file, &text).map_err(crate::exit::Failure::documents)
+    }
+
+    /// The folder that relative paths start at.
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.file)
+    }
+
+    /// `portcullis.lock` beside the config.
+    pub fn lock_file(&self) -> PathBuf {
+        self.folder().join("portcullis.lock")
+    }
+
+    /// A connection by name; the error suggests the nearest.
+    pub fn connection(&self, name: &str) -> crate::exit::Result<&Connection> {
+        self.connections.get(name).ok_or_else(|| {
+            let known = self.connections.keys().map(String::as_str);
+            let near = portcullis_manifest::diagnose::nearest(name, known);
+            let failure = crate::exit::Failure::new(
+                crate::exit::Exit::Usage,
+                format!(
+                    "no connection `{}` in `{}`",
+                    portcullis_manifest::diagnose::shown(name),
+                    self.file.display()
+                ),
+            );
+            match near {
+                Some(near) => failure.with_help(format!("did you mean `{near}`?")),
+                None => failure.with_help(format!("add a table `[connections.{name}]`")),
+            }
+        })
+    }
+
+    /// A fault at a place of this file.
+    pub fn fault(&self, span: Range<usize>, message: impl Into<String>, help: Option<String>) -> Diagnostic {
+        let location = portcullis_manifest::Location::new(self.text.clone(), span);
+        Diagnostic { file: self.file.clone(), location: Some(location), message: message.into(), help }
+    }
+}
+
+/// A file's folder; `.` for a bare name.
+pub fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Rules of the operator's list; empty where everything approved is allowed.
+pub fn operator_list(rules: &OperatorRules) -> &[(String, Rule)] {
+    match rules {
+        OperatorRules::Requested => &[],
+        OperatorRules::Listed(rules) => rules,
+    }
+}

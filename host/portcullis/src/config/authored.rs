@@ -1,0 +1,218 @@
+//! Reads `portcullis.toml` as an operator wrote it. What a later version brings is refused with its line, never ignored.
+use super::{Config, Connection};
+use portcullis_manifest::{
+    Diagnostic,
+    diagnose::{Document, Spanned, Table},
+};
+use portcullis_secrets::{
+    Credential, DirectoryProvider, EnvProvider, FileProvider, Provider, Providers, Reference, Scheme,
+    UserName,
+};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+mod connection;
+
+/// Tables of later versions.
+const LATER: [&str; 4] = ["boundary", "flows", "webhooks", "keys"];
+
+/// Parses a config text.
+pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
+    let document = Document::parse(file, text)?;
+    let config = read(&document, file, text);
+    document.finish(config)
+}
+
+fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
+    let folder = super::folder_of(file).to_owned();
+    let mut root = document.root();
+    let registry = root.string("registry").map_or("registry".to_owned(), |path| path.value);
+    let data = root.string("data").map_or("data".to_owned(), |path| path.value);
+    for table in LATER {
+        root.reject_later(table);
+    }
+    let named = secrets(&mut root, &folder);
+    let providers = Providers::new(folder.clone(), named);
+    let credentials = credentials(&mut root, &providers);
+    let connections = connections(&mut root, &folder, &credentials);
+    Some(Config {
+        file: file.to_owned(),
+        text: Arc::from(text),
+        registry: folder.join(registry),
+        data: folder.join(data),
+        credentials,
+        providers,
+        connections,
+    })
+}
+
+fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Provider>> {
+    let mut named: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
+    for (name, mut table) in root.entries("secrets") {
+        if Providers::BUILT_IN.contains(&name.value.as_str()) {
+            let help = Some(format!("`{}:…` works without a block; give this one another name", name.value));
+            table.fault(name.span.clone(), format!("`{}` is a built-in provider", name.value), help);
+        }
+        let Some(kind) = table.required_string("type") else { continue };
+        let provider: Arc<dyn Provider> = match kind.value.as_str() {
+            "env" => Arc::new(EnvProvider::prefixed(
+                table.string("prefix").map_or(String::new(), |prefix| prefix.value),
+            )),
+            "file" | "directory" => {
+                let Some(path) = table.required_string("path") else { continue };
+                let path = folder.join(path.value);
+                if kind.value == "file" {
+                    Arc::new(FileProvider::confined(path))
+                } else {
+                    Arc::new(DirectoryProvider::rooted(path))
+                }
+            }
+            later @ ("vault" | "aws" | "azure" | "gcp") => {
+                table.fault(
+                    kind.span.clone(),
+                    format!("secrets of type `{later}` are not supported yet"),
+                    None,
+                );
+                table.ignore_rest();
+                continue;
+            }
+            other => {
+                let help = Some("one of `file`, `directory`, `env`".to_owned());
+                let shown = portcullis_manifest::diagnose::shown(other);
+                table.fault(kind.span.clone(), format!("unknown type of secrets `{shown}`"), help);
+                table.ignore_rest();
+                continue;
+            }
+        };
+        named.insert(name.value, provider);
+    }
+    named
+}
+
+fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, Credential> {
+    let mut read = BTreeMap::new();
+    for (name, mut table) in root.entries("credentials") {
+        let Some(scheme) = scheme(&mut table, providers) else { continue };
+        let requests_per_second = table.float("requests-per-second");
+        if let Some(rate) = requests_per_second.as_ref().filter(|rate| rate.value <= 0.0) {
+            table.fault(rate.span.clone(), "`requests-per-second` must be more than 0", None);
+        }
+        let short = table.boolean("short").is_some_and(|short| short.value);
+        table.reject_later("rotate-every");
+        let credential = Credential {
+            name: name.value.clone(),
+            scheme,
+            short,
+            requests_per_second: requests_per_second.map(|rate| rate.value),
+        };
+        read.insert(name.value, credential);
+    }
+    read
+}
+
+fn scheme(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
+    let kind = table.required_string("scheme")?;
+    match kind.value.as_str() {
+        "bearer" => Some(Scheme::Bearer { secret: reference(table, "secret", providers)? }),
+        "basic" => basic(table, providers),
+        "api-key" => api_key(table, providers),
+        later @ ("oauth2" | "jwt" | "hmac" | "sigv4" | "mtls") => {
+            table.fault(kind.span.clone(), format!("scheme `{later}` is not supported yet"), None);
+            None
+        }
+        other => {
+            let near = portcullis_manifest::diagnose::nearest(other, ["bearer", "basic", "api-key"]);
+            let help = near.map_or("one of `bearer`, `basic`, `api-key`".to_owned(), |near| {
+                format!("did you mean `{near}`?")
+            });
+            table.fault(
+                kind.span.clone(),
+                format!("unknown scheme `{}`", portcullis_manifest::diagnose::shown(other)),
+                Some(help),
+            );
+            None
+        }
+    }
+}
+
+fn basic(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
+    let username = if table.kind("username") == Some(portcullis_manifest::diagnose::Kind::Table) {
+        let mut inner = table.table("username")?;
+        UserName::Secret(reference(&mut inner, "secret", providers)?)
+    } else {
+        UserName::Plain(table.required_string("username")?.value)
+    };
+    let password = if table.has("password") { Some(reference(table, "password", providers)?) } else { None };
+    Some(Scheme::Basic { username, password })
+}
+
+fn api_key(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
+    let secret = reference(table, "secret", providers);
+    let (header, query, prefix) = (table.string("header"), table.string("query"), table.string("prefix"));
+    match (header, query, prefix) {
+        (Some(header), None, prefix) => {
+            let prefix = prefix.map(|prefix| prefix.value);
+            Some(Scheme::ApiKeyHeader { name: header_name(table, &header)?, prefix, secret: secret? })
+        }
+        (None, Some(query), None) => {
+            Some(Scheme::ApiKeyQuery { name: query_name(table, &query)?, secret: secret? })
+        }
+        (None, Some(_), Some(prefix)) => {
+            table.fault(prefix.span, "`prefix` belongs to a header", Some("remove it".to_owned()));
+            None
+        }
+        _ => {
+            let help = Some("`header = \"X-Api-Key\"` or `query = \"api_key\"`".to_owned());
+            table.fault(table.span(), "an API key goes into one place", help);
+            None
+        }
+    }
+}
+
+fn header_name(table: &Table<'_>, name: &Spanned<String>) -> Option<String> {
+    let parsed = http::HeaderName::from_bytes(name.value.as_bytes()).ok();
+    let framing =
+        ["host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "expect"];
+    match parsed {
+        Some(parsed) if !framing.contains(&parsed.as_str()) => Some(parsed.as_str().to_owned()),
+        _ => {
+            let shown = portcullis_manifest::diagnose::shown(&name.value);
+            table.fault(name.span.clone(), format!("`{shown}` can't carry a credential"), None);
+            None
+        }
+    }
+}
+
+fn query_name(table: &Table<'_>, name: &Spanned<String>) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    if !name.value.is_empty() && name.value.bytes().all(plain) {
+        return Some(name.value.clone());
+    }
+    let shown = portcullis_manifest::diagnose::shown(&name.value);
+    table.fault(name.span.clone(), format!("`{shown}` is not a plain query name"), None);
+    None
+}
+
+/// A reference whose provider exists. The text is never repeated: it may be a pasted secret.
+fn reference(table: &mut Table<'_>, key: &str, providers: &Providers) -> Option<Reference> {
+    let reference = table.required_parse_masked::<Reference>(key)?;
+    if !providers.knows(&reference.value) {
+        let help = Some("use `file:`, `directory:`, `env:`, or name a block `[secrets.NAME]`".to_owned());
+        table.fault_masked(reference.span, format!("`{key}` names a provider that does not exist"), help);
+        return None;
+    }
+    Some(reference.value)
+}
+
+fn connections(
+    root: &mut Table<'_>,
+    folder: &Path,
+    credentials: &BTreeMap<String, Credential>,
+) -> BTreeMap<String, Connection> {
+    let mut read = BTreeMap::new();
+    for (name, table) in root.entries("connections") {
+        if let Some(connection) = connection::read(&name, table, folder, credentials) {
+            read.insert(name.value, connection);
+        }
+    }
+    read
+}

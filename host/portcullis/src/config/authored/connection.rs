@@ -1,0 +1,291 @@
+//! One `[connections.NAME]` table.
+use crate::config::{Connection, Limits, Network};
+use portcullis_egress::{Capture, Roots};
+use portcullis_grants::{AddressPolicy, OperatorRules, Rule};
+use portcullis_manifest::{
+    ConnectorName,
+    diagnose::{Kind, Spanned, Table, nearest, shown},
+};
+use portcullis_secrets::Credential;
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+const MIB: u64 = 1024 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 64 * MIB,
+            timeout: Duration::from_secs(30),
+            cpu: Duration::from_secs(5),
+            requests_max: 1_000,
+            bytes_out_max: 64 * MIB,
+            response_bytes_max: 8 * MIB,
+            concurrency_max: 16,
+            log_bytes_max: 64 * 1024,
+        }
+    }
+}
+
+/// Reads the table; faults are reported on its document.
+pub fn read(
+    name: &Spanned<String>,
+    mut table: Table<'_>,
+    folder: &Path,
+    credentials: &BTreeMap<String, Credential>,
+) -> Option<Connection> {
+    if !is_name(&name.value) {
+        let message = format!("`{}` is not a connection name", shown(&name.value));
+        table.fault(
+            name.span.clone(),
+            message,
+            Some("lower-case letters, digits and `-`, at most 63".to_owned()),
+        );
+    }
+    for later in [
+        "origins",
+        "folders",
+        "proxy",
+        "propagate-trace",
+        "deletes",
+        "removed-share-max",
+        "on-expired",
+        "drift",
+        "sla",
+    ] {
+        table.reject_later(later);
+    }
+    let connector = connector(&mut table);
+    let credentials = slots(&mut table, credentials);
+    let allow = allow(&name.value, &mut table);
+    let config = config(&mut table);
+    let capture = capture(&mut table);
+    let sensitive =
+        table.strings("sensitive").unwrap_or_default().into_iter().map(|name| name.value).collect();
+    let owner = table.string("owner").map(|owner| owner.value);
+    let runbook = table.string("runbook").map(|runbook| runbook.value);
+    updates(&mut table);
+    let limits = table.table("limits").map_or_else(Limits::default, limits);
+    let network = table.table("network").map_or_else(Network::default, |table| network(table, folder));
+    let (connector, version) = connector?;
+    let span = table.span();
+    let name = name.value.clone();
+    Some(Connection {
+        name,
+        span,
+        connector,
+        version,
+        credentials,
+        allow,
+        config,
+        limits,
+        network,
+        capture,
+        sensitive,
+        owner,
+        runbook,
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')
+}
+
+/// `acme/stripe@^1`; without a version, any.
+fn connector(table: &mut Table<'_>) -> Option<(ConnectorName, semver::VersionReq)> {
+    let text = table.required_string("connector")?;
+    let (name, version) = text.value.split_once('@').unwrap_or((&text.value, "*"));
+    let name = name.parse::<ConnectorName>().map_err(|error| error.to_string());
+    let version = version.parse::<semver::VersionReq>().map_err(|error| error.to_string());
+    match (name, version) {
+        (Ok(name), Ok(version)) => Some((name, version)),
+        (Err(error), _) | (_, Err(error)) => {
+            let help = Some("`PUBLISHER/NAME@VERSION`, for example `acme/stripe@^1`".to_owned());
+            table.fault(
+                text.span,
+                format!("`connector` is `{}`: {}", shown(&text.value), shown(&error)),
+                help,
+            );
+            None
+        }
+    }
+}
+
+fn slots(table: &mut Table<'_>, credentials: &BTreeMap<String, Credential>) -> BTreeMap<String, String> {
+    let mut bound = BTreeMap::new();
+    for (slot, credential) in table.string_map("credentials") {
+        if !credentials.contains_key(&credential.value) {
+            let near = nearest(&credential.value, credentials.keys().map(String::as_str));
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add a table `[credentials.{}]`", shown(&credential.value)),
+            };
+            table.fault(credential.span, format!("no credential `{}`", shown(&credential.value)), Some(help));
+        }
+        bound.insert(slot.value, credential.value);
+    }
+    bound
+}
+
+fn allow(name: &str, table: &mut Table<'_>) -> OperatorRules {
+    match table.kind("allow") {
+        Some(Kind::Array) => {
+            let rules = table.parse_all::<Rule>("allow").unwrap_or_default();
+            let place =
+                |(i, rule): (usize, Spanned<Rule>)| (format!("connections.{name}.allow[{i}]"), rule.value);
+            OperatorRules::Listed(rules.into_iter().enumerate().map(place).collect())
+        }
+        Some(_) => {
+            if let Some(text) = table.string("allow").filter(|text| text.value != "requested") {
+                let help = Some("`allow = \"requested\"`, or a list of rules".to_owned());
+                table.fault(text.span, format!("`allow` is `{}`", shown(&text.value)), help);
+            }
+            OperatorRules::Requested
+        }
+        None => {
+            // Asked for, so that a misspelt key learns the right one.
+            let _ = table.string("allow");
+            let help = Some("`allow = \"requested\"`, or a list of rules".to_owned());
+            table.fault(table.span(), format!("`allow` is missing in `{}`", table.name()), help);
+            OperatorRules::Listed(Vec::new())
+        }
+    }
+}
+
+fn config(table: &mut Table<'_>) -> serde_json::Value {
+    let empty = serde_json::Value::Object(serde_json::Map::new());
+    match table.json("config") {
+        None => empty,
+        Some(value) if value.value.is_object() => value.value,
+        Some(value) => {
+            table.fault(value.span, "`config`: expected a table", None);
+            empty
+        }
+    }
+}
+
+fn capture(table: &mut Table<'_>) -> Capture {
+    let Some(text) = table.string("capture") else { return Capture::default() };
+    match text.value.as_str() {
+        "none" => Capture::None,
+        "errors" => Capture::Errors,
+        "all" => Capture::All,
+        other => {
+            let help = Some("one of `errors`, `all`, `none`".to_owned());
+            table.fault(text.span, format!("`capture` is `{}`", shown(other)), help);
+            Capture::default()
+        }
+    }
+}
+
+fn updates(table: &mut Table<'_>) {
+    let Some(text) = table.string("updates").filter(|text| text.value != "ask") else { return };
+    if text.value == "same-grants" {
+        table.fault(
+            text.span,
+            "`updates = \"same-grants\"` is not supported yet",
+            Some("`updates = \"ask\"`".to_owned()),
+        );
+    } else {
+        table.fault(
+            text.span,
+            format!("`updates` is `{}`", shown(&text.value)),
+            Some("`updates = \"ask\"`".to_owned()),
+        );
+    }
+}
+
+fn limits(mut table: Table<'_>) -> Limits {
+    let default = Limits::default();
+    let mut bytes = |key: &str, or: u64, most: u64| -> u64 {
+        let Some(read) = table.bytes(key) else { return or };
+        if read.value == 0 || read.value > most {
+            table.fault(read.span, format!("`{key}` must be at least 1 and at most {most} bytes"), None);
+        }
+        read.value
+    };
+    let memory_bytes_max =
+        bytes("memory", default.memory_bytes_max, portcullis_runtime::limits::MEMORY_BYTES_CEILING);
+    let bytes_out_max = bytes("bytes-out", default.bytes_out_max, 1024 * 1024 * MIB);
+    let response_bytes_max =
+        bytes("response", default.response_bytes_max, portcullis_runtime::limits::BODY_BYTES_MAX);
+    let log_bytes_max = bytes("log", default.log_bytes_max, MIB);
+    let mut time = |key: &str, or: Duration, most: Duration| -> Duration {
+        let Some(read) = table.duration(key) else { return or };
+        if read.value.is_zero() || read.value > most {
+            table.fault(
+                read.span,
+                format!("`{key}` must be more than 0 and at most {} s", most.as_secs()),
+                None,
+            );
+        }
+        read.value
+    };
+    let timeout = time("timeout", default.timeout, Duration::from_secs(600));
+    let cpu = time("cpu", default.cpu, Duration::from_secs(60));
+    let mut count =
+        |key: &str, or: i64, most: i64| table.integer(key, 1..=most).map_or(or, |read| read.value);
+    let requests_max = count("requests", 1_000, 1_000_000);
+    let concurrency = count("concurrency", 16, 1_000);
+    Limits {
+        memory_bytes_max,
+        timeout,
+        cpu,
+        requests_max: u64::try_from(requests_max).unwrap_or(default.requests_max),
+        bytes_out_max,
+        response_bytes_max,
+        concurrency_max: u32::try_from(concurrency).unwrap_or(default.concurrency_max),
+        log_bytes_max,
+    }
+}
+
+fn network(mut table: Table<'_>, folder: &Path) -> Network {
+    let mut read = Network::default();
+    table.reject_later("proxy");
+    for (from, to) in table.string_map("connect-to") {
+        match (host_port(&from.value), host_port(&to.value)) {
+            (Some(from), Some(to)) => {
+                read.connect_to.insert(from, to);
+            }
+            (None, _) => table.fault(from.span, format!("`{}` is not `HOST:PORT`", shown(&from.value)), None),
+            (_, None) => table.fault(to.span, format!("`{}` is not `HOST:PORT`", shown(&to.value)), None),
+        }
+    }
+    if let Some(path) = table.string("ca-file") {
+        let file = folder.join(&path.value);
+        match std::fs::read(&file) {
+            Ok(bytes) => read.ca_file = Some((file, bytes)),
+            Err(error) => {
+                table.fault(path.span, format!("`ca-file`: cannot read `{}`: {error}", file.display()), None)
+            }
+        }
+    }
+    let addresses = table.parse_all::<ipnet::IpNet>("addresses").unwrap_or_default();
+    for entry in addresses {
+        if let Err(error) = AddressPolicy::new(vec![entry.value]) {
+            table.fault(entry.span, error.to_string(), Some("remove the entry".to_owned()));
+        }
+        read.addresses.push(entry.value.trunc());
+    }
+    if let Some(roots) = table.string("roots") {
+        read.roots = match roots.value.as_str() {
+            "bundled" => Roots::Bundled,
+            "system" => Roots::System,
+            other => {
+                let help = Some("`bundled` or `system`".to_owned());
+                table.fault(roots.span.clone(), format!("`roots` is `{}`", shown(other)), help);
+                Roots::Bundled
+            }
+        };
+    }
+    read
+}
+
+/// `api.stripe.com:443`, `[::1]:8443`.
+fn host_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:".contains(&b);
+    let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+    (!bare.is_empty() && bare.bytes().all(plain)).then(|| (bare.to_ascii_lowercase(), port))
+}

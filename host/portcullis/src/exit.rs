@@ -1,0 +1,119 @@
+//! Documented exit codes, and the one error type that carries them to the end of a command.
+use std::process::ExitCode;
+
+/// How a command ends. The numbers are part of the command line's contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Success = 0,
+    /// The run failed.
+    Failed = 1,
+    /// Wrong usage or invalid input.
+    Usage = 2,
+    /// A fault in config, manifest, lock, registry or data.
+    Fault = 3,
+    /// Not approved, revoked, or different from what is approved.
+    NotApproved = 4,
+    /// The run's effect is unknown.
+    Unknown = 5,
+    /// Another process holds the data folder.
+    Held = 6,
+    /// Cancelled.
+    Cancelled = 7,
+    /// The vendor asked for a longer pause than the host waits.
+    RateLimited = 8,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The text behind `portcullis --help`: one line a code.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the run failed
+  2  wrong usage, or input that its schema refuses
+  3  a fault in config, manifest, lock, registry or data
+  4  not approved, revoked, or different from what is approved
+  5  the outcome is unknown: an effect may have happened
+  6  another process holds the data folder
+  7  cancelled
+  8  rate-limited for longer than the host waits";
+
+/// What a command failed with: words for a person, and the code.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// One line: what was refused.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to paste or type.
+    pub help: Option<String>,
+    /// Places in documents, where there are any.
+    pub diagnostics: Vec<portcullis_manifest::Diagnostic>,
+}
+
+impl Failure {
+    /// A failure with its code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), causes: Vec::new(), help: None, diagnostics: Vec::new() }
+    }
+
+    /// A fault in config, manifest, lock, registry or data.
+    pub fn fault(message: impl Into<String>) -> Self {
+        Self::new(Exit::Fault, message)
+    }
+
+    /// Faults with their places.
+    pub fn documents(diagnostics: Vec<portcullis_manifest::Diagnostic>) -> Self {
+        let message = match diagnostics.as_slice() {
+            [one] => one.to_string(),
+            many => format!("{} faults", many.len()),
+        };
+        Self { diagnostics, ..Self::fault(message) }
+    }
+
+    /// The same with a remedy.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same with a chain of causes.
+    #[must_use]
+    pub fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            self.causes.push(cause.to_string());
+            next = cause.source();
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Failure {
+    /// One line: what was refused, and why.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What commands return.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// Turns an I/O error into a failure that names the file.
+pub fn at_file<'a>(
+    action: &'a str,
+    path: &'a std::path::Path,
+) -> impl FnOnce(std::io::Error) -> Failure + 'a {
+    move |error| Failure::fault(format!("cannot {action} `{}`", path.display())).because(&error)
+}

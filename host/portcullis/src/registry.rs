@@ -1,0 +1,134 @@
+//! The registry folder: `PUBLISHER/NAME/VERSION.wasm`, one self-contained file each. What lies there is hostile.
+use crate::{
+    exit::{Failure, Result, at_file},
+    files,
+};
+use portcullis_manifest::{Component, ConnectorName};
+use semver::{Version, VersionReq};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Largest component file.
+pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A component file that was read once: the bytes that were hashed are the bytes that are used.
+pub struct Package {
+    /// Where it lay.
+    pub file: PathBuf,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// What it says of itself.
+    pub component: Component,
+}
+
+/// Reads a component file.
+pub fn open(file: &Path) -> Result<Package> {
+    let bytes = files::read_regular(file, COMPONENT_BYTES_MAX)?;
+    let component = Component::read(&bytes).map_err(|error| {
+        Failure::fault(format!("`{}` is not a connector", file.display()))
+            .because(&error)
+            .with_help("a connector is made by `portcullis build DIR`")
+    })?;
+    Ok(Package { file: file.to_owned(), bytes, component })
+}
+
+/// One entry of the registry, by its path alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// From the folders.
+    pub name: ConnectorName,
+    /// From the file's name.
+    pub version: Version,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// Everything that has the form of an entry, sorted; other files are none of the registry's business.
+pub fn list(registry: &Path) -> Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    for publisher in folder_names(registry)? {
+        for name in folder_names(&registry.join(&publisher))? {
+            let Ok(parsed) = format!("{publisher}/{name}").parse::<ConnectorName>() else { continue };
+            found.extend(versions(registry, &parsed)?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// All versions of one connector, oldest first.
+pub fn versions(registry: &Path, name: &ConnectorName) -> Result<Vec<Entry>> {
+    let folder = registry.join(&name.publisher).join(&name.name);
+    let mut found: Vec<Entry> = names(&folder)?
+        .into_iter()
+        .filter_map(|file| {
+            let version = file.strip_suffix(".wasm")?.parse().ok()?;
+            Some(Entry { name: name.clone(), version, file: folder.join(file) })
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The newest version that `request` accepts.
+pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Result<Entry> {
+    let all = versions(registry, name)?;
+    let matching = all.iter().rev().find(|entry| request.matches(&entry.version));
+    matching.cloned().ok_or_else(|| {
+        let shown = format!("{}/{}", name.publisher, name.name);
+        let failure = Failure::fault(format!(
+            "no version of `{shown}` in `{}` matches `{request}`",
+            registry.display()
+        ));
+        if all.is_empty() {
+            failure.with_help(
+                "`portcullis connectors` lists what the registry holds; `portcullis build DIR` adds to it",
+            )
+        } else {
+            let versions: Vec<_> = all.iter().map(|entry| entry.version.to_string()).collect();
+            failure.with_help(format!("it holds {}", versions.join(", ")))
+        }
+    })
+}
+
+/// The entry's file, and that it is what its path says.
+pub fn read(entry: &Entry) -> Result<Package> {
+    let package = open(&entry.file)?;
+    let manifest = &package.component.manifest;
+    if manifest.name != entry.name || manifest.version != entry.version {
+        return Err(Failure::fault(format!(
+            "`{}` holds `{}/{}` {}",
+            entry.file.display(),
+            manifest.name.publisher,
+            manifest.name.name,
+            manifest.version
+        ))
+        .with_help("a registry file lies at PUBLISHER/NAME/VERSION.wasm as its manifest says"));
+    }
+    Ok(package)
+}
+
+/// Puts a component to where its manifest says.
+pub fn put(registry: &Path, bytes: &[u8], component: &Component) -> Result<PathBuf> {
+    let manifest = &component.manifest;
+    let folder = registry.join(&manifest.name.publisher).join(&manifest.name.name);
+    fs::create_dir_all(&folder).map_err(at_file("create", &folder))?;
+    let file = folder.join(format!("{}.wasm", manifest.version));
+    files::write_whole(&file, bytes, 0o644)?;
+    Ok(file)
+}
+
+fn folder_names(folder: &Path) -> Result<Vec<String>> {
+    Ok(names(folder)?.into_iter().filter(|name| folder.join(name).is_dir()).collect())
+}
+
+/// Names in a folder; none where it does not exist.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(at_file("read", folder)(error)),
+    }
+}

@@ -1,0 +1,105 @@
+//! Joins the crates: adapters for their ports, and the host that holds them for the time of one command.
+
+mod caller;
+mod connections;
+mod exchanges;
+mod intents;
+mod logs;
+mod state;
+
+use crate::{
+    config::Config,
+    exit::{Exit, Failure, Result},
+};
+use connections::Loader;
+use portcullis_clock::{Clock, Random, RealClock, RealRandom};
+use portcullis_egress::Egress;
+use portcullis_engine::Engine;
+use portcullis_runtime::{Runtime, RuntimeSettings};
+use portcullis_store::{DataLock, ExchangeLog, LockError, SqliteStore, Store};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Instances that may live at once in one process, far below what `vm.max_map_count` lets the machine map.
+const INSTANCES_MAX: u32 = 256;
+
+/// Everything a running command holds.
+pub struct Host {
+    /// What happens next.
+    pub engine: Engine,
+    loader: Arc<Loader>,
+    exchanges: Arc<ExchangeLog>,
+}
+
+impl Host {
+    /// Opens the data folder for writing and closes the runs that a crash left open.
+    pub async fn open(config_file: &Path, wait: Duration) -> Result<Self> {
+        let config = Arc::new(Config::read(config_file)?);
+        let runtime = runtime(&config)?;
+        let clock: Arc<dyn Clock> = Arc::new(RealClock);
+        let random: Arc<dyn Random> = Arc::new(RealRandom);
+        let data = acquire(&config, wait, &*clock).await?;
+        let store = SqliteStore::open(data.clone(), clock.clone(), random.clone());
+        let store: Arc<dyn Store> = Arc::new(store.map_err(|error| unusable("state.db", &error))?);
+        let exchanges = Arc::new(ExchangeLog::open(data).map_err(|error| unusable("exchanges.db", &error))?);
+        let egress = Egress::new(
+            clock.clone(),
+            random.clone(),
+            Arc::new(exchanges::Sink(exchanges.clone())),
+            Arc::new(intents::StoredIntents { store: store.clone(), clock: clock.clone() }),
+        );
+        let loader = Arc::new(Loader::new(config, store.clone(), egress, runtime.clone()));
+        let caller =
+            Arc::new(caller::RuntimeCaller { loader: loader.clone(), runtime, store: store.clone() });
+        let engine = Engine::new(store, caller, loader.clone(), clock, random);
+        let closed = engine
+            .start()
+            .await
+            .map_err(|error| Failure::fault("cannot close interrupted runs").because(&error))?;
+        for run in closed {
+            tracing::warn!(run = run.run_id, outcome = run.outcome.as_str(), "an interrupted run was closed");
+        }
+        Ok(Self { engine, loader, exchanges })
+    }
+
+    /// Loads a connection, or says in full why it may not run: the engine's port carries less.
+    pub async fn require(&self, connection: &str) -> Result<()> {
+        self.loader.load(connection).await.map(|_| ())
+    }
+
+    /// Writes what the exchange log still holds in memory.
+    pub async fn close(self) {
+        self.exchanges.flush().await;
+    }
+}
+
+/// The pooling engine comes first: a non-dumpable process can't open its pagemap, and would lose the fast setting.
+fn runtime(config: &Config) -> Result<Arc<Runtime>> {
+    crate::files::private_folder(&config.data)?;
+    let settings = RuntimeSettings {
+        cache: config.data.join("cache"),
+        instances_max: INSTANCES_MAX,
+        compile_child: (PathBuf::from("/proc/self/exe"), vec![crate::COMPILE_CHILD.to_owned()]),
+    };
+    let runtime =
+        Runtime::new(settings).map_err(|error| Failure::fault("cannot start the sandbox").because(&error))?;
+    portcullis_runtime::harden_process()
+        .map_err(|error| Failure::fault("cannot switch core dumps off").because(&error))?;
+    Ok(runtime)
+}
+
+async fn acquire(config: &Config, wait: Duration, clock: &dyn Clock) -> Result<Arc<DataLock>> {
+    match DataLock::acquire(&config.data, wait, clock).await {
+        Ok(lock) => Ok(Arc::new(lock)),
+        Err(error @ LockError::Held { .. }) => Err(Failure::new(Exit::Held, error.to_string())
+            .with_help("wait for it to end, or give it longer with `--wait SECONDS`")),
+        Err(error) => Err(Failure::fault(format!("cannot lock `{}`", config.data.display())).because(&error)),
+    }
+}
+
+fn unusable(database: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::fault(format!("`{database}` can't be used")).because(error)
+}

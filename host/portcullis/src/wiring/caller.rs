@@ -1,0 +1,192 @@
+//! `engine::Caller` over the runtime: one call, with its own way out, state and log.
+use super::{
+    connections::{Loaded, Loader},
+    logs::CallLogs,
+    state::ConnectionState,
+};
+use async_trait::async_trait;
+use portcullis_egress::CallContext;
+use portcullis_engine::{
+    Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
+};
+use portcullis_grants::Rule;
+use portcullis_runtime::{CallError, CallSettings, Output, Runtime};
+use portcullis_store::Store;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Calls connectors in fresh instances.
+pub struct RuntimeCaller {
+    /// Finds the connection.
+    pub loader: Arc<Loader>,
+    /// The sandbox.
+    pub runtime: Arc<Runtime>,
+    /// For the connection's state.
+    pub store: Arc<dyn Store>,
+}
+
+#[async_trait]
+impl Caller for RuntimeCaller {
+    async fn call(&self, request: CallRequest) -> CallReport {
+        let loaded = match self.loader.load(&request.connection).await {
+            Ok(loaded) => loaded,
+            Err(failure) => return refused(failure.message),
+        };
+        let Ok(_permit) = loaded.concurrency.acquire().await else { return refused("closed".to_owned()) };
+        let way_out = loaded.egress.call(context(&loaded, &request));
+        let settings = CallSettings {
+            limits: loaded.limits.clone(),
+            egress: Some(way_out.clone()),
+            state: Arc::new(ConnectionState {
+                store: self.store.clone(),
+                connection_id: request.connection_id.clone(),
+            }),
+            logs: Arc::new(CallLogs {
+                connection: request.connection.clone(),
+                run_id: request.run_id.clone(),
+            }),
+            assets: loaded.assets.clone(),
+            seed: seed(&request),
+            cancelled: request.cancelled.clone(),
+        };
+        let operation = operation(&loaded, request.operation);
+        let (result, usage) = self.runtime.call(&loaded.prepared, settings, operation).await;
+        let denied = |(exchange, denial): (String, portcullis_egress::error::DenialDetail)| Denied {
+            exchange,
+            reason: denial.reason,
+            remedy: denial.remedy,
+        };
+        CallReport {
+            result: result.map_err(failure).and_then(answer),
+            unproven_effect: way_out.has_unproven_effect(),
+            requests: way_out.requests(),
+            denials: way_out.denials().into_iter().map(denied).collect(),
+            cpu: usage.cpu,
+        }
+    }
+}
+
+fn refused(message: String) -> CallReport {
+    let failure = Failure { kind: "denied".to_owned(), message, retry_after_ms: None, details: None };
+    CallReport {
+        result: Err(failure),
+        unproven_effect: false,
+        requests: 0,
+        denials: Vec::new(),
+        cpu: std::time::Duration::ZERO,
+    }
+}
+
+fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
+    CallContext {
+        run_id: request.run_id.clone(),
+        step: request.step.clone(),
+        call: request.call.clone(),
+        correlation_id: request.correlation_id.clone(),
+        operation_rules: operation_rules(loaded, &request.operation),
+        cancelled: request.cancelled.clone(),
+    }
+}
+
+/// The `http` list of the running action or stream; an empty one narrows nothing.
+fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> {
+    let manifest = &loaded.component.manifest;
+    let rules = match operation {
+        Operation::Check | Operation::Discover => return None,
+        Operation::Invoke { action, .. } => &manifest.actions.get(action)?.http,
+        Operation::Read { stream, .. } => &manifest.streams.get(stream)?.http,
+    };
+    (!rules.is_empty()).then(|| rules.clone())
+}
+
+/// The same for a repeated attempt of one call, so that what the guest draws (a multipart boundary, a key) is the same.
+fn seed(request: &CallRequest) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [&request.run_id, &request.step, &request.call] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+fn operation(loaded: &Loaded, operation: Operation) -> portcullis_runtime::Operation {
+    let config = loaded.config.clone();
+    match operation {
+        Operation::Check => portcullis_runtime::Operation::Check { config },
+        Operation::Discover => portcullis_runtime::Operation::Discover { config },
+        Operation::Invoke { action, input, resume } => {
+            portcullis_runtime::Operation::Invoke { config, action, input, resume }
+        }
+        Operation::Read { stream, position, max_records } => portcullis_runtime::Operation::Read {
+            config,
+            stream_name: stream,
+            position: match position {
+                Position::Start => portcullis_runtime::call::Position::Start,
+                Position::Checkpoint(value) => portcullis_runtime::call::Position::Checkpoint(value),
+                Position::Next(value) => portcullis_runtime::call::Position::Next(value),
+            },
+            max_records,
+        },
+    }
+}
+
+fn answer(output: Output) -> Result<Answer, Failure> {
+    match output {
+        Output::Unit => Ok(Answer::Checked),
+        Output::Done(output) => Ok(Answer::Done(output)),
+        Output::Pending { resume, after_ms } => Ok(Answer::Pending { resume, after_ms }),
+        Output::Streams(streams) => Ok(Answer::Streams(streams.into_iter().map(descriptor).collect())),
+        Output::Page(page) => Ok(Answer::Page(Page {
+            records: page.records,
+            count: page.count,
+            next: page.next,
+            checkpoint: page.checkpoint,
+            again_after_ms: page.again_after_ms,
+        })),
+        _ => Err(Failure {
+            kind: "internal".to_owned(),
+            message: "the answer is of another function".to_owned(),
+            retry_after_ms: None,
+            details: None,
+        }),
+    }
+}
+
+fn descriptor(stream: portcullis_runtime::call::StreamDescriptor) -> StreamDescriptor {
+    StreamDescriptor {
+        name: stream.name,
+        schema: stream.schema,
+        primary_key: stream.primary_key,
+        cursor_field: stream.cursor_field,
+        deleted_field: stream.deleted_field,
+        complete_reads: stream.complete_reads,
+    }
+}
+
+fn failure(error: CallError) -> Failure {
+    let message = error.to_string();
+    let kind = match &error {
+        CallError::Connector(error) => {
+            return Failure {
+                kind: error.kind.as_str().to_owned(),
+                message: error.message.clone(),
+                retry_after_ms: error.retry_after_ms,
+                details: error.details.clone(),
+            };
+        }
+        CallError::Panicked(_) => "panicked",
+        CallError::CpuBudget(_) => "cpu-budget",
+        CallError::Timeout(_) => "timeout",
+        CallError::Memory(_) => "memory",
+        CallError::StackOverflow => "stack-overflow",
+        CallError::Trapped(_) => "trapped",
+        CallError::Exited(_) => "exited",
+        CallError::Limit { .. } => "limit",
+        CallError::AtCapacity(_) => "at-capacity",
+        CallError::Cancelled => "cancelled",
+        CallError::NoSuchRole(_) => "no-such-role",
+        CallError::InvalidAnswer(_) => "invalid-answer",
+        CallError::Host(_) => "host",
+    };
+    Failure { kind: kind.to_owned(), message, retry_after_ms: None, details: None }
+}

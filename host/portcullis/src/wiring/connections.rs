@@ -1,0 +1,267 @@
+//! `engine::Connections`: joins config, lock and approved bytes into a connection that may run, once a process.
+use crate::{
+    approvals,
+    config::{self, Config, pinned},
+    exit::Failure,
+    registry::Package,
+};
+use async_trait::async_trait;
+use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
+use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema, StreamFacts};
+use portcullis_grants::{AddressPolicy, Grants};
+use portcullis_manifest::{Approval, Component, Delivery, Role};
+use portcullis_runtime::{Limits, Prepared, Runtime};
+use portcullis_store::Store;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::{Mutex, Semaphore};
+
+/// A connection that was approved, checked, compiled and joined to egress.
+pub struct Loaded {
+    approval_id: String,
+    /// What the engine sees.
+    pub facts: Arc<ConnectionFacts>,
+    /// The compiled component.
+    pub prepared: Arc<Prepared>,
+    /// Its way out.
+    pub egress: Arc<portcullis_egress::Connection>,
+    /// Its manifest and assets.
+    pub component: Component,
+    /// The assets, shared with every call.
+    pub assets: Arc<BTreeMap<String, Vec<u8>>>,
+    /// Its config, JSON text.
+    pub config: String,
+    /// Bounds of a call.
+    pub limits: Limits,
+    /// Calls at once.
+    pub concurrency: Arc<Semaphore>,
+}
+
+/// Loads connections on first use.
+pub struct Loader {
+    config: Arc<Config>,
+    store: Arc<dyn Store>,
+    egress: Arc<Egress>,
+    runtime: Arc<Runtime>,
+    loaded: Mutex<BTreeMap<String, Arc<Loaded>>>,
+}
+
+#[async_trait]
+impl Connections for Loader {
+    async fn ready(&self, name: &str) -> Result<Arc<ConnectionFacts>, Refused> {
+        match self.load(name).await {
+            Ok(loaded) => Ok(loaded.facts.clone()),
+            Err(failure) => Err(refused(failure)),
+        }
+    }
+}
+
+/// The engine's port carries one line and one remedy; what else a failure holds is folded into them.
+fn refused(failure: Failure) -> Refused {
+    let mut message = failure.message;
+    for diagnostic in &failure.diagnostics {
+        if !message.contains(&diagnostic.to_string()) {
+            message = format!("{message}; {diagnostic}");
+        }
+    }
+    for cause in &failure.causes {
+        message = format!("{message}: {cause}");
+    }
+    let help =
+        failure.help.or_else(|| failure.diagnostics.into_iter().find_map(|diagnostic| diagnostic.help));
+    Refused { message, help }
+}
+
+impl Loader {
+    /// A loader over one config and the lock beside it.
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        egress: Arc<Egress>,
+        runtime: Arc<Runtime>,
+    ) -> Self {
+        Self { config, store, egress, runtime, loaded: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The connection. The lock is read each time, so that an approval given or ended meanwhile counts; what follows from
+    /// an approval is made once.
+    pub async fn load(&self, name: &str) -> Result<Arc<Loaded>, Failure> {
+        let connection = self.config.connection(name)?;
+        let lock = approvals::read_lock(&self.config)?;
+        let approval = approvals::current(&self.config, &lock, name)?;
+        let mut loaded = self.loaded.lock().await;
+        if let Some(found) = loaded.get(name).filter(|found| found.approval_id == approval.approval_id) {
+            return Ok(found.clone());
+        }
+        let fresh = Arc::new(self.load_anew(connection, approval).await?);
+        loaded.insert(name.to_owned(), fresh.clone());
+        Ok(fresh)
+    }
+
+    async fn load_anew(
+        &self,
+        connection: &config::Connection,
+        approval: &Approval,
+    ) -> Result<Loaded, Failure> {
+        let Package { bytes, component, .. } = approvals::approved_package(&self.config, approval)?;
+        self.refuse_differences(connection, approval, &component)?;
+        self.refuse_missing_secrets(connection).await?;
+        let code = Component::code(&bytes)
+            .map_err(|error| Failure::fault("the approved component is damaged").because(&error))?;
+        let prepared = self.runtime.prepare(&component.code_digest, &code).await;
+        let prepared =
+            prepared.map_err(|error| Failure::fault("the connector can't be compiled").because(&error))?;
+        let connector = format!("{}/{}", approval.connector.publisher, approval.connector.name);
+        let connection_id = self.store.connection_id(&connection.name, &connector).await;
+        let connection_id =
+            connection_id.map_err(|error| Failure::fault("the store failed").because(&error))?;
+        let settings = self.egress_settings(connection, approval, &component, connection_id.clone())?;
+        let egress = self.egress.connection(settings);
+        let egress = egress.map_err(|error| {
+            let message = format!("connection `{}` can't reach the network", connection.name);
+            Failure::fault(message).because(&error)
+        })?;
+        Ok(Loaded {
+            approval_id: approval.approval_id.clone(),
+            facts: Arc::new(facts(connection, approval, &component, connection_id, connector)),
+            prepared,
+            egress,
+            assets: Arc::new(component.assets.clone()),
+            config: connection.config.to_string(),
+            limits: Limits {
+                memory_bytes_max: connection.limits.memory_bytes_max,
+                timeout: connection.limits.timeout,
+                cpu: connection.limits.cpu,
+                log_bytes_max: connection.limits.log_bytes_max,
+            },
+            concurrency: Arc::new(Semaphore::new(connection.limits.concurrency_max as usize)),
+            component,
+        })
+    }
+
+    /// What is configured now must be what was approved.
+    fn refuse_differences(
+        &self,
+        connection: &config::Connection,
+        approval: &Approval,
+        component: &Component,
+    ) -> Result<(), Failure> {
+        let now = pinned::approval(
+            &self.config,
+            connection,
+            component,
+            approval.approval_id.clone(),
+            approval.approved_at.clone(),
+        )
+        .map_err(Failure::documents)?;
+        let mut differences = pinned::differences(approval, &now);
+        if now.connector == approval.connector && !connection.version.matches(&approval.version) {
+            differences.push(format!(
+                "version: approved {}, the config asks for {}",
+                approval.version, connection.version
+            ));
+        }
+        if connection.connector != approval.connector {
+            let name = &connection.connector;
+            differences.push(format!("connector: the config names {}/{}", name.publisher, name.name));
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "connection `{}` differs from what is approved: {}",
+            connection.name,
+            differences.join("; ")
+        );
+        Err(Failure::new(crate::exit::Exit::NotApproved, message)
+            .with_help(format!("portcullis approve {}", connection.name)))
+    }
+
+    /// A missing or careless secret is found before a run begins, with the words of its provider.
+    async fn refuse_missing_secrets(&self, connection: &config::Connection) -> Result<(), Failure> {
+        for name in connection.credentials.values() {
+            let Some(credential) = self.config.credentials.get(name) else { continue };
+            if let Err(error) = credential.attachment(&self.config.providers).await {
+                return Err(Failure::fault(format!("credential `{name}` can't be used")).because(&error));
+            }
+        }
+        Ok(())
+    }
+
+    fn egress_settings(
+        &self,
+        connection: &config::Connection,
+        approval: &Approval,
+        component: &Component,
+        connection_id: String,
+    ) -> Result<ConnectionSettings, Failure> {
+        let grants = Grants::new(approval.rules.clone(), connection.allow.clone())
+            .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?;
+        let addresses = AddressPolicy::new(connection.network.addresses.clone())
+            .map_err(|error| Failure::fault("`addresses` can't hold").because(&error))?;
+        let credential = |(slot, name): (&String, &String)| {
+            Some((slot.clone(), self.config.credentials.get(name)?.clone()))
+        };
+        let manifest = &component.manifest;
+        let declared = manifest.actions.values().map(|action| &action.sensitive);
+        let declared = declared.chain(manifest.streams.values().map(|stream| &stream.sensitive)).flatten();
+        let (data, approval_id) = (self.config.data.clone(), approval.approval_id.clone());
+        Ok(ConnectionSettings {
+            name: connection.name.clone(),
+            connection_id,
+            connector: format!("{}/{}", approval.connector.publisher, approval.connector.name),
+            connector_version: approval.version.to_string(),
+            grants,
+            credentials: connection.credentials.iter().filter_map(credential).collect(),
+            providers: self.config.providers.clone(),
+            network: NetworkSettings {
+                connect_to: connection.network.connect_to.clone().into_iter().collect(),
+                ca_pem: connection.network.ca_file.as_ref().map(|(_, bytes)| bytes.clone()),
+                addresses,
+                roots: connection.network.roots,
+            },
+            sensitive: declared.chain(&connection.sensitive).cloned().collect(),
+            capture: connection.capture,
+            timeout: connection.limits.timeout,
+            response_bytes_max: connection.limits.response_bytes_max,
+            requests_max: connection.limits.requests_max,
+            bytes_out_max: connection.limits.bytes_out_max,
+            revoked: Arc::new(move || approvals::revocation_file(&data, &approval_id).exists()),
+        })
+    }
+}
+
+fn facts(
+    connection: &config::Connection,
+    approval: &Approval,
+    component: &Component,
+    connection_id: String,
+    connector: String,
+) -> ConnectionFacts {
+    let manifest = &component.manifest;
+    let action = |(name, action): (&String, &portcullis_manifest::Action)| {
+        let facts = ActionFacts {
+            input: Schema::new(action.input.to_string()),
+            output: Schema::new(action.output.to_string()),
+            at_least_once: action.delivery == Delivery::AtLeastOnce,
+        };
+        (name.clone(), facts)
+    };
+    let stream = |(name, stream): (&String, &portcullis_manifest::Stream)| {
+        let facts = StreamFacts {
+            schema: Schema::new(stream.schema.to_string()),
+            primary_key: stream.primary_key.clone(),
+        };
+        (name.clone(), facts)
+    };
+    ConnectionFacts {
+        name: connection.name.clone(),
+        connection_id,
+        connector,
+        version: approval.version.to_string(),
+        digest: approval.digest.clone(),
+        actions: manifest.actions.iter().map(action).collect(),
+        streams: manifest.streams.iter().map(stream).collect(),
+        has_source: component.roles.contains(&Role::Source),
+        has_actions: component.roles.contains(&Role::Actions),
+    }
+}

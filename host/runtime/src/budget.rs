@@ -1,0 +1,155 @@
+//! CPU time of a guest, by measurement: the time during which its future is polled, less the time inside host functions.
+//! Waiting for a host function, or for its turn after a yield, is not polling, so it costs the guest nothing.
+//!
+//! A panic ends here too: the future is polled in `catch_unwind`, so that a fault of a host function ends one call.
+
+use portcullis_clock::{Clock, RealClock};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// Nanoseconds of one call. One thread at a time polls it; atomics only because the epoch callback must be `Send + Sync`.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    cpu_max: u64,
+    /// Polls that ended.
+    polled: AtomicU64,
+    /// When the poll that runs began; 0 = none runs.
+    poll_began: AtomicU64,
+    /// Inside host functions, during polls.
+    host: AtomicU64,
+    host_calls: AtomicU64,
+}
+
+impl Meter {
+    pub(crate) fn new(cpu_max: Duration) -> Arc<Self> {
+        let zero = AtomicU64::default;
+        let cpu_max = u64::try_from(cpu_max.as_nanos()).unwrap_or(u64::MAX);
+        Arc::new(Self { cpu_max, polled: zero(), poll_began: zero(), host: zero(), host_calls: zero() })
+    }
+
+    /// CPU time of the guest so far.
+    pub(crate) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent_ns())
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent_ns() >= self.cpu_max
+    }
+
+    /// One more host call; the count with it.
+    pub(crate) fn count(&self) -> u64 {
+        self.host_calls.fetch_add(1, Relaxed) + 1
+    }
+
+    pub(crate) fn host_calls(&self) -> u64 {
+        self.host_calls.load(Relaxed)
+    }
+
+    fn spent_ns(&self) -> u64 {
+        let running = match self.poll_began.load(Relaxed) {
+            0 => 0,
+            began => now().saturating_sub(began),
+        };
+        (self.polled.load(Relaxed) + running).saturating_sub(self.host.load(Relaxed))
+    }
+}
+
+/// The whole call: its polls are measured, its panics caught.
+pub(crate) struct Call<F> {
+    meter: Arc<Meter>,
+    future: Pin<Box<F>>,
+}
+
+/// A host function panicked.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+impl<F: Future> Call<F> {
+    pub(crate) fn new(meter: &Arc<Meter>, future: F) -> Self {
+        Self { meter: Arc::clone(meter), future: Box::pin(future) }
+    }
+}
+
+impl<F: Future> Future for Call<F> {
+    type Output = Result<F::Output, Panicked>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let began = now();
+        self.meter.poll_began.store(began, Relaxed);
+        // The store that the future works on is never used again after a panic, only dropped.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context)));
+        self.meter.poll_began.store(0, Relaxed);
+        self.meter.polled.fetch_add(now().saturating_sub(began), Relaxed);
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(_payload) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}
+
+/// The inside of a host function: its polls are taken off the guest's account.
+pub(crate) async fn host<F: Future>(meter: Arc<Meter>, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(move |context| {
+        let began = now();
+        let poll = future.as_mut().poll(context);
+        meter.host.fetch_add(now().saturating_sub(began), Relaxed);
+        poll
+    })
+    .await
+}
+
+/// Nanoseconds since the process asked first, never 0.
+fn now() -> u64 {
+    u64::try_from(RealClock.monotonic().as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn busy(duration: Duration) {
+        let end = now() + u64::try_from(duration.as_nanos()).unwrap();
+        while now() < end {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_and_host_functions_are_free() {
+        const WORK: Duration = Duration::from_millis(20);
+        let meter = Meter::new(Duration::from_secs(1));
+        let inside = Arc::clone(&meter);
+        let began = now();
+        Call::new(&meter, async move {
+            busy(WORK);
+            host(inside, async {
+                busy(3 * WORK);
+                tokio::time::sleep(3 * WORK).await;
+            })
+            .await;
+        })
+        .await
+        .unwrap();
+        assert!(now() - began >= 7 * 20_000_000);
+        assert!(meter.spent() >= WORK, "{:?}", meter.spent());
+        assert!(meter.spent() < 3 * WORK, "{:?}", meter.spent());
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_call() {
+        let meter = Meter::new(Duration::from_secs(1));
+        let call = Call::new(&meter, async { panic!("a host function failed, as this test wants") });
+        let ended: Result<(), Panicked> = call.await;
+        assert!(ended.is_err());
+    }
+}

@@ -1,0 +1,28 @@
+//! One call in one bounded instance. Knows wasmtime; knows no HTTP, no policy, no SQL.
+
+mod answer;
+mod budget;
+mod cache;
+pub mod call;
+mod compile;
+mod component;
+mod engine;
+pub mod error;
+mod exports;
+mod failure;
+mod host;
+mod instance;
+pub mod limits;
+pub mod ports;
+mod runtime;
+mod text;
+
+pub use call::{
+    Batch, CallSettings, Delivery, Limits, Operation, Output, Page, Position, Reply, RuntimeSettings,
+    StreamDescriptor, Subscription, Usage,
+};
+pub use compile::{ChildLimits, compile_child_main, compile_child_main_within};
+pub use engine::{harden_process, pagemap_scan_available};
+pub use error::{CallError, CompileError, ConnectorError, ErrorKind};
+pub use ports::{Entry, LogLevel, Logs, State, StorageError};
+pub use runtime::{Prepared, Runtime};

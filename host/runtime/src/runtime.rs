@@ -1,0 +1,216 @@
+//! The runtime of a process: engine, links, compiled components, and how many calls run at once.
+
+use crate::{
+    CallError, CallSettings, CompileError, Operation, Output, RuntimeSettings,
+    budget::{Call, Meter, Panicked},
+    cache::{self, Folder, Key},
+    call::Usage,
+    compile, component, engine,
+    exports::Roles,
+    failure::{self, Scene, millis},
+    host::{v0_1, wasi},
+    instance::{self, CallState},
+    limits, text,
+};
+use portcullis_clock::{Clock, RealClock};
+use sha2::{Digest, Sha256};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
+use wasmtime::{
+    Engine,
+    component::{Component, InstancePre, Linker},
+};
+
+/// wasmtime engine, pool, epoch thread, semaphore, compile cache.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<CallState>,
+    folder: Arc<Folder>,
+    memory: cache::Memory,
+    /// One lock for the digests that fall on it: a component is compiled once, however many ask for it.
+    preparing: [Mutex<()>; 16],
+    compiles: Semaphore,
+    compile_child: (PathBuf, Vec<String>),
+    instances: Semaphore,
+    instances_max: u32,
+}
+
+/// A compiled, linked component.
+pub struct Prepared {
+    pre: InstancePre<CallState>,
+    roles: Roles,
+}
+
+impl Runtime {
+    /// Builds the pooling engine (before the process is made non-dumpable) and starts the epoch thread.
+    pub fn new(settings: RuntimeSettings) -> Result<Arc<Self>, CompileError> {
+        let instances_max = engine::instances_bound(settings.instances_max);
+        let engine = engine::pooling(instances_max)?;
+        let mut linker = Linker::new(&engine);
+        wasi::link(&mut linker)
+            .and_then(|()| v0_1::link(&mut linker))
+            .map_err(|error| CompileError::Engine(format!("{error:#}")))?;
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            folder: Arc::new(Folder::open(&settings.cache)?),
+            memory: cache::Memory::default(),
+            preparing: Default::default(),
+            compiles: Semaphore::new(limits::COMPILES_MAX),
+            compile_child: settings.compile_child,
+            instances: Semaphore::new(instances_max as usize),
+            instances_max,
+        }))
+    }
+
+    /// Live instances at most: the setting, lowered to what this machine can map.
+    pub fn instances_max(&self) -> u32 {
+        self.instances_max
+    }
+
+    /// From the cache, or compiled in a child process. `code` = component bytes without `portcullis:*` sections,
+    /// `code_digest` = their `sha256:HEX`.
+    pub async fn prepare(&self, code_digest: &str, code: &[u8]) -> Result<Arc<Prepared>, CompileError> {
+        if let Some(prepared) = self.memory.find(code_digest) {
+            return Ok(prepared);
+        }
+        component::check_names(code)?;
+        let place =
+            code_digest.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let _one = self.preparing[place % self.preparing.len()].lock().await;
+        if let Some(prepared) = self.memory.find(code_digest) {
+            return Ok(prepared);
+        }
+        let component = self.component(code_digest, code).await?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| unlinkable(&error))?;
+        let prepared = Arc::new(Prepared { roles: Roles::of(&pre)?, pre });
+        self.memory.keep(code_digest, &prepared);
+        Ok(prepared)
+    }
+
+    /// One call in one fresh instance.
+    pub async fn call(
+        &self,
+        prepared: &Prepared,
+        settings: CallSettings,
+        operation: Operation,
+    ) -> (Result<Output, CallError>, Usage) {
+        let began = RealClock.monotonic();
+        let meter = Meter::new(settings.limits.cpu);
+        let result = match prepared.roles.missing(&operation) {
+            Some(role) => Err(CallError::NoSuchRole(role)),
+            None => self.admitted(prepared, settings, operation, &meter).await,
+        };
+        let wall = RealClock.monotonic().saturating_sub(began);
+        (result, Usage { cpu: meter.spent(), wall, host_calls: meter.host_calls() })
+    }
+
+    async fn admitted(
+        &self,
+        prepared: &Prepared,
+        settings: CallSettings,
+        operation: Operation,
+        meter: &Arc<Meter>,
+    ) -> Result<Output, CallError> {
+        let (timeout, cpu) = (settings.limits.timeout, settings.limits.cpu);
+        let mut cancel = settings.cancelled.clone();
+        let _permit = tokio::select! {
+            biased;
+            () = cancelled(&mut cancel) => return Err(CallError::Cancelled),
+            permit = self.permit(timeout) => permit?,
+        };
+        let pure = matches!(
+            operation,
+            Operation::MigratePosition { .. }
+                | Operation::MigrateConfig { .. }
+                | Operation::MigrateState { .. }
+        );
+        let mut store = instance::store(&self.engine, settings, meter, pure);
+        let output = store.data().output.clone();
+        let call = Call::new(meter, prepared.roles.run(&prepared.pre, &mut store, operation));
+        let ended = tokio::select! {
+            biased;
+            () = cancelled(&mut cancel) => Err(CallError::Cancelled),
+            ended = tokio::time::timeout(timeout, call) => match ended {
+                Err(_elapsed) => Err(CallError::Timeout(millis(timeout))),
+                Ok(Err(Panicked)) => Err(panicked()),
+                Ok(Ok(answer)) => Ok(answer),
+            },
+        };
+        drop(store);
+        // Not the call's poll, so its own catch: `Logs` is code of the host too.
+        let finished = catch_unwind(AssertUnwindSafe(|| output.finish()));
+        let stderr = finished.map_err(|_payload| panicked())?;
+        match ended? {
+            Ok(answer) => answer,
+            Err(error) => {
+                let scene = Scene { cpu, instances_max: self.instances_max, stderr: &stderr };
+                Err(failure::classify(&error, &scene))
+            }
+        }
+    }
+
+    async fn permit(&self, timeout: Duration) -> Result<SemaphorePermit<'_>, CallError> {
+        if let Ok(permit) = self.instances.try_acquire() {
+            return Ok(permit);
+        }
+        let wait = (timeout / 10).min(limits::CAPACITY_WAIT_MAX);
+        match tokio::time::timeout(wait, self.instances.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(CallError::AtCapacity(self.instances_max)),
+        }
+    }
+
+    async fn component(&self, code_digest: &str, code: &[u8]) -> Result<Component, CompileError> {
+        let key = Key::new(&self.engine, code_digest);
+        if let Some(component) = self.load(&key).await? {
+            return Ok(component);
+        }
+        if format!("sha256:{}", cache::hex(&Sha256::digest(code))) != code_digest {
+            return Err(CompileError::Digest(text::shown(code_digest, limits::DIGEST_BYTES_MAX)));
+        }
+        let compiled = {
+            let _permit = self.compiles.acquire().await;
+            compile::in_child(&self.compile_child, code).await?
+        };
+        let (folder, stored) = (Arc::clone(&self.folder), key.clone());
+        blocking(move || folder.store(&stored, &compiled)).await??;
+        // Mapped, not copied: and never code that the folder did not give back whole.
+        self.load(&key)
+            .await?
+            .ok_or_else(|| CompileError::Stopped("the compiled code does not load".to_owned()))
+    }
+
+    async fn load(&self, key: &Key) -> Result<Option<Component>, CompileError> {
+        let (folder, engine, key) = (Arc::clone(&self.folder), self.engine.clone(), key.clone());
+        blocking(move || folder.load(&engine, &key)).await
+    }
+}
+
+/// Without what it said: that may hold anything, and the panic hook has shown it to the operator.
+fn panicked() -> CallError {
+    CallError::Host("a host function panicked".to_owned())
+}
+
+/// File work stays off the threads that run guests.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CompileError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| CompileError::Engine(format!("a task of the compile cache failed: {error}")))
+}
+
+fn unlinkable(error: &wasmtime::Error) -> CompileError {
+    CompileError::Invalid(text::shown(&format!("{error:#}"), limits::MESSAGE_BYTES_MAX))
+}
+
+/// Ends when the call is cancelled; never where nobody is left who could.
+async fn cancelled(cancel: &mut watch::Receiver<bool>) {
+    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,152 @@
+//! The writing side: a bounded queue and a thread that commits what is in it, at most 50 ms after it came.
+//!
+//! A log must not fail or stall what it is a log of, until it has to: where the queue is long, bodies are dropped
+//! and the row says so; where it is full, the next request waits. A database that fails loses rows, loudly.
+
+use super::{EXCHANGES_FILE, ExchangeRow, rows};
+use crate::{
+    DataLock, StoreError,
+    limits::{
+        EXCHANGE_GROUP_ROWS_MAX, EXCHANGE_GROUP_WAIT, EXCHANGE_PRUNE_ROWS, EXCHANGE_QUEUE_BODIES_MAX,
+        EXCHANGE_QUEUE_ROWS_MAX, EXCHANGES_MAX,
+    },
+    migrations, open,
+};
+use rusqlite::Connection;
+use std::{
+    sync::{Arc, atomic::AtomicI32},
+    thread::JoinHandle,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+
+/// The writing side of `exchanges.db`; dropping it commits what is queued.
+pub struct ExchangeLog {
+    queue: Option<mpsc::Sender<Entry>>,
+    thread: Option<JoinHandle<()>>,
+    _lock: Arc<DataLock>,
+}
+
+enum Entry {
+    Row(Box<ExchangeRow>),
+    Flush(oneshot::Sender<()>),
+}
+
+impl ExchangeLog {
+    /// Opens or makes `exchanges.db` and starts its writer thread.
+    pub fn open(lock: Arc<DataLock>) -> Result<Self, StoreError> {
+        let path = lock.data().join(EXCHANGES_FILE);
+        let mut conn = open::writer(&path, open::Durability::Normal)?;
+        migrations::EXCHANGES.migrate(&mut conn, &path)?;
+        rows::prune(&conn, EXCHANGES_MAX)?;
+        let pages = open::count_wal_pages(&mut conn)?;
+        let (queue, entries) = mpsc::channel(EXCHANGE_QUEUE_ROWS_MAX);
+        // A runtime of its own for one timer: the thread must not depend on the program's.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|source| StoreError::File { path: path.clone(), source })?;
+        let thread = std::thread::Builder::new()
+            .name("exchange-writer".to_owned())
+            .spawn(move || runtime.block_on(work(conn, pages, entries)))
+            .map_err(|source| StoreError::File { path, source })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), _lock: lock })
+    }
+
+    /// Queues one. Drops its bodies where the queue is long, waits where it is full. A log that fails loses rows
+    /// and says so in a trace line; it never fails the request.
+    pub async fn record(&self, mut row: ExchangeRow) {
+        let Some(queue) = &self.queue else { return };
+        let waiting = EXCHANGE_QUEUE_ROWS_MAX - queue.capacity();
+        if waiting > EXCHANGE_QUEUE_BODIES_MAX {
+            let bodies = [row.request_body.take(), row.response_body.take()];
+            row.bodies_dropped = bodies.iter().any(Option::is_some);
+        }
+        if queue.send(Entry::Row(Box::new(row))).await.is_err() {
+            tracing::error!("an exchange was lost: the writer of `exchanges.db` is gone");
+        }
+    }
+
+    /// Returns when everything queued before is committed.
+    pub async fn flush(&self) {
+        let Some(queue) = &self.queue else { return };
+        let (done, flushed) = oneshot::channel();
+        if queue.send(Entry::Flush(done)).await.is_ok() {
+            let _ = flushed.await;
+        }
+    }
+}
+
+impl Drop for ExchangeLog {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn work(conn: Connection, pages: Arc<AtomicI32>, mut entries: mpsc::Receiver<Entry>) {
+    let mut until_prune = EXCHANGE_PRUNE_ROWS;
+    while let Some(first) = entries.recv().await {
+        let (rows, flushes) = group(first, &mut entries).await;
+        if let Err(error) = commit(&conn, &rows) {
+            if !conn.is_autocommit() {
+                let _ = conn.execute_batch("ROLLBACK");
+            }
+            tracing::error!(%error, cause = %cause(&error), lost = rows.len(), "exchanges were lost");
+        }
+        until_prune = until_prune.saturating_sub(rows.len() as u64);
+        if until_prune == 0 {
+            until_prune = EXCHANGE_PRUNE_ROWS;
+            if let Err(error) = rows::prune(&conn, EXCHANGES_MAX) {
+                tracing::warn!(%error, cause = %cause(&error), "old exchanges could not be removed");
+            }
+        }
+        for flush in flushes {
+            let _ = flush.send(());
+        }
+        if let Err(error) = open::checkpoint(&conn, &pages) {
+            tracing::warn!(%error, "`exchanges.db` could not be brought up to its log");
+        }
+    }
+}
+
+/// What comes within `EXCHANGE_GROUP_WAIT` of the first; a flush ends the wait.
+async fn group(
+    first: Entry,
+    entries: &mut mpsc::Receiver<Entry>,
+) -> (Vec<Box<ExchangeRow>>, Vec<oneshot::Sender<()>>) {
+    let (mut rows, mut flushes) = (Vec::new(), Vec::new());
+    let end = Instant::now() + EXCHANGE_GROUP_WAIT;
+    let mut entry = Some(first);
+    while let Some(taken) = entry {
+        match taken {
+            Entry::Row(row) => rows.push(row),
+            Entry::Flush(done) => flushes.push(done),
+        }
+        if rows.len() >= EXCHANGE_GROUP_ROWS_MAX || !flushes.is_empty() {
+            break;
+        }
+        entry = timeout_at(end, entries.recv()).await.unwrap_or(None);
+    }
+    (rows, flushes)
+}
+
+fn commit(conn: &Connection, rows: &[Box<ExchangeRow>]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    rows.iter().try_for_each(|row| rows::insert(conn, row))?;
+    conn.execute_batch("COMMIT").map_err(|error| StoreError::Commit(error.to_string()))
+}
+
+fn cause(error: &StoreError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! All SQL, and only SQL: what a run was, what it may have done, how far a reader has come. Decides nothing:
+//! no retry policy, and no clock inside a statement.
+//!
+//! Two databases. `state.db` is the truth: full durability, one writer thread, every write fenced by the epoch
+//! that came with the lock on the data folder. `exchanges.db` is the record of what left: it may lose its last
+//! 100 ms on a kill, and never holds up a request for longer than its queue is full.
+
+mod audit;
+mod connection;
+mod error;
+mod exchange;
+mod intent;
+pub mod limits;
+mod lock;
+mod migrations;
+mod open;
+mod position;
+mod reader;
+mod run;
+mod sqlite;
+mod state;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod suite;
+
+pub use audit::{AuditFilter, AuditRow};
+pub use error::StoreError;
+pub use exchange::{ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow};
+pub use intent::{Effects, IntentKey, IntentRow, NewIntent, PriorIntent};
+pub use lock::{DataLock, LockError};
+pub use position::{FileMark, NewMark, NewPosition, PageCommit, Position, PositionKey};
+pub use reader::StateReader;
+pub use run::{
+    AttemptEnd, AttemptRow, ClosedRun, Counts, NewAttempt, NewRun, Outcome, RunEnd, RunFilter, RunKind,
+    RunRow, RunSummary, StepRow,
+};
+pub use sqlite::SqliteStore;
+pub use state::{StateEntry, StateWrite};
+pub use store::Store;

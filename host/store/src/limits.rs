@@ -1,0 +1,59 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// Units that wait for the writer of `state.db`.
+pub const WRITER_QUEUE_UNITS_MAX: usize = 1024;
+/// Units in one transaction.
+pub const GROUP_UNITS_MAX: usize = 256;
+/// Pages of a write-ahead log after which it is moved into its database (4 MiB).
+pub const WAL_PAGES_MAX: i32 = 1000;
+/// Read-only connections to `state.db` at a time.
+pub const READERS_MAX: usize = 4;
+/// How long a statement waits for another process's lock.
+pub const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// The lock on the data folder is tried again after this time.
+pub const LOCK_RETRY: Duration = Duration::from_millis(50);
+/// What is read of the lock file to name its holder.
+pub const LOCK_FILE_BYTES_MAX: u64 = 4096;
+
+/// A key of a connection's state.
+pub const STATE_KEY_BYTES_MAX: usize = 512;
+/// A value of a connection's state.
+pub const STATE_VALUE_BYTES_MAX: usize = 256 * 1024;
+/// Keys of one connection.
+pub const STATE_KEYS_MAX: u64 = 10_000;
+/// Keys and values of one connection together.
+pub const STATE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Keys in one listing.
+pub const STATE_LIST_KEYS_MAX: u32 = 1000;
+
+/// Input or output kept with a run.
+pub const RUN_JSON_BYTES_MAX: usize = 1024 * 1024;
+/// `next` and `checkpoint`, each.
+pub const POSITION_BYTES_MAX: usize = 1024 * 1024;
+/// Any listing.
+pub const LIST_ROWS_MAX: u32 = 10_000;
+/// Attempts shown with one run: the last ones.
+pub const RUN_ATTEMPTS_MAX: u32 = 1000;
+
+/// Exchanges that wait for their writer.
+pub const EXCHANGE_QUEUE_ROWS_MAX: usize = 4096;
+/// Above this many waiting exchanges bodies are dropped.
+pub const EXCHANGE_QUEUE_BODIES_MAX: usize = 1024;
+/// Exchanges in one transaction.
+pub const EXCHANGE_GROUP_ROWS_MAX: usize = 1024;
+/// How long an exchange may wait to be committed.
+pub const EXCHANGE_GROUP_WAIT: Duration = Duration::from_millis(50);
+/// Exchanges kept; the oldest go first.
+pub const EXCHANGES_MAX: u64 = 1_000_000;
+/// The cap on exchanges is looked after once in so many rows.
+pub const EXCHANGE_PRUNE_ROWS: u64 = 10_000;
+/// Keys of secret uses counted in memory until their run ends.
+pub const SECRET_USES_MAX: usize = 100_000;
+
+const _: () = assert!(EXCHANGE_QUEUE_BODIES_MAX < EXCHANGE_QUEUE_ROWS_MAX);
+const _: () = assert!(GROUP_UNITS_MAX <= WRITER_QUEUE_UNITS_MAX);
+const _: () = assert!(STATE_VALUE_BYTES_MAX + STATE_KEY_BYTES_MAX <= STATE_BYTES_MAX as usize);
+// Design section 9: a kill loses at most 100 ms of exchanges.
+const _: () = assert!(EXCHANGE_GROUP_WAIT.as_millis() <= 100);

@@ -1,0 +1,37 @@
+CREATE TABLE exchanges (
+    seq INTEGER PRIMARY KEY,
+    exchange_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    call TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    connection_id TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    method TEXT NOT NULL,
+    url TEXT NOT NULL,
+    manifest_place TEXT NOT NULL,
+    operator_place TEXT NOT NULL,
+    credential TEXT,
+    peer TEXT,
+    protocol TEXT,
+    idempotency_key TEXT,
+    request_headers TEXT NOT NULL,
+    request_body TEXT,
+    request_bytes INTEGER NOT NULL,
+    status INTEGER,
+    response_headers TEXT NOT NULL,
+    response_body TEXT,
+    response_bytes INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    reason TEXT,
+    detail TEXT,
+    remedy TEXT,
+    echoes INTEGER NOT NULL,
+    bodies_dropped INTEGER NOT NULL
+) STRICT;
+CREATE INDEX exchanges_id ON exchanges (exchange_id);
+CREATE INDEX exchanges_run ON exchanges (run_id);
+CREATE INDEX exchanges_correlation ON exchanges (correlation_id);

@@ -1,0 +1,88 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::open;
+
+#[test]
+fn sqlite_is_new_enough() {
+    // 3.51.3 mended a write-ahead log that could be corrupted when two processes reset it at once.
+    assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+}
+
+#[test]
+fn every_pragma_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |conn: &Connection, pragma: &str, expected: &str| {
+        let value: rusqlite::types::Value = conn.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
+        let value = match value {
+            rusqlite::types::Value::Integer(n) => n.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(value, expected, "{pragma}");
+    };
+    for (durability, synchronous) in [(open::Durability::Full, "2"), (open::Durability::Normal, "1")] {
+        let path = folder.path().join(format!("{synchronous}.db"));
+        let mut conn = open::writer(&path, durability).unwrap();
+        STATE.migrate(&mut conn, &path).unwrap();
+        check(&conn, "journal_mode", "wal");
+        check(&conn, "synchronous", synchronous);
+        check(&conn, "foreign_keys", "1");
+        check(&conn, "trusted_schema", "0");
+        check(&conn, "busy_timeout", "5000");
+        check(&conn, "wal_autocheckpoint", "0");
+        check(&conn, "cell_size_check", "1");
+        let reader = open::reader(&path).unwrap().unwrap();
+        check(&reader, "query_only", "1");
+        check(&reader, "trusted_schema", "0");
+        assert!(reader.execute("DELETE FROM runs", []).is_err());
+    }
+}
+
+#[test]
+fn a_newer_or_foreign_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for schema in [STATE, EXCHANGES] {
+        let path = folder.path().join("newer.db");
+        let mut conn = open::writer(&path, open::Durability::Full).unwrap();
+        schema.migrate(&mut conn, &path).unwrap();
+        schema.migrate(&mut conn, &path).unwrap();
+        conn.pragma_update(None, "user_version", schema.version() + 1).unwrap();
+        let refused = schema.migrate(&mut conn, &path).unwrap_err();
+        let text = format!("`{}` has schema version 2, this program knows up to 1", path.display());
+        assert_eq!(refused.to_string(), text);
+        drop(conn);
+        std::fs::remove_file(path).unwrap();
+    }
+    let path = folder.path().join("foreign.db");
+    let mut conn = open::writer(&path, open::Durability::Full).unwrap();
+    conn.execute_batch("CREATE TABLE theirs (a)").unwrap();
+    assert!(matches!(STATE.migrate(&mut conn, &path), Err(StoreError::Foreign { .. })));
+    let path = folder.path().join("exchanges.db");
+    let mut conn = open::writer(&path, open::Durability::Full).unwrap();
+    EXCHANGES.migrate(&mut conn, &path).unwrap();
+    assert!(matches!(STATE.migrate(&mut conn, &path), Err(StoreError::Foreign { .. })));
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    std::fs::write(&path, "not a database at all, but long enough to have a header of 100 bytes ".repeat(9))
+        .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(open::writer(&path, open::Durability::Full), Err(StoreError::Open { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_step_that_fails_leaves_the_version_before_it() {
+    let broken =
+        Schema { application: 1, steps: &["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"] };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let mut conn = open::writer(&path, open::Durability::Full).unwrap();
+    assert!(broken.migrate(&mut conn, &path).is_err());
+    assert_eq!(broken.check(&conn, &path).unwrap(), 1);
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+}

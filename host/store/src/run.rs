@@ -1,0 +1,425 @@
+//! Runs, steps and attempts: what they are, and every statement that writes them.
+
+pub(crate) mod rows;
+
+use crate::{IntentRow, StoreError, intent, limits::RUN_JSON_BYTES_MAX, open::int};
+use portcullis_clock::Timestamp;
+use rusqlite::{Connection, params};
+
+/// What a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RunKind {
+    /// An action.
+    Call,
+    /// A stream.
+    Read,
+    /// `check`.
+    Check,
+    /// `discover`.
+    Discover,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Well.
+    Succeeded,
+    /// Not, and nothing of it is in doubt.
+    Failed,
+    /// Its work lies among the dead letters.
+    DeadLettered,
+    /// Someone stopped it.
+    Cancelled,
+    /// An effect at the vendor can be neither shown nor ruled out.
+    Unknown,
+}
+
+/// A run that begins.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// `run_…`
+    pub run_id: String,
+    /// Kind.
+    pub kind: RunKind,
+    /// Connection's name at that time.
+    pub connection: String,
+    /// `conn_…`
+    pub connection_id: String,
+    /// `PUBLISHER/NAME`.
+    pub connector: String,
+    /// Its version.
+    pub version: String,
+    /// `sha256:…` of the component.
+    pub digest: String,
+    /// Correlation id.
+    pub correlation_id: String,
+    /// Action or stream; empty where the kind has none.
+    pub subject: String,
+    /// JSON text, at most `RUN_JSON_BYTES_MAX`.
+    pub input: Option<String>,
+    /// When.
+    pub started_at: Timestamp,
+}
+
+/// An attempt that begins.
+#[derive(Clone, Debug)]
+pub struct NewAttempt {
+    /// Run.
+    pub run_id: String,
+    /// Step (`call:NAME`, `read:STREAM`, `check`, `discover`).
+    pub step: String,
+    /// The durable place of the call in its step.
+    pub call: String,
+    /// 1 = first.
+    pub attempt: u32,
+    /// When.
+    pub started_at: Timestamp,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// Run.
+    pub run_id: String,
+    /// Step.
+    pub step: String,
+    /// Call.
+    pub call: String,
+    /// Attempt.
+    pub attempt: u32,
+    /// How.
+    pub outcome: Outcome,
+    /// Kind of the error, where it failed.
+    pub error_kind: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// Requests that left.
+    pub requests: u64,
+    /// When.
+    pub ended_at: Timestamp,
+}
+
+/// What a run did, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that left.
+    pub requests: u64,
+    /// Pages committed.
+    pub pages: u64,
+    /// Records committed.
+    pub records: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct RunEnd {
+    /// Outcome.
+    pub outcome: Outcome,
+    /// A success that looks wrong.
+    pub suspicious: bool,
+    /// Short word: `rate-limited`, `interrupted`, `contract-drift`, …
+    pub reason: Option<String>,
+    /// Kind of the error, where it failed.
+    pub error_kind: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// JSON text, at most `RUN_JSON_BYTES_MAX`.
+    pub output: Option<String>,
+    /// When it may be tried again, where the vendor said.
+    pub retry_at: Option<Timestamp>,
+    /// Requests that left; pages and records are counted page by page.
+    pub requests: u64,
+    /// When.
+    pub ended_at: Timestamp,
+}
+
+/// One run in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSummary {
+    /// `run_…`
+    pub run_id: String,
+    /// Kind.
+    pub kind: RunKind,
+    /// Connection's name at that time.
+    pub connection: String,
+    /// `conn_…`
+    pub connection_id: String,
+    /// `PUBLISHER/NAME`.
+    pub connector: String,
+    /// Version.
+    pub version: String,
+    /// Digest.
+    pub digest: String,
+    /// Correlation id.
+    pub correlation_id: String,
+    /// Action or stream.
+    pub subject: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; none = it is running, or a crash left it open.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// A success that looks wrong.
+    pub suspicious: bool,
+    /// Short word.
+    pub reason: Option<String>,
+    /// Kind of the error.
+    pub error_kind: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// When it may be tried again.
+    pub retry_at: Option<Timestamp>,
+    /// Numbers.
+    pub counts: Counts,
+}
+
+/// One run, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// The run.
+    pub summary: RunSummary,
+    /// JSON text.
+    pub input: Option<String>,
+    /// JSON text.
+    pub output: Option<String>,
+    /// In order.
+    pub steps: Vec<StepRow>,
+    /// In order; the last `RUN_ATTEMPTS_MAX`.
+    pub attempts: Vec<AttemptRow>,
+    /// In order; the last `RUN_ATTEMPTS_MAX`.
+    pub intents: Vec<IntentRow>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRow {
+    /// Name.
+    pub step: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How.
+    pub outcome: Option<Outcome>,
+    /// Pages committed.
+    pub pages: u64,
+    /// Records committed.
+    pub records: u64,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Step.
+    pub step: String,
+    /// Call.
+    pub call: String,
+    /// 1 = first.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How.
+    pub outcome: Option<Outcome>,
+    /// Kind of the error.
+    pub error_kind: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// Requests that left.
+    pub requests: u64,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Connection's name.
+    pub connection: Option<String>,
+    /// Outcome.
+    pub outcome: Option<Outcome>,
+    /// Only runs without an outcome.
+    pub open: bool,
+    /// Kind.
+    pub kind: Option<RunKind>,
+    /// Correlation id.
+    pub correlation_id: Option<String>,
+    /// Begun at or after.
+    pub since: Option<Timestamp>,
+    /// At most; 0 = `LIST_ROWS_MAX`.
+    pub limit: u32,
+}
+
+/// A run that a crash had left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedRun {
+    /// `run_…`
+    pub run_id: String,
+    /// Kind.
+    pub kind: RunKind,
+    /// Connection's name.
+    pub connection: String,
+    /// Action or stream.
+    pub subject: String,
+    /// `Unknown` or `Failed`.
+    pub outcome: Outcome,
+}
+
+impl RunKind {
+    /// Lower-case word, as stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Read => "read",
+            Self::Check => "check",
+            Self::Discover => "discover",
+        }
+    }
+
+    /// The word's kind.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Call, Self::Read, Self::Check, Self::Discover].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Succeeded, Self::Failed, Self::DeadLettered, Self::Cancelled, Self::Unknown];
+
+    /// Lower-case words, as stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::DeadLettered => "dead-lettered",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The word's outcome.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+}
+
+pub(crate) fn begin(conn: &Connection, run: &NewRun, first: &NewAttempt) -> Result<(), StoreError> {
+    assert_eq!(run.run_id, first.run_id, "a run begins with an attempt of its own");
+    within_bound("an input", run.input.as_deref())?;
+    let sql = "INSERT INTO runs (run_id, kind, connection, connection_id, connector, version, digest, correlation_id,
+                                 subject, input, started_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    conn.prepare_cached(sql)?.execute(params![
+        run.run_id,
+        run.kind.as_str(),
+        run.connection,
+        run.connection_id,
+        run.connector,
+        run.version,
+        run.digest,
+        run.correlation_id,
+        run.subject,
+        run.input,
+        run.started_at.as_millis()
+    ])?;
+    begin_attempt(conn, first)
+}
+
+pub(crate) fn begin_attempt(conn: &Connection, attempt: &NewAttempt) -> Result<(), StoreError> {
+    let NewAttempt { run_id, step, call, attempt, started_at } = attempt;
+    // A step of a run that is over gets no attempts: neither statement finds an open run then.
+    let sql = "INSERT INTO steps (run_id, step, started_at)
+               SELECT run_id, ?2, ?3 FROM runs WHERE run_id = ?1 AND outcome IS NULL
+               ON CONFLICT (run_id, step) DO NOTHING";
+    conn.prepare_cached(sql)?.execute(params![run_id, step, started_at.as_millis()])?;
+    let sql = "INSERT INTO attempts (run_id, step, call, attempt, started_at)
+               SELECT run_id, step, ?3, ?4, ?5 FROM steps WHERE run_id = ?1 AND step = ?2 AND outcome IS NULL";
+    let values = params![run_id, step, call, attempt, started_at.as_millis()];
+    match conn.prepare_cached(sql)?.execute(values)? {
+        1 => Ok(()),
+        _ => Err(StoreError::Conflict { what: "run", id: run_id.clone() }),
+    }
+}
+
+pub(crate) fn end_attempt(conn: &Connection, end: &AttemptEnd) -> Result<(), StoreError> {
+    let sql = "UPDATE attempts SET ended_at = ?5, outcome = ?6, error_kind = ?7, detail = ?8, requests = ?9
+               WHERE run_id = ?1 AND step = ?2 AND call = ?3 AND attempt = ?4 AND outcome IS NULL";
+    let written = conn.prepare_cached(sql)?.execute(params![
+        end.run_id,
+        end.step,
+        end.call,
+        end.attempt,
+        end.ended_at.as_millis(),
+        end.outcome.as_str(),
+        end.error_kind,
+        end.detail,
+        int(end.requests)
+    ])?;
+    match written {
+        1 => Ok(()),
+        _ => Err(StoreError::Conflict { what: "attempt", id: format!("{}/{}", end.run_id, end.call) }),
+    }
+}
+
+pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), StoreError> {
+    within_bound("an output", end.output.as_deref())?;
+    let sql = "UPDATE runs SET ended_at = ?2, outcome = ?3, suspicious = ?4, reason = ?5, error_kind = ?6,
+                               detail = ?7, output = ?8, retry_at = ?9, requests = ?10
+               WHERE run_id = ?1 AND outcome IS NULL";
+    let written = conn.prepare_cached(sql)?.execute(params![
+        run_id,
+        end.ended_at.as_millis(),
+        end.outcome.as_str(),
+        end.suspicious,
+        end.reason,
+        end.error_kind,
+        end.detail,
+        end.output,
+        end.retry_at.map(Timestamp::as_millis),
+        int(end.requests)
+    ])?;
+    if written != 1 {
+        return Err(StoreError::Conflict { what: "run", id: run_id.to_owned() });
+    }
+    let (ended_at, outcome) = (end.ended_at.as_millis(), end.outcome.as_str());
+    let sql = "UPDATE attempts SET ended_at = ?2, outcome = ?3, error_kind = ?4, detail = ?5
+               WHERE run_id = ?1 AND outcome IS NULL";
+    conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome, end.error_kind, end.detail])?;
+    let sql = "UPDATE steps SET ended_at = ?2, outcome = ?3 WHERE run_id = ?1 AND outcome IS NULL";
+    conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome])?;
+    Ok(())
+}
+
+pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {
+    let mut closed = Vec::new();
+    for (run_id, kind, connection, subject) in rows::open(conn)? {
+        // A proven answer that is no refusal was an effect, and the run that it belongs to never said how it went.
+        let possible = intent::effects(conn, &run_id)?.possible;
+        let outcome = if possible { Outcome::Unknown } else { Outcome::Failed };
+        let requests = rows::requests(conn, &run_id)?;
+        let end_as = RunEnd {
+            outcome,
+            suspicious: false,
+            reason: Some("interrupted".to_owned()),
+            error_kind: None,
+            detail: None,
+            output: None,
+            retry_at: None,
+            requests,
+            ended_at: now,
+        };
+        end(conn, &run_id, &end_as)?;
+        closed.push(ClosedRun { run_id, kind, connection, subject, outcome });
+    }
+    Ok(closed)
+}
+
+fn within_bound(what: &'static str, json: Option<&str>) -> Result<(), StoreError> {
+    match json {
+        Some(text) if text.len() > RUN_JSON_BYTES_MAX => {
+            Err(StoreError::TooLarge { what, bound: RUN_JSON_BYTES_MAX as u64 })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,227 @@
+//! The store on SQLite: statements go to the one writer, queries to readers on blocking threads.
+
+use crate::{
+    AttemptEnd, AuditFilter, AuditRow, ClosedRun, DataLock, Effects, IntentKey, NewAttempt, NewIntent,
+    NewPosition, NewRun, PageCommit, Position, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
+    RunSummary, StateEntry, StateWrite, Store, StoreError, audit, connection, intent,
+    limits::SECRET_USES_MAX,
+    migrations, open, position,
+    reader::{Readers, STATE_FILE},
+    run, state,
+    writer::{OnFatal, Writer},
+};
+use portcullis_clock::{Clock, Random, Timestamp, new_id};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// `state.db` of a data folder whose lock is held.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// Uses of secrets whose audit row is durable, by run and then by what makes the row one.
+    secret_uses: Mutex<HashMap<String, HashMap<String, u64>>>,
+    epoch: i64,
+    /// Held as long as anything may be written.
+    _lock: Arc<DataLock>,
+}
+
+impl SqliteStore {
+    /// Opens or makes `state.db`, migrates it, raises the epoch and starts the writer. A failed fsync ends the
+    /// process.
+    pub fn open(
+        lock: Arc<DataLock>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StoreError> {
+        let abort = |message: &str| {
+            tracing::error!(message, "the disk failed under `state.db`; what it holds now can't be known");
+            std::process::abort()
+        };
+        Self::open_with(lock, clock, random, Arc::new(abort))
+    }
+
+    pub(crate) fn open_with(
+        lock: Arc<DataLock>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        on_fatal: OnFatal,
+    ) -> Result<Self, StoreError> {
+        let path = lock.data().join(STATE_FILE);
+        let mut conn = open::writer(&path, open::Durability::Full)?;
+        migrations::STATE.migrate(&mut conn, &path)?;
+        let raise = "UPDATE meta SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch";
+        let epoch: i64 = conn.query_row(raise, [], |row| row.get(0))?;
+        let writer = Writer::start(conn, epoch, on_fatal)?;
+        let (readers, secret_uses) = (Readers::new(path), Mutex::default());
+        Ok(Self { writer, readers, clock, random, secret_uses, epoch, _lock: lock })
+    }
+
+    /// The epoch under which this store writes: one more than any before.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    fn uses(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, u64>>> {
+        self.secret_uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for SqliteStore {
+    async fn connection_id(&self, name: &str, connector: &str) -> Result<String, StoreError> {
+        let (name, connector) = (name.to_owned(), connector.to_owned());
+        let found = {
+            let (name, connector) = (name.clone(), connector.clone());
+            self.readers.read(move |conn| connection::find(conn, &name, &connector)).await?
+        };
+        if let Some(id) = found {
+            return Ok(id);
+        }
+        let fresh = new_id("conn", &*self.clock, &*self.random);
+        let now = self.clock.now();
+        self.writer.write(move |conn| connection::id(conn, &name, &connector, &fresh, now)).await
+    }
+
+    async fn begin_run(&self, run: NewRun, first: NewAttempt) -> Result<(), StoreError> {
+        self.writer.write(move |conn| run::begin(conn, &run, &first)).await
+    }
+
+    async fn begin_attempt(&self, attempt: NewAttempt) -> Result<(), StoreError> {
+        self.writer.write(move |conn| run::begin_attempt(conn, &attempt)).await
+    }
+
+    async fn end_attempt(&self, end: AttemptEnd) -> Result<(), StoreError> {
+        self.writer.write(move |conn| run::end_attempt(conn, &end)).await
+    }
+
+    async fn end_run(&self, run_id: &str, end: RunEnd) -> Result<(), StoreError> {
+        let uses = self.uses().remove(run_id).unwrap_or_default();
+        let run_id = run_id.to_owned();
+        let statements = move |conn: &rusqlite::Connection| {
+            run::end(conn, &run_id, &end)?;
+            uses.iter().try_for_each(|(once, requests)| audit::count(conn, once, *requests))
+        };
+        self.writer.write(statements).await
+    }
+
+    async fn run(&self, run_id: &str) -> Result<Option<RunRow>, StoreError> {
+        let run_id = run_id.to_owned();
+        self.readers.read(move |conn| run::rows::one(conn, &run_id)).await
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError> {
+        self.readers.read(move |conn| run::rows::list(conn, &filter)).await
+    }
+
+    async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {
+        self.writer.write(move |conn| run::close_interrupted(conn, now)).await
+    }
+
+    async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError> {
+        self.writer.write(move |conn| intent::begin(conn, &intent)).await
+    }
+
+    async fn end_intent(
+        &self,
+        key: IntentKey,
+        proven: bool,
+        outcome: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let outcome = outcome.to_owned();
+        self.writer.write(move |conn| intent::end(conn, &key, proven, &outcome, at)).await
+    }
+
+    async fn effects(&self, run_id: &str) -> Result<Effects, StoreError> {
+        let run_id = run_id.to_owned();
+        self.readers.read(move |conn| intent::effects(conn, &run_id)).await
+    }
+
+    async fn record_secret_use(
+        &self,
+        run_id: &str,
+        step: &str,
+        credential: &str,
+        rule: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let once = serde_json::json!([run_id, step, credential, rule]).to_string();
+        if let Some(count) = self.uses().get_mut(run_id).and_then(|uses| uses.get_mut(&once)) {
+            *count += 1;
+            return Ok(());
+        }
+        let detail = serde_json::json!({ "step": step, "credential": credential, "rule": rule }).to_string();
+        let (subject, key) = (run_id.to_owned(), once.clone());
+        let write = move |conn: &rusqlite::Connection| {
+            audit::insert(conn, "secret-use", &subject, &detail, Some(&key), at)
+        };
+        self.writer.write(write).await?;
+        let mut uses = self.uses();
+        if uses.values().map(HashMap::len).sum::<usize>() < SECRET_USES_MAX {
+            *uses.entry(run_id.to_owned()).or_default().entry(once).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    async fn audit(&self, kind: &str, subject: &str, detail: &str, at: Timestamp) -> Result<(), StoreError> {
+        let (kind, subject, detail) = (kind.to_owned(), subject.to_owned(), detail.to_owned());
+        self.writer.write(move |conn| audit::insert(conn, &kind, &subject, &detail, None, at)).await
+    }
+
+    async fn audit_rows(&self, filter: AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+        self.readers.read(move |conn| audit::list(conn, &filter)).await
+    }
+
+    async fn position(&self, key: &PositionKey) -> Result<Option<Position>, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |conn| position::read(conn, &key)).await
+    }
+
+    async fn begin_position(&self, new: NewPosition) -> Result<(), StoreError> {
+        self.writer.write(move |conn| position::begin(conn, &new)).await
+    }
+
+    async fn commit_page(&self, commit: PageCommit) -> Result<(), StoreError> {
+        self.writer.write(move |conn| position::commit(conn, &commit)).await
+    }
+
+    async fn state_get(&self, connection_id: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
+        let (connection_id, key) = (connection_id.to_owned(), key.to_owned());
+        self.readers.read(move |conn| state::read(conn, &connection_id, &key)).await
+    }
+
+    async fn state_set(
+        &self,
+        connection_id: &str,
+        key: &str,
+        value: Vec<u8>,
+        expected: Option<u64>,
+    ) -> Result<StateWrite, StoreError> {
+        let (connection_id, key) = (connection_id.to_owned(), key.to_owned());
+        self.writer.write(move |conn| state::set(conn, &connection_id, &key, &value, expected)).await
+    }
+
+    async fn state_delete(&self, connection_id: &str, key: &str) -> Result<bool, StoreError> {
+        let (connection_id, key) = (connection_id.to_owned(), key.to_owned());
+        self.writer.write(move |conn| state::delete(conn, &connection_id, &key)).await
+    }
+
+    async fn state_list(
+        &self,
+        connection_id: &str,
+        prefix: &str,
+        after: Option<&str>,
+        max: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let (connection_id, prefix) = (connection_id.to_owned(), prefix.to_owned());
+        let after = after.map(str::to_owned);
+        self.readers.read(move |conn| state::list(conn, &connection_id, &prefix, after.as_deref(), max)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

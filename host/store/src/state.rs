@@ -1,0 +1,159 @@
+//! Small durable values of a connection, behind `state` of the WIT.
+
+use crate::{
+    StoreError,
+    limits::{
+        STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_MAX, STATE_LIST_KEYS_MAX, STATE_VALUE_BYTES_MAX,
+    },
+    open::{int, unsigned},
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateEntry {
+    /// Bytes.
+    pub value: Vec<u8>,
+    /// Grows with each write; a key that was deleted and made again begins above its old one.
+    pub version: u64,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateWrite {
+    /// Stored, with this version.
+    Stored(u64),
+    /// The version there is now (0 = none); nothing was written.
+    Conflict(u64),
+    /// The value is larger than this bound.
+    TooLarge(u64),
+    /// The connection holds as much as it may; the bound that was hit.
+    Quota(u64),
+    /// The key is no key.
+    Invalid(&'static str),
+}
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    keys: u64,
+    bytes: u64,
+    version_last: u64,
+}
+
+pub(crate) fn read(
+    conn: &Connection,
+    connection_id: &str,
+    key: &str,
+) -> Result<Option<StateEntry>, StoreError> {
+    let sql = "SELECT value, version FROM state_values WHERE connection_id = ?1 AND key = ?2";
+    let entry = conn.prepare_cached(sql)?.query_row([connection_id, key], |row| {
+        Ok(StateEntry { value: row.get(0)?, version: unsigned(row.get(1)?) })
+    });
+    Ok(entry.optional()?)
+}
+
+pub(crate) fn set(
+    conn: &Connection,
+    connection_id: &str,
+    key: &str,
+    value: &[u8],
+    expected: Option<u64>,
+) -> Result<StateWrite, StoreError> {
+    if let Some(fault) = key_fault(key) {
+        return Ok(StateWrite::Invalid(fault));
+    }
+    if value.len() > STATE_VALUE_BYTES_MAX {
+        return Ok(StateWrite::TooLarge(STATE_VALUE_BYTES_MAX as u64));
+    }
+    let stored = stored(conn, connection_id, key)?;
+    let version = stored.map_or(0, |(version, _)| version);
+    if expected.is_some_and(|expected| expected != version) {
+        return Ok(StateWrite::Conflict(version));
+    }
+    let mut totals = totals(conn, connection_id)?;
+    let bytes_before = stored.map_or(0, |(_, bytes)| bytes);
+    totals.keys += u64::from(stored.is_none());
+    totals.bytes = totals.bytes.saturating_sub(bytes_before) + (key.len() + value.len()) as u64;
+    totals.version_last += 1;
+    if totals.keys > STATE_KEYS_MAX {
+        return Ok(StateWrite::Quota(STATE_KEYS_MAX));
+    }
+    if totals.bytes > STATE_BYTES_MAX {
+        return Ok(StateWrite::Quota(STATE_BYTES_MAX));
+    }
+    let sql = "INSERT INTO state_values (connection_id, key, value, version) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (connection_id, key) DO UPDATE SET value = excluded.value, version = excluded.version";
+    conn.prepare_cached(sql)?.execute(params![connection_id, key, value, int(totals.version_last)])?;
+    set_totals(conn, connection_id, totals)?;
+    Ok(StateWrite::Stored(totals.version_last))
+}
+
+pub(crate) fn delete(conn: &Connection, connection_id: &str, key: &str) -> Result<bool, StoreError> {
+    let Some((_, bytes)) = stored(conn, connection_id, key)? else { return Ok(false) };
+    let sql = "DELETE FROM state_values WHERE connection_id = ?1 AND key = ?2";
+    conn.prepare_cached(sql)?.execute([connection_id, key])?;
+    let mut totals = totals(conn, connection_id)?;
+    totals.keys = totals.keys.saturating_sub(1);
+    totals.bytes = totals.bytes.saturating_sub(bytes);
+    set_totals(conn, connection_id, totals)?;
+    Ok(true)
+}
+
+pub(crate) fn list(
+    conn: &Connection,
+    connection_id: &str,
+    prefix: &str,
+    after: Option<&str>,
+    max: u32,
+) -> Result<Vec<String>, StoreError> {
+    // TEXT compares as its bytes do (BINARY), so the keys of a prefix lie side by side, from the prefix on.
+    let sql = "SELECT key FROM state_values
+               WHERE connection_id = ?1 AND key >= ?2 AND (?3 IS NULL OR key > ?3)
+                 AND substr(CAST(key AS BLOB), 1, ?4) = CAST(?2 AS BLOB)
+               ORDER BY key LIMIT ?5";
+    let mut statement = conn.prepare_cached(sql)?;
+    let length = int(prefix.len() as u64);
+    let limit = max.min(STATE_LIST_KEYS_MAX);
+    let keys = statement.query_map(params![connection_id, prefix, after, length, limit], |row| row.get(0))?;
+    Ok(keys.collect::<Result<_, _>>()?)
+}
+
+fn key_fault(key: &str) -> Option<&'static str> {
+    if key.is_empty() {
+        Some("the key is empty")
+    } else if key.len() > STATE_KEY_BYTES_MAX {
+        Some("the key is longer than 512 bytes")
+    } else if key.contains('\0') {
+        Some("the key holds a NUL character")
+    } else {
+        None
+    }
+}
+
+/// Version and bytes (key and value) of a stored value.
+fn stored(conn: &Connection, connection_id: &str, key: &str) -> Result<Option<(u64, u64)>, StoreError> {
+    let sql = "SELECT version, length(value) + length(CAST(key AS BLOB)) FROM state_values
+               WHERE connection_id = ?1 AND key = ?2";
+    let found = conn
+        .prepare_cached(sql)?
+        .query_row([connection_id, key], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))));
+    Ok(found.optional()?)
+}
+
+fn totals(conn: &Connection, connection_id: &str) -> Result<Totals, StoreError> {
+    let sql = "SELECT keys, bytes, version_last FROM state_totals WHERE connection_id = ?1";
+    let found = conn.prepare_cached(sql)?.query_row([connection_id], |row| {
+        let (keys, bytes, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Totals { keys: unsigned(keys), bytes: unsigned(bytes), version_last: unsigned(last) })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+fn set_totals(conn: &Connection, connection_id: &str, totals: Totals) -> Result<(), StoreError> {
+    let sql = "INSERT INTO state_totals (connection_id, keys, bytes, version_last) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (connection_id) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes,
+                                                         version_last = excluded.version_last";
+    let Totals { keys, bytes, version_last } = totals;
+    conn.prepare_cached(sql)?.execute(params![connection_id, int(keys), int(bytes), int(version_last)])?;
+    Ok(())
+}

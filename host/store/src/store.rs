@@ -1,0 +1,90 @@
+//! The port: what the engine and the wiring need of a durable store. SQLite implements it; `suite` holds every
+//! implementation to the same promises.
+
+use crate::{
+    AttemptEnd, AuditFilter, AuditRow, ClosedRun, Effects, IntentKey, NewAttempt, NewIntent, NewPosition,
+    NewRun, PageCommit, Position, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
+    StateEntry, StateWrite, StoreError,
+};
+use portcullis_clock::Timestamp;
+
+/// A durable store. What a method wrote is durable when it returned `Ok`.
+#[async_trait::async_trait]
+pub trait Store: Send + Sync {
+    /// The id of the connection `name`, made on first use. `connector` is `PUBLISHER/NAME` without version: the
+    /// same name with another connector is another connection, and gets an id of its own (state and positions
+    /// of the former stay with its id, unreachable by name).
+    async fn connection_id(&self, name: &str, connector: &str) -> Result<String, StoreError>;
+
+    /// Opens a run together with its first step and attempt.
+    async fn begin_run(&self, run: NewRun, first: NewAttempt) -> Result<(), StoreError>;
+    /// Opens an attempt of an open run; makes its step where that is not there yet.
+    async fn begin_attempt(&self, attempt: NewAttempt) -> Result<(), StoreError>;
+    /// Closes an attempt.
+    async fn end_attempt(&self, end: AttemptEnd) -> Result<(), StoreError>;
+    /// Closes a run with whatever steps and attempts of it are open, and writes the counts of its secret uses.
+    async fn end_run(&self, run_id: &str, end: RunEnd) -> Result<(), StoreError>;
+    /// One run with steps, attempts and intents.
+    async fn run(&self, run_id: &str) -> Result<Option<RunRow>, StoreError>;
+    /// Runs, newest first.
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError>;
+    /// Closes every run that a crash left open: `unknown` where an unsafe request of it may have had an effect
+    /// (no proven end, or a proven one that is not a refusal), else `failed`; reason `interrupted` in both.
+    async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError>;
+
+    /// Stores that an unsafe request is about to leave, or says what was stored for this place before.
+    async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError>;
+    /// How it ended. `proven` = an HTTP status arrived, or no byte was written. `outcome` is a short text that
+    /// holds the three digits of the status where one arrived.
+    async fn end_intent(
+        &self,
+        key: IntentKey,
+        proven: bool,
+        outcome: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// What the unsafe requests of a run may have done so far.
+    async fn effects(&self, run_id: &str) -> Result<Effects, StoreError>;
+    /// An audit row per (run, step, credential, rule): durable before the first use, then counted in memory;
+    /// the count is written when the run ends.
+    async fn record_secret_use(
+        &self,
+        run_id: &str,
+        step: &str,
+        credential: &str,
+        rule: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Any other audit row. `detail` is JSON and holds no secret.
+    async fn audit(&self, kind: &str, subject: &str, detail: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// Audit rows, newest first.
+    async fn audit_rows(&self, filter: AuditFilter) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// How far a reader has come.
+    async fn position(&self, key: &PositionKey) -> Result<Option<Position>, StoreError>;
+    /// A reader's first position, before it has read anything; refused where there is one.
+    async fn begin_position(&self, position: NewPosition) -> Result<(), StoreError>;
+    /// Position, counts, the attempt's end and the next one's beginning, in one transaction.
+    async fn commit_page(&self, commit: PageCommit) -> Result<(), StoreError>;
+
+    /// `state.get` of a connection.
+    async fn state_get(&self, connection_id: &str, key: &str) -> Result<Option<StateEntry>, StoreError>;
+    /// `state.set`: `expected` 0 = must not exist.
+    async fn state_set(
+        &self,
+        connection_id: &str,
+        key: &str,
+        value: Vec<u8>,
+        expected: Option<u64>,
+    ) -> Result<StateWrite, StoreError>;
+    /// `state.delete`; false where there was none.
+    async fn state_delete(&self, connection_id: &str, key: &str) -> Result<bool, StoreError>;
+    /// `state.list-keys`, in byte order.
+    async fn state_list(
+        &self,
+        connection_id: &str,
+        prefix: &str,
+        after: Option<&str>,
+        max: u32,
+    ) -> Result<Vec<String>, StoreError>;
+}

@@ -1,0 +1,358 @@
+//! What every store promises, whatever it is made of. An implementation passes when `conformance` does.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use crate::{
+    AttemptEnd, AuditFilter, Effects, FileMark, IntentKey, NewAttempt, NewIntent, NewMark, NewPosition,
+    NewRun, Outcome, PageCommit, PositionKey, PriorIntent, RunEnd, RunFilter, RunKind, StateWrite, Store,
+    StoreError,
+    limits::{RUN_JSON_BYTES_MAX, STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+};
+use portcullis_clock::Timestamp;
+
+/// Runs everything, each part on a store of its own.
+pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn() -> F) {
+    connections(&make().await).await;
+    runs(&make().await).await;
+    what_is_over_stays_over(&make().await).await;
+    listings(&make().await).await;
+    intents(&make().await).await;
+    interrupted(&make().await).await;
+    secret_uses(&make().await).await;
+    positions(&make().await).await;
+    state(&make().await).await;
+    state_quota(&make().await).await;
+}
+
+pub(crate) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+pub(crate) fn new_run(id: &str, kind: RunKind) -> NewRun {
+    NewRun {
+        run_id: id.to_owned(),
+        kind,
+        connection: "billing".to_owned(),
+        connection_id: "conn_1".to_owned(),
+        connector: "acme/stripe".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: "sha256:00".to_owned(),
+        correlation_id: format!("corr-{id}"),
+        subject: "customers".to_owned(),
+        input: Some("{\"a\":1.10}".to_owned()),
+        started_at: at(1000),
+    }
+}
+
+pub(crate) fn new_attempt(id: &str, call: &str, attempt: u32) -> NewAttempt {
+    let (step, call) = ("s".to_owned(), call.to_owned());
+    NewAttempt { run_id: id.to_owned(), step, call, attempt, started_at: at(1001) }
+}
+
+pub(crate) fn attempt_end(id: &str, call: &str, attempt: u32) -> AttemptEnd {
+    AttemptEnd {
+        run_id: id.to_owned(),
+        step: "s".to_owned(),
+        call: call.to_owned(),
+        attempt,
+        outcome: Outcome::Succeeded,
+        error_kind: None,
+        detail: None,
+        requests: 2,
+        ended_at: at(1002),
+    }
+}
+
+pub(crate) fn run_end(outcome: Outcome) -> RunEnd {
+    RunEnd {
+        outcome,
+        suspicious: false,
+        reason: None,
+        error_kind: None,
+        detail: None,
+        output: Some("[]".to_owned()),
+        retry_at: None,
+        requests: 3,
+        ended_at: at(2000),
+    }
+}
+
+fn key(run: &str, ordinal: u32) -> IntentKey {
+    IntentKey { run_id: run.to_owned(), step: "s".to_owned(), call: "0".to_owned(), ordinal }
+}
+
+fn new_intent(run: &str, ordinal: u32, hash: &str, idempotency_key: Option<&str>) -> NewIntent {
+    NewIntent {
+        key: key(run, ordinal),
+        method: "POST".to_owned(),
+        url: "https://api.example/v1/things".to_owned(),
+        request_hash: hash.to_owned(),
+        idempotency_key: idempotency_key.map(str::to_owned),
+        repeatable: idempotency_key.is_some(),
+        started_at: at(1003),
+    }
+}
+
+async fn begin(store: &impl Store, id: &str, kind: RunKind) {
+    store.begin_run(new_run(id, kind), new_attempt(id, "0", 1)).await.unwrap();
+}
+
+async fn connections(store: &impl Store) {
+    let billing = store.connection_id("billing", "acme/stripe").await.unwrap();
+    assert!(billing.starts_with("conn_"));
+    assert_eq!(store.connection_id("billing", "acme/stripe").await.unwrap(), billing);
+    assert_ne!(store.connection_id("other", "acme/stripe").await.unwrap(), billing);
+    // Another connector under the same name must not meet the former's state.
+    let replaced = store.connection_id("billing", "evil/stripe").await.unwrap();
+    assert_ne!(replaced, billing);
+    let back = store.connection_id("billing", "acme/stripe").await.unwrap();
+    assert!(back != billing && back != replaced, "an id is never used again");
+}
+
+async fn runs(store: &impl Store) {
+    begin(store, "run_1", RunKind::Call).await;
+    let open = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!((open.summary.outcome, open.summary.ended_at), (None, None));
+    assert_eq!(open.input.as_deref(), Some("{\"a\":1.10}"));
+    assert_eq!((open.steps.len(), open.attempts.len()), (1, 1));
+
+    store.end_attempt(attempt_end("run_1", "0", 1)).await.unwrap();
+    store.begin_attempt(new_attempt("run_1", "0", 2)).await.unwrap();
+    let end = RunEnd { reason: Some("why".to_owned()), retry_at: Some(at(9)), ..run_end(Outcome::Failed) };
+    store.end_run("run_1", end).await.unwrap();
+    let run = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!(run.summary.outcome, Some(Outcome::Failed));
+    assert_eq!((run.summary.ended_at, run.summary.retry_at), (Some(at(2000)), Some(at(9))));
+    assert_eq!((run.summary.reason.as_deref(), run.output.as_deref()), (Some("why"), Some("[]")));
+    assert_eq!(run.summary.counts.requests, 3);
+    let outcomes: Vec<_> = run.attempts.iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect();
+    assert_eq!(outcomes, [(1, Some(Outcome::Succeeded)), (2, Some(Outcome::Failed))]);
+    assert_eq!(run.steps[0].outcome, Some(Outcome::Failed));
+    assert!(store.run("run_2").await.unwrap().is_none());
+
+    let large = Some("x".repeat(RUN_JSON_BYTES_MAX + 1));
+    let refused = store
+        .begin_run(NewRun { input: large, ..new_run("run_3", RunKind::Call) }, new_attempt("run_3", "0", 1));
+    assert!(matches!(refused.await, Err(StoreError::TooLarge { .. })));
+}
+
+async fn what_is_over_stays_over(store: &impl Store) {
+    begin(store, "run_1", RunKind::Call).await;
+    // The same run, or the same attempt, does not begin twice.
+    assert!(store.begin_run(new_run("run_1", RunKind::Call), new_attempt("run_1", "0", 1)).await.is_err());
+    assert!(store.begin_attempt(new_attempt("run_1", "0", 1)).await.is_err());
+    store.end_run("run_1", run_end(Outcome::Succeeded)).await.unwrap();
+    fn conflict<T>(result: Result<T, StoreError>) -> bool {
+        matches!(result, Err(StoreError::Conflict { .. }))
+    }
+    assert!(conflict(store.end_run("run_1", run_end(Outcome::Failed)).await));
+    assert!(conflict(store.begin_attempt(new_attempt("run_1", "0", 2)).await));
+    assert!(conflict(store.end_attempt(attempt_end("run_1", "0", 1)).await));
+    assert!(conflict(store.begin_intent(new_intent("run_1", 0, "h", None)).await));
+    let commit =
+        PageCommit { attempt: attempt_end("run_1", "0", 1), next_attempt: None, records: 1, position: None };
+    assert!(conflict(store.commit_page(commit).await));
+    assert!(conflict(store.end_run("run_unheard_of", run_end(Outcome::Failed)).await));
+    assert_eq!(store.run("run_1").await.unwrap().unwrap().summary.outcome, Some(Outcome::Succeeded));
+}
+
+async fn listings(store: &impl Store) {
+    for (n, kind) in [(1, RunKind::Call), (2, RunKind::Read), (3, RunKind::Check), (4, RunKind::Discover)] {
+        begin(store, &format!("run_{n}"), kind).await;
+    }
+    store.end_run("run_2", run_end(Outcome::Unknown)).await.unwrap();
+    let check = async |filter: RunFilter, expected: &[&str]| {
+        let found = store.runs(filter.clone()).await.unwrap();
+        assert_eq!(found.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), expected, "{filter:?}");
+    };
+    check(RunFilter::default(), &["run_4", "run_3", "run_2", "run_1"]).await;
+    check(RunFilter { limit: 2, ..RunFilter::default() }, &["run_4", "run_3"]).await;
+    check(RunFilter { outcome: Some(Outcome::Unknown), ..RunFilter::default() }, &["run_2"]).await;
+    check(RunFilter { open: true, ..RunFilter::default() }, &["run_4", "run_3", "run_1"]).await;
+    check(RunFilter { kind: Some(RunKind::Check), ..RunFilter::default() }, &["run_3"]).await;
+    check(RunFilter { correlation_id: Some("corr-run_1".into()), ..RunFilter::default() }, &["run_1"]).await;
+    check(RunFilter { connection: Some("none".into()), ..RunFilter::default() }, &[]).await;
+    check(RunFilter { since: Some(at(1001)), ..RunFilter::default() }, &[]).await;
+}
+
+async fn intents(store: &impl Store) {
+    begin(store, "run_1", RunKind::Call).await;
+    assert_eq!(store.effects("run_1").await.unwrap(), Effects::default());
+    assert_eq!(store.begin_intent(new_intent("run_1", 0, "h", Some("k"))).await.unwrap(), PriorIntent::New);
+    let effects = store.effects("run_1").await.unwrap();
+    assert_eq!(effects, Effects { unproven: true, possible: true, unrepeatable: false });
+    // The stored key holds against another one; other bytes are refused.
+    let again = store.begin_intent(new_intent("run_1", 0, "h", Some("other"))).await.unwrap();
+    assert_eq!(again, PriorIntent::Same { idempotency_key: Some("k".to_owned()) });
+    assert_eq!(
+        store.begin_intent(new_intent("run_1", 0, "g", Some("k"))).await.unwrap(),
+        PriorIntent::Different
+    );
+    let put = NewIntent { method: "PUT".to_owned(), ..new_intent("run_1", 0, "h", Some("k")) };
+    assert_eq!(store.begin_intent(put).await.unwrap(), PriorIntent::Different);
+
+    store.end_intent(key("run_1", 0), true, "status 404", at(1004)).await.unwrap();
+    assert_eq!(store.effects("run_1").await.unwrap(), Effects::default());
+    // It leaves once more: in doubt again.
+    store.begin_intent(new_intent("run_1", 0, "h", Some("k"))).await.unwrap();
+    assert!(store.effects("run_1").await.unwrap().unproven);
+    store.end_intent(key("run_1", 0), true, "status 201", at(1005)).await.unwrap();
+    let effects = store.effects("run_1").await.unwrap();
+    assert_eq!(effects, Effects { unproven: false, possible: true, unrepeatable: false });
+    store.begin_intent(new_intent("run_1", 1, "h", None)).await.unwrap();
+    assert!(store.effects("run_1").await.unwrap().unrepeatable);
+    assert!(matches!(
+        store.end_intent(key("run_1", 7), true, "status 200", at(1)).await,
+        Err(StoreError::NotFound { .. })
+    ));
+    let run = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!(run.intents.len(), 2);
+    assert_eq!((run.intents[0].proven, run.intents[0].outcome.as_deref()), (true, Some("status 201")));
+}
+
+async fn interrupted(store: &impl Store) {
+    let ends = [
+        ("run_none", None, Outcome::Failed),
+        ("run_open", Some((false, "")), Outcome::Unknown),
+        ("run_lost", Some((false, "timeout")), Outcome::Unknown),
+        ("run_unsent", Some((true, "connect")), Outcome::Failed),
+        ("run_refused", Some((true, "status 422")), Outcome::Failed),
+        // The vendor did it, and the run never came to say so.
+        ("run_done", Some((true, "status 200")), Outcome::Unknown),
+        ("run_broken", Some((true, "status 500")), Outcome::Unknown),
+    ];
+    for (run, end, _) in ends {
+        begin(store, run, RunKind::Call).await;
+        let Some((proven, outcome)) = end else { continue };
+        store.begin_intent(new_intent(run, 0, "h", Some("k"))).await.unwrap();
+        if !outcome.is_empty() {
+            store.end_intent(key(run, 0), proven, outcome, at(1004)).await.unwrap();
+        }
+    }
+    begin(store, "run_over", RunKind::Read).await;
+    store.end_run("run_over", run_end(Outcome::Succeeded)).await.unwrap();
+    let closed = store.close_interrupted(at(5000)).await.unwrap();
+    let found: Vec<_> = closed.iter().map(|run| (run.run_id.as_str(), run.outcome)).collect();
+    assert_eq!(found, ends.map(|(run, _, outcome)| (run, outcome)));
+    for (run, _, outcome) in ends {
+        let row = store.run(run).await.unwrap().unwrap();
+        assert_eq!(
+            (row.summary.outcome, row.summary.reason.as_deref()),
+            (Some(outcome), Some("interrupted"))
+        );
+        assert_eq!(row.summary.ended_at, Some(at(5000)));
+        assert_eq!((row.steps[0].outcome, row.attempts[0].outcome), (Some(outcome), Some(outcome)));
+    }
+    assert_eq!(store.run("run_over").await.unwrap().unwrap().summary.outcome, Some(Outcome::Succeeded));
+    assert!(store.close_interrupted(at(6000)).await.unwrap().is_empty());
+}
+
+async fn secret_uses(store: &impl Store) {
+    begin(store, "run_1", RunKind::Call).await;
+    for _ in 0..3 {
+        store.record_secret_use("run_1", "s", "stripe-live", "http[0].allow[0]", at(7)).await.unwrap();
+    }
+    store.record_secret_use("run_1", "s", "stripe-live", "http[0].allow[1]", at(8)).await.unwrap();
+    let of_run = AuditFilter { subject: Some("run_1".to_owned()), ..AuditFilter::default() };
+    let rows = store.audit_rows(of_run.clone()).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.requests).collect::<Vec<_>>(), [None, None], "known at the end");
+    store.end_run("run_1", run_end(Outcome::Succeeded)).await.unwrap();
+    store.audit("approve", "billing", "{}", at(9)).await.unwrap();
+    let rows = store.audit_rows(of_run).await.unwrap();
+    assert_eq!(
+        rows.iter().map(|row| (row.at, row.requests)).collect::<Vec<_>>(),
+        [(at(8), Some(1)), (at(7), Some(3))]
+    );
+    assert!(rows[1].detail.contains("stripe-live") && rows[1].kind == "secret-use");
+    let approvals = AuditFilter { kind: Some("approve".to_owned()), ..AuditFilter::default() };
+    assert_eq!(store.audit_rows(approvals).await.unwrap().len(), 1);
+}
+
+async fn positions(store: &impl Store) {
+    let connection_id = store.connection_id("billing", "acme/stripe").await.unwrap();
+    let key = PositionKey { connection_id, reader: "nightly".to_owned(), stream: "customers".to_owned() };
+    let mark = |length| Some(FileMark { path: "/out".to_owned(), length, tail: length.to_string() });
+    let page = |call: u64, records, new: NewMark| PageCommit {
+        attempt: attempt_end("run_1", &call.to_string(), 1),
+        next_attempt: new.next.is_some().then(|| new_attempt("run_1", &(call + 1).to_string(), 1)),
+        records,
+        position: Some((key.clone(), new)),
+    };
+    assert!(store.position(&key).await.unwrap().is_none());
+    store.begin_position(NewPosition { key: key.clone(), file: mark(0), at: at(5) }).await.unwrap();
+    let twice = store.begin_position(NewPosition { key: key.clone(), file: mark(0), at: at(5) }).await;
+    assert!(matches!(twice, Err(StoreError::Conflict { .. })));
+    begin(store, "run_1", RunKind::Read).await;
+    let first = NewMark { next: Some("n1".into()), checkpoint: Some("c1".into()), file: mark(10) };
+    store.commit_page(page(0, 2, first.clone())).await.unwrap();
+    let found = store.position(&key).await.unwrap().unwrap();
+    assert_eq!((found.next.as_deref(), found.checkpoint.as_deref()), (Some("n1"), Some("c1")));
+    assert_eq!((found.file, found.records, found.updated_at), (mark(10), 2, at(1002)));
+
+    // A page is committed once, and whole: the second try moves nothing.
+    assert!(store.commit_page(page(0, 2, first)).await.is_err());
+    // Nor does a page that would forget what is durable in the file.
+    let behind = NewMark { next: None, checkpoint: None, file: mark(9) };
+    assert!(matches!(store.commit_page(page(1, 5, behind)).await, Err(StoreError::Conflict { .. })));
+    let run = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!((run.summary.counts.pages, run.summary.counts.records), (1, 2));
+    assert_eq!(
+        run.attempts.iter().map(|attempt| attempt.outcome.is_some()).collect::<Vec<_>>(),
+        [true, false]
+    );
+
+    let last = NewMark { next: None, checkpoint: None, file: mark(30) };
+    store.commit_page(page(1, 3, last)).await.unwrap();
+    let found = store.position(&key).await.unwrap().unwrap();
+    assert_eq!((found.next, found.checkpoint.as_deref(), found.records), (None, Some("c1"), 5));
+    let other = PositionKey { reader: "other".to_owned(), ..key.clone() };
+    assert!(store.position(&other).await.unwrap().is_none());
+}
+
+async fn state(store: &impl Store) {
+    let a = store.connection_id("a", "acme/stripe").await.unwrap();
+    let b = store.connection_id("b", "acme/stripe").await.unwrap();
+    assert_eq!(store.state_set(&a, "k", vec![0, 255], Some(0)).await.unwrap(), StateWrite::Stored(1));
+    assert_eq!(store.state_set(&a, "k", vec![1], Some(0)).await.unwrap(), StateWrite::Conflict(1));
+    assert_eq!(store.state_set(&a, "k", vec![1], Some(7)).await.unwrap(), StateWrite::Conflict(1));
+    assert_eq!(store.state_get(&a, "k").await.unwrap().unwrap().value, [0, 255]);
+    assert_eq!(store.state_get(&b, "k").await.unwrap(), None, "another connection's");
+    assert_eq!(store.state_set(&a, "k", vec![2], Some(1)).await.unwrap(), StateWrite::Stored(2));
+    assert_eq!(store.state_set(&a, "k", vec![3], None).await.unwrap(), StateWrite::Stored(3));
+    assert!(store.state_delete(&a, "k").await.unwrap());
+    assert!(!store.state_delete(&a, "k").await.unwrap());
+    // A stale holder of version 1 must not take the new value for its own.
+    assert_eq!(store.state_set(&a, "k", vec![4], Some(0)).await.unwrap(), StateWrite::Stored(4));
+
+    let invalid = |write| matches!(write, StateWrite::Invalid(_));
+    assert!(invalid(store.state_set(&a, "", vec![], None).await.unwrap()));
+    assert!(invalid(store.state_set(&a, "a\0b", vec![], None).await.unwrap()));
+    assert!(invalid(store.state_set(&a, &"k".repeat(STATE_KEY_BYTES_MAX + 1), vec![], None).await.unwrap()));
+    let large = store.state_set(&a, "large", vec![0; STATE_VALUE_BYTES_MAX + 1], None).await.unwrap();
+    assert_eq!(large, StateWrite::TooLarge(STATE_VALUE_BYTES_MAX as u64));
+
+    for key in ["p/1", "p/2", "p/3", "p", "q", "p/ü", "P/4"] {
+        store.state_set(&b, key, vec![], None).await.unwrap();
+    }
+    assert_eq!(store.state_list(&b, "p/", None, 10).await.unwrap(), ["p/1", "p/2", "p/3", "p/ü"]);
+    assert_eq!(store.state_list(&b, "p/", Some("p/1"), 2).await.unwrap(), ["p/2", "p/3"]);
+    assert_eq!(store.state_list(&b, "", None, 2).await.unwrap(), ["P/4", "p"]);
+    assert!(store.state_list(&b, "%", None, 10).await.unwrap().is_empty());
+}
+
+async fn state_quota(store: &impl Store) {
+    let a = store.connection_id("a", "acme/stripe").await.unwrap();
+    let fit = STATE_BYTES_MAX / (STATE_VALUE_BYTES_MAX as u64 + 3);
+    for n in 0..fit {
+        let write =
+            store.state_set(&a, &format!("k{n:02}"), vec![0; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+        assert!(matches!(write, StateWrite::Stored(_)), "{n}");
+    }
+    let over = store.state_set(&a, "k99", vec![0; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+    assert_eq!(over, StateWrite::Quota(STATE_BYTES_MAX));
+    // What replaces does not count twice, and what is gone does not count.
+    let same = store.state_set(&a, "k00", vec![1; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+    assert!(matches!(same, StateWrite::Stored(_)));
+    assert!(store.state_delete(&a, "k01").await.unwrap());
+    let fits = store.state_set(&a, "k99", vec![0; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+    assert!(matches!(fits, StateWrite::Stored(_)));
+}

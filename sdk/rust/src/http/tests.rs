@@ -1,0 +1,145 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! What leaves the builder, and what an answer becomes.
+use super::*;
+use serde_json::json;
+
+fn body(request: RequestBuilder) -> (String, String) {
+    let request = request.build().unwrap();
+    let content_type = request.headers.iter().find(|header| header.name == "content-type").unwrap();
+    let wit::Body::Bytes(bytes) = request.body else { panic!("no body") };
+    (String::from_utf8(content_type.value.clone()).unwrap(), String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn queries_are_appended_and_encoded() {
+    let none: Option<&str> = None;
+    for (request, expected) in [
+        (get("https://a.b/c"), "https://a.b/c"),
+        (
+            get("https://a.b/c").query("created[gte]", 5).query("q", "a b&c=é/~"),
+            "https://a.b/c?created%5Bgte%5D=5&q=a%20b%26c%3D%C3%A9%2F~",
+        ),
+        (get("https://a.b/c?x=1#f").query_opt("y", Some(2)).query_opt("z", none), "https://a.b/c?x=1&y=2#f"),
+        (get("https://a.b/c?").query_pairs([("a", "1"), ("b", "2")]), "https://a.b/c?a=1&b=2"),
+        (get("https://a.b/c?x&").query("y", true), "https://a.b/c?x&y=true"),
+        (get("https://a.b/c#?").query("y", 1.5), "https://a.b/c?y=1.5#?"),
+    ] {
+        assert_eq!(request.build().unwrap().url, expected);
+    }
+    assert_eq!(segment("../é?#%"), "..%2F%C3%A9%3F%23%25");
+    assert_eq!((segment(".."), segment("."), segment("...")), ("%2E%2E".into(), "%2E".into(), "...".into()));
+}
+
+#[test]
+fn bodies_and_their_types() {
+    let form = "application/x-www-form-urlencoded".to_owned();
+    assert_eq!(body(post("u").form([("a b", "c+d"), ("e", "")])), (form.clone(), "a%20b=c%2Bd&e=".into()));
+    let nested = json!({ "metadata": { "a b": "c" }, "expand": ["x", { "y": 1 }], "no": null, "e": {}, "f": [], "t": true, "n": 1.10 });
+    let expected = "metadata%5Ba%20b%5D=c&expand%5B0%5D=x&expand%5B1%5D%5By%5D=1&t=true&n=1.1";
+    assert_eq!(body(post("u").form_nested(&nested)), (form, expected.into()));
+    let digits: serde_json::Value =
+        serde_json::from_str(r#"{"n":1.10,"m":123456789012345678901234567890}"#).unwrap();
+    assert_eq!(body(post("u").form_nested(&digits)).1, "n=1.10&m=123456789012345678901234567890");
+    assert_eq!(body(post("u").json(&json!({ "a": 1 }))), ("application/json".into(), r#"{"a":1}"#.into()));
+    assert_eq!(body(post("u").json("x").content_type("text/json")).0, "text/json");
+    assert_eq!(body(post("u").content_type("text/json").json("x")).0, "text/json");
+    assert_eq!(post("u").form_nested(&[1]).send().unwrap_err().kind(), ErrorKind::Internal);
+    let request = post("u").header("Content-Type", "a/b").json("x").build().unwrap();
+    assert_eq!(request.headers.len(), 1);
+}
+
+#[test]
+fn statuses_are_kinds() {
+    use ErrorKind::*;
+    for (status, kind) in [
+        (301, ContractDrift),
+        (400, InvalidInput),
+        (401, Unauthorized),
+        (402, InvalidInput),
+        (403, Forbidden),
+        (404, NotFound),
+        (408, Timeout),
+        (409, Conflict),
+        (410, NotFound),
+        (412, Conflict),
+        (422, InvalidInput),
+        (429, RateLimited),
+        (500, Unavailable),
+        (503, Unavailable),
+        (600, ContractDrift),
+    ] {
+        assert_eq!(Response::new(status, &[], "").error_for_status().unwrap_err().kind(), kind, "{status}");
+    }
+    for status in [200, 201, 204, 299] {
+        assert!(Response::new(status, &[], "").error_for_status().is_ok());
+    }
+}
+
+#[test]
+fn the_vendors_words_are_kept() {
+    for (body, expected) in [
+        (
+            r#"{"error":{"message":"No such customer: 'x'","code":"resource_missing"}}"#,
+            "vendor answered 400: No such customer: 'x'",
+        ),
+        (r#"{"error":"invalid_grant","error_description":"expired"}"#, "vendor answered 400: expired"),
+        (r#"{"error":"invalid_grant"}"#, "vendor answered 400: invalid_grant"),
+        (r#"{"errors":[{"detail":"bad\nline\u001b"}]}"#, "vendor answered 400: bad line"),
+        (r#"{"errors":["x"]}"#, "vendor answered 400: x"),
+        (r#"[{"message":"m","errorCode":"E"}]"#, "vendor answered 400: m"),
+        ("<html>", "vendor answered 400"),
+        (r#"{"message":""}"#, "vendor answered 400"),
+    ] {
+        assert_eq!(Response::new(400, &[], body).error_for_status().unwrap_err().message(), expected);
+    }
+    let long = json!({ "message": "é".repeat(9000) }).to_string();
+    let error = Response::new(400, &[], long).error_for_status().unwrap_err();
+    assert!(error.message().chars().count() < 600);
+    assert_eq!(error.details_json(), Some(r#"{"status":400,"error":null}"#));
+    let error = Response::new(404, &[], r#"{"error":{"code":"c","n":1.10}}"#).error_for_status().unwrap_err();
+    assert_eq!(error.details_json(), Some(r#"{"status":404,"error":{"code":"c","n":1.10}}"#));
+}
+
+#[test]
+fn retry_after_is_whole_seconds() {
+    for (text, expected) in
+        [("3", Some(3000)), ("-1", None), ("1.5", None), ("", None), ("99999999999999999999", Some(u64::MAX))]
+    {
+        let response = Response::new(429, &[("Retry-After", text)], "");
+        assert_eq!(response.retry_after_ms(), expected);
+        assert_eq!(response.error_for_status().unwrap_err().retry_after(), expected);
+    }
+}
+
+#[test]
+fn no_answer_is_an_error_that_names_the_request_without_its_query() {
+    for (fault, kind) in [
+        (wit::HttpError::Denied("exch_1".into()), ErrorKind::Denied),
+        (wit::HttpError::Timeout, ErrorKind::Timeout),
+        (wit::HttpError::Connect("refused".into()), ErrorKind::Unavailable),
+        (wit::HttpError::Tls("expired".into()), ErrorKind::Unavailable),
+        (wit::HttpError::TooLarge(8), ErrorKind::Internal),
+        (wit::HttpError::Malformed("x".into()), ErrorKind::Internal),
+        (wit::HttpError::RateLimited(7), ErrorKind::RateLimited),
+        (wit::HttpError::Cancelled, ErrorKind::Cancelled),
+        (wit::HttpError::Unsupported, ErrorKind::Unsupported),
+    ] {
+        assert_eq!(unanswered("GET x", fault).kind(), kind);
+    }
+    assert_eq!(unanswered("GET x", wit::HttpError::RateLimited(7)).retry_after(), Some(7));
+    let error = get("https://a.b/c?token=t").send().unwrap_err();
+    assert_eq!(error.message(), "GET https://a.b/c: not in this version of the host");
+}
+
+#[test]
+fn a_vendor_of_a_tests_own_answers() {
+    let seen = crate::harness::with_vendor(
+        |request| Response::new(200, &[("Link", "<n>; rel=next")], request.url.clone()),
+        || {
+            let response = get("https://a.b/").query("x", 1).send().unwrap();
+            assert_eq!(crate::paging::next_link(&response).as_deref(), Some("n"));
+            response.into_text().unwrap()
+        },
+    );
+    assert_eq!(seen, "https://a.b/?x=1");
+}

@@ -1,0 +1,160 @@
+//! The vendor: a child process that answers 1 KiB to every request, at once or after 5 ms, and counts. It speaks just
+//! enough HTTP/1.1 (RFC 9112) for two clients that send GET without a body.
+
+use anyhow::Context;
+use serde_json::Value;
+use std::{
+    cell::Cell,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdout, Command, Stdio},
+    rc::Rc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// What every request has to bring: made up, and long enough to be looked for in answers.
+pub const SECRET: &str = "sk_bench_0123456789abcdefghijklmnop";
+/// How long `/slow` takes.
+pub const SLOW: Duration = Duration::from_millis(5);
+const BODY_BYTES: usize = 1 << 10;
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// The running child.
+pub struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts it and waits for its port.
+    pub fn start() -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(crate::SERVER)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the server does not start")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no stdout")?);
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let port = line.trim().parse().context("the server told no port")?;
+        Ok(Self { child, stdout, port })
+    }
+
+    /// Answers at once, or after `SLOW`.
+    pub fn url(&self, slow: bool) -> String {
+        format!("http://127.0.0.1:{}/{}", self.port, if slow { "slow" } else { "fast" })
+    }
+
+    /// What it counted: its end of stdin closes, it prints and ends.
+    pub async fn counts(mut self) -> anyhow::Result<Value> {
+        drop(self.child.stdin.take());
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: Cell<u64>,
+    requests: Cell<u64>,
+    without_credential: Cell<u64>,
+}
+
+/// The child's whole life: it ends with its stdin, so also when the parent is killed.
+pub fn run() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    let counts: Rc<Counts> = Rc::default();
+    let counted = Rc::clone(&counts);
+    local.block_on(&runtime, async move {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{}", listener.local_addr()?.port())?;
+        stdout.flush()?;
+        tokio::select! {
+            ended = accept(listener, counted) => ended,
+            _ = async { tokio::io::stdin().read_u8().await } => Ok(()),
+        }
+    })?;
+    let counts = serde_json::json!({
+        "connections": counts.connections.get(),
+        "requests": counts.requests.get(),
+        "without_credential": counts.without_credential.get(),
+    });
+    writeln!(std::io::stdout(), "{counts}")?;
+    Ok(())
+}
+
+async fn accept(listener: TcpListener, counts: Rc<Counts>) -> anyhow::Result<()> {
+    let answer: Rc<[u8]> = answer().into();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        count(&counts.connections);
+        let (counts, answer) = (Rc::clone(&counts), Rc::clone(&answer));
+        // A client that goes away ends its connection alone.
+        tokio::task::spawn_local(async move { serve(stream, &counts, &answer).await.ok() });
+    }
+}
+
+async fn serve(mut stream: TcpStream, counts: &Counts, answer: &[u8]) -> std::io::Result<()> {
+    let credential = format!("Bearer {SECRET}");
+    let mut buffer = Vec::with_capacity(4 << 10);
+    loop {
+        let end = loop {
+            if let Some(end) = find(&buffer, b"\r\n\r\n") {
+                break end + 4;
+            }
+            if buffer.len() > HEAD_BYTES_MAX || stream.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+        };
+        count(&counts.requests);
+        if find(&buffer[..end], credential.as_bytes()).is_none() {
+            count(&counts.without_credential);
+        }
+        if buffer.starts_with(b"GET /slow") {
+            tokio::time::sleep(SLOW).await;
+        }
+        buffer.drain(..end);
+        stream.write_all(answer).await?;
+    }
+}
+
+fn count(cell: &Cell<u64>) {
+    cell.set(cell.get() + 1);
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+/// A head as vendors send it and a body of JSON.
+fn answer() -> Vec<u8> {
+    let record = r#"{"id":"cus_9s6XKzkNRiz8i3","email":"jenny@example.com","livemode":false},"#;
+    let mut body = String::from("[");
+    while body.len() + record.len() < BODY_BYTES {
+        body.push_str(record);
+    }
+    body.push_str(&format!("{:>width$}]", "0", width = BODY_BYTES - body.len() - 1));
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+         request-id: req_1GyWJvT4aZQ2d1\r\nserver: bench\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body.into_bytes()].concat()
+}

@@ -1,0 +1,139 @@
+//! A fault in config, manifest, lock or registry names file, line, value and what to do; exit codes are as documented.
+
+use crate::snapshot;
+use portcullis_tests::{
+    Project,
+    case::{BEARER, Case, SLOT, http},
+    guests,
+};
+
+/// A whole config with one fault.
+#[track_caller]
+fn fault(name: &str, config: &str) {
+    let project = Project::new();
+    project.config(config);
+    let ran = project.run(&["connectors"]);
+    ran.exits(3);
+    assert!(ran.stderr.contains("portcullis.toml"), "{}", ran.stderr);
+    snapshot!(name, project, ran);
+}
+
+const CONNECTION: &str = "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = \"requested\"\n";
+
+#[test]
+fn faults_of_the_config() {
+    fault("config-unknown-key", &format!("{CONNECTION}capure = \"all\"\n"));
+    fault("config-unknown-table", "[connection.probe]\n");
+    fault("config-wrong-type", &format!("{CONNECTION}capture = 3\n"));
+    fault("config-duplicate", &format!("{CONNECTION}{CONNECTION}"));
+    fault("config-syntax", "[connections.probe\n");
+    fault("config-bad-rule", "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = [\"GET https://api.vendor.test/a/../b\"]\n");
+    fault("config-public-suffix", "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = [\"GET https://*.co.uk/**\"]\n");
+    fault("config-no-such-credential", &format!("{CONNECTION}credentials = {{ key = \"lvie\" }}\n{BEARER}"));
+    fault("config-metadata-range", &format!("{CONNECTION}[connections.probe.network]\naddresses = [\"169.254.0.0/16\"]\n"));
+    fault("config-later-table", "[boundary]\ndeny = []\n");
+    fault("config-later-key", &format!("{CONNECTION}proxy = {{ url = \"http://proxy:3128\" }}\n"));
+    fault("config-later-scheme", "[credentials.x]\nscheme = \"oauth2\"\n");
+    fault("config-later-provider", "[secrets.vault]\ntype = \"vault\"\naddress = \"https://vault\"\n");
+    fault("config-bad-limit", &format!("{CONNECTION}[connections.probe.limits]\nmemory = \"a lot\"\n"));
+    fault("config-unknown-provider", "[credentials.x]\nscheme = \"bearer\"\nsecret = \"fil:x.key\"\n");
+}
+
+#[test]
+fn no_config_at_all() {
+    let project = Project::new();
+    let ran = project.run(&["connectors"]);
+    ran.exits(3);
+    snapshot!("config-missing", project, ran);
+}
+
+#[test]
+fn not_approved_and_changed_since() {
+    let case = Case { manifest: http(&["GET https://api.vendor.test/**"], ""), ..Case::default() };
+    let project = case.project();
+    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    ran.exits(4);
+    snapshot!("not-approved", project, ran);
+    project.approve("probe", &case.component());
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+    let changed = Case { addresses: vec!["10.0.0.0/8".to_owned()], ..case.clone() };
+    project.config(&changed.config());
+    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    ran.exits(4);
+    snapshot!("changed-since-approved", project, ran);
+    // What is not pinned may change.
+    project.config(&Case { more: "owner = \"payments\"".to_owned(), limits: "timeout = \"7s\"".to_owned(), ..case }.config());
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+    project.run(&["revoke", "probe"]).exits(0);
+    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    ran.exits(4);
+    snapshot!("revoked", project, ran);
+}
+
+#[test]
+fn another_digest_than_the_one_that_was_meant() {
+    let project = Case::default().project();
+    let ran = project.run(&["approve", "probe", "--yes", "--digest", &format!("sha256:{}", "0".repeat(64))]);
+    assert_ne!(ran.status, Some(0));
+    snapshot!("approve-other-digest", project, ran);
+}
+
+#[test]
+fn slots_have_to_be_bound_and_secrets_there() {
+    let manifest = format!("{SLOT}{}", http(&["GET https://api.vendor.test/**"], "credential = \"key\""));
+    let unbound = Case { manifest: manifest.clone(), ..Case::default() };
+    let project = unbound.project();
+    let ran = project.run(&["approve", "probe", "--yes", "--digest", &unbound.component().digest]);
+    ran.exits(3);
+    snapshot!("approve-missing-slot", project, ran);
+
+    let project = Case { manifest, ..Case::default() }.bearer().approved_with("sk_live_0123456789");
+    std::fs::remove_file(project.path("vendor.key")).unwrap();
+    let ran = project.run(&["call", "probe", "send", r#"{"method":"GET","url":"https://api.vendor.test/"}"#]);
+    assert_ne!(ran.status, Some(101));
+    assert!(!ran.stdout.contains("\"status\":200"));
+}
+
+#[test]
+fn a_lock_that_is_none() {
+    let project = Case::default().approved();
+    for (name, text) in [("lock-newer", "version = 99\n"), ("lock-broken", "version = \n"), ("lock-unknown-key", "version = 1\nsurprise = true\n")] {
+        project.file("portcullis.lock", text.as_bytes());
+        let ran = project.run(&["call", "probe", "echo", "{}"]);
+        ran.exits(3);
+        assert!(ran.stderr.contains("portcullis.lock"), "{}", ran.stderr);
+        snapshot!(name, project, ran);
+    }
+}
+
+#[test]
+fn a_newer_database_is_refused() {
+    let project = Case::default().approved();
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+    let database = rusqlite::Connection::open(project.path("data/state.db")).unwrap();
+    database.pragma_update(None, "user_version", 9_999).unwrap();
+    drop(database);
+    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    ran.exits(3);
+    snapshot!("database-newer", project, ran);
+}
+
+#[test]
+fn input_that_the_schema_refuses() {
+    let project = Project::new();
+    let connector = guests::connector("stripe");
+    project.config("[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:vendor.key\"\n[connections.billing]\nconnector = \"portcullis/stripe\"\ncredentials = { secret-key = \"live\" }\nallow = \"requested\"\n");
+    project.secret("vendor.key", "sk_live_0123456789").install(&connector).approve("billing", &connector);
+    for (name, args) in [
+        ("input-schema", &["call", "billing", "create-payment-intent", r#"{"amount":"ten","curency":"eur"}"#][..]),
+        ("input-no-json", &["call", "billing", "create-customer", "{nope"]),
+        ("input-no-such-action", &["call", "billing", "create-custmer", "{}"]),
+        ("input-no-such-stream", &["read", "billing", "custmers"]),
+        ("input-no-such-connection", &["call", "biling", "create-customer", "{}"]),
+        ("input-no-such-file", &["call", "billing", "create-customer", "--input", "nowhere.json"]),
+    ] {
+        let ran = project.run(args);
+        assert!(matches!(ran.status, Some(2 | 3)), "{ran:?}");
+        snapshot!(name, project, ran);
+    }
+}

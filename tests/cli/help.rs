@@ -1,0 +1,28 @@
+//! Every command's help.
+
+use crate::snapshot;
+use portcullis_tests::Project;
+
+#[test]
+fn help_of_everything() {
+    let project = Project::new();
+    snapshot!("help", project, project.run(&["--help"]));
+    for command in ["demo", "build", "connectors", "inspect", "approve", "revoke", "check", "discover", "call", "read", "runs", "logs"] {
+        snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
+    }
+}
+
+#[test]
+fn wrong_usage() {
+    let project = Project::new();
+    for (name, args) in [
+        ("usage-no-command", &[][..]),
+        ("usage-no-such-command", &["aprove"]),
+        ("usage-yes-without-digest", &["approve", "probe", "--yes"]),
+        ("usage-two-inputs", &["call", "probe", "echo", "{}", "--input", "file"]),
+    ] {
+        let ran = project.run(args);
+        ran.exits(2);
+        snapshot!(name, project, ran);
+    }
+}

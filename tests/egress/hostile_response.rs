@@ -1,0 +1,205 @@
+//! Promise: an answer, however hostile, ends in a typed error within bounds: the rows of `corpora/bombs` as their manifest says,
+//! and the process stays under 256 MiB.
+
+use portcullis_tests::{
+    Project, Ran, Vendor,
+    case::{Case, http, order},
+    corpora,
+    vendor::{Next, reply},
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+const RESIDENT_KIB_MAX: u64 = 256 * 1024;
+const URL: &str = "https://api.vendor.test/answer";
+
+fn project(vendor: &Vendor) -> Project {
+    let case = Case { manifest: http(&["GET https://api.vendor.test/**"], ""), more: "capture = \"all\"".to_owned(), ..Case::default() };
+    let project = case.to(vendor, &["api.vendor.test"]).approved();
+    // Compiled once, so that what is measured below is the answer and not the compiler.
+    project.call("probe", "echo", &json!({}));
+    project
+}
+
+/// What the guest got, and what the process took.
+fn ask(project: &Project, order: &Value) -> (Value, Ran) {
+    let (ran, report) = project.call("probe", "send", order);
+    assert_eq!(report["outcome"], "succeeded", "the guest lived on: {report:#}");
+    assert!(ran.resident_kib_max < RESIDENT_KIB_MAX, "{} KiB", ran.resident_kib_max);
+    (report["output"].clone(), ran)
+}
+
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).unwrap()
+}
+
+/// What a body sent with this `Content-Encoding` comes to.
+fn body(content_encoding: &str, body: Vec<u8>) -> Value {
+    let coding = content_encoding.to_owned();
+    let vendor = Vendor::tls(&["api.vendor.test"], move |_, wire| {
+        let mut headers = vec![("Content-Type", "application/json"), ("Connection", "close")];
+        if !coding.is_empty() {
+            headers.push(("Content-Encoding", &coding));
+        }
+        reply(wire, 200, &headers, &body);
+        Next::Close
+    });
+    ask(&project(&vendor), &order("GET", URL)).0
+}
+
+#[test]
+fn a_gzip_bomb_stops_at_the_limit() {
+    let Some(bombs) = corpora("bombs") else { return };
+    for name in ["zeros-100MiB.gz", "many-members-1MiBeach.gz"] {
+        let answer = body("gzip", bytes(&bombs, name));
+        assert_eq!(answer["error"], "too-large", "{name}: {answer}");
+    }
+}
+
+#[test]
+fn a_broken_gzip_body_is_no_short_success() {
+    let Some(bombs) = corpora("bombs") else { return };
+    for name in ["truncated.gz", "bad-crc.gz", "trailing-garbage.gz", "not-gzip.bin"] {
+        let answer = body("gzip", bytes(&bombs, name));
+        assert_eq!(answer["error"], "malformed", "{name}: {answer}");
+    }
+}
+
+#[test]
+fn one_layer_of_gzip_is_all_there_is() {
+    let Some(bombs) = corpora("bombs") else { return };
+    let answer = body("gzip, gzip, gzip, gzip, gzip", bytes(&bombs, "nested-gz-x5.gz"));
+    assert_eq!(answer["error"], "malformed", "{answer}");
+    for (name, coding) in [("zeros-100MiB.zlib", "deflate"), ("deflate-raw.bin", "deflate"), ("zeros-1GiB.br", "br"), ("zeros-1GiB.zst", "zstd"), ("window-128MiB.zst", "zstd")] {
+        let answer = body(coding, bytes(&bombs, name));
+        assert_eq!(answer["error"], "malformed", "{name}, a coding that was not asked for: {answer}");
+    }
+}
+
+#[test]
+fn an_honest_gzip_body_passes() {
+    let Some(bombs) = corpora("bombs") else { return };
+    let answer = body("gzip", bytes(&bombs, "slow-ratio-text.gz"));
+    assert_eq!((&answer["status"], answer["body"].as_str().map(str::len)), (&200.into(), Some(64_000)), "{}", answer["error"]);
+}
+
+#[test]
+fn many_empty_members_cost_little() {
+    let Some(bombs) = corpora("bombs") else { return };
+    let answer = body("gzip", bytes(&bombs, "many-members-10k.gz"));
+    assert!(answer["status"] == 200 || ["malformed", "too-large"].contains(&answer["error"].as_str().unwrap()), "{answer}");
+}
+
+#[test]
+fn headers_are_bounded() {
+    let Some(bombs) = corpora("bombs") else { return };
+    for name in ["headers-100k.txt", "header-1MiB-line.txt"] {
+        let block = bytes(&bombs, name);
+        let vendor = Vendor::tls(&["api.vendor.test"], move |_, wire| {
+            let head = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n".as_slice(), &block, b"\r\n"].concat();
+            // A client that hangs up in the middle is what is wanted.
+            let _left = wire.write_all(&head);
+            Next::Close
+        });
+        let answer = ask(&project(&vendor), &order("GET", URL)).0;
+        assert!(answer["error"].is_string() && answer["error"] != "denied", "{name}: {answer}");
+    }
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| {
+        let headers: Vec<(String, String)> = (0..100).map(|n| (format!("X-H{n}"), "v".to_owned())).collect();
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        reply(wire, 200, &headers, b"")
+    });
+    assert_eq!(ask(&project(&vendor), &order("GET", URL)).0["status"], 200);
+}
+
+#[test]
+fn hostile_json_passes_through_as_bytes() {
+    let Some(bombs) = corpora("bombs") else { return };
+    for name in ["json-depth-100k.json", "json-depth-obj-20k.json", "json-dup-keys.json", "json-number-huge.json", "json-exp.json", "json-keys-100k.json"] {
+        let sent = bytes(&bombs, name);
+        let length = sent.len();
+        // `capture = "all"`: the log's tokenizer reads it too.
+        let answer = body("", sent);
+        assert_eq!((&answer["status"], answer["body"].as_str().map(str::len)), (&200.into(), Some(length)), "{name}: {}", answer["error"]);
+    }
+}
+
+#[test]
+fn hostile_json_as_input_is_refused_or_echoed() {
+    let Some(bombs) = corpora("bombs") else { return };
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b""));
+    let project = project(&vendor);
+    for (name, codes) in [
+        ("json-depth-100k.json", &[2][..]),
+        ("json-depth-obj-20k.json", &[2]),
+        ("json-dup-keys.json", &[0, 1, 2]),
+        ("json-number-huge.json", &[0, 1, 2]),
+        ("json-exp.json", &[0, 1, 2]),
+        ("json-keys-100k.json", &[0, 1, 2]),
+    ] {
+        let ran = project.run_with(&["call", "probe", "echo", "-"], &bytes(&bombs, name));
+        assert!(ran.status.is_some_and(|status| codes.contains(&status)), "{name}: {:?} {}", ran.status, ran.stderr);
+        assert!(ran.resident_kib_max < RESIDENT_KIB_MAX, "{name}: {} KiB", ran.resident_kib_max);
+    }
+}
+
+#[test]
+fn a_deep_config_is_a_fault_with_its_place() {
+    let Some(bombs) = corpora("bombs") else { return };
+    for name in ["toml-depth-20k.toml", "toml-dotted-20k.toml", "billion-laughs.yaml", "yaml-self-alias.yaml", "yaml-merge.yaml", "yaml-norway.yaml"] {
+        let project = Project::new();
+        project.file("portcullis.toml", &bytes(&bombs, name));
+        let ran = project.run(&["connectors"]);
+        ran.exits(3);
+        assert!(ran.stderr.contains("portcullis.toml"), "{name}: {}", ran.stderr);
+        assert!(ran.resident_kib_max < RESIDENT_KIB_MAX, "{name}: {} KiB", ran.resident_kib_max);
+    }
+}
+
+/// A vendor that writes these bytes and does what comes next.
+fn raw(answer: &'static [u8], next: Next) -> Vendor {
+    Vendor::tls(&["api.vendor.test"], move |_, wire| {
+        let _left = wire.write_all(answer);
+        next
+    })
+}
+
+#[test]
+fn an_answer_that_is_none_is_an_error() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 99999 No\r\n\r\n",
+        b"",
+    ] {
+        let vendor = raw(answer, Next::Close);
+        let got = ask(&project(&vendor), &order("GET", URL)).0;
+        assert!(got["error"].is_string() && got["error"] != "denied", "{:?}: {got}", String::from_utf8_lossy(answer));
+    }
+}
+
+#[test]
+fn a_body_without_end_stops_at_the_limit() {
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| {
+        let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
+        let mut open = wire.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_ok();
+        while open {
+            open = wire.write_all(&chunk).and_then(|()| wire.flush()).is_ok();
+        }
+        Next::Close
+    });
+    let answer = ask(&project(&vendor), &order("GET", URL)).0;
+    assert_eq!(answer["error"], "too-large", "{answer}");
+    let small = ask(&project(&vendor), &json!({"method": "GET", "url": URL, "max-response": 1000})).0;
+    assert_eq!((&small["error"], &small["detail"]), (&"too-large".into(), &1000.into()), "{small}");
+}
+
+#[test]
+fn a_silent_vendor_is_not_waited_for() {
+    let vendor = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", Next::Keep);
+    let answer = ask(&project(&vendor), &json!({"method": "GET", "url": URL, "timeout-ms": 500})).0;
+    assert_eq!(answer["error"], "timeout", "{answer}");
+}

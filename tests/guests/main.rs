@@ -1,0 +1,6 @@
+//! What a hostile guest, or a hostile file that claims to be one, can't do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod default_deny;
+mod dos;
+mod malicious_binary;

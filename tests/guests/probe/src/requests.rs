@@ -1,0 +1,127 @@
+//! `http`, as the order says: errors come back as answers with the variant's name.
+
+use crate::{
+    Header,
+    actions::{size, text},
+    http::{self, Body, HttpError, Request, Response, Slice},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+pub fn send(order: &Value) -> Value {
+    http::send(&request(order)).map_or_else(error, answer)
+}
+
+/// The same request `n` times, one after another; a delay shows nothing here, only counts come back.
+pub fn send_many(order: &Value) -> Value {
+    let request = request(order);
+    let mut failed = Value::Null;
+    let mut ok = 0_u64;
+    for _ in 0..size(order, "n") {
+        match http::send(&request) {
+            Ok(_) => ok += 1,
+            Err(why) => failed = error(why),
+        }
+    }
+    json!({ "ok": ok, "failed": failed })
+}
+
+/// `{"requests": [ORDER, …]}`: each one after another, with what came of it.
+pub fn send_each(order: &Value) -> Value {
+    order["requests"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(send).collect()
+}
+
+pub fn send_all(order: &Value) -> Value {
+    let requests: Vec<Request> = (0..size(order, "n")).map(|_| request(order)).collect();
+    http::send_all(&requests).into_iter().map(|result| result.map_or_else(error, answer)).collect()
+}
+
+pub fn download(order: &Value) -> Value {
+    http::download(&request(order))
+        .map_or_else(error, |(head, blob)| json!({ "status": head.status, "blob": blob }))
+}
+
+pub fn open(order: &Value) -> Value {
+    http::open(&request(order)).map_or_else(error, |(head, stream)| {
+        let first = stream.read(1_024).map_or_else(error, |bytes| json!(bytes.map(|bytes| bytes.len())));
+        json!({ "status": head.status, "first": first })
+    })
+}
+
+/// `method url headers[[name, value]] body | body-base64 | body-bytes | blob | slice | multipart timeout-ms max-response
+/// credential idempotency-key`.
+fn request(order: &Value) -> Request {
+    let headers = order["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let headers = headers
+        .iter()
+        .map(|pair| Header {
+            name: pair[0].as_str().unwrap_or_default().to_owned(),
+            value: header_value(&pair[1]),
+        })
+        .collect();
+    Request {
+        method: order["method"].as_str().unwrap_or("GET").to_owned(),
+        url: text(order, "url").to_owned(),
+        headers,
+        body: body(order),
+        timeout_ms: order["timeout-ms"].as_u64().and_then(|ms| u32::try_from(ms).ok()),
+        max_response: order["max-response"].as_u64(),
+        credential: order["credential"].as_str().map(str::to_owned),
+        idempotency_key: order["idempotency-key"].as_str().map(str::to_owned),
+    }
+}
+
+/// A text, or `{"base64": …}` for bytes that no JSON text can hold.
+fn header_value(value: &Value) -> Vec<u8> {
+    match value["base64"].as_str() {
+        Some(base64) => STANDARD.decode(base64).unwrap_or_default(),
+        None => value.as_str().unwrap_or_default().as_bytes().to_vec(),
+    }
+}
+
+fn body(order: &Value) -> Body {
+    if let Some(body) = order["body"].as_str() {
+        Body::Bytes(body.as_bytes().to_vec())
+    } else if let Some(body) = order["body-base64"].as_str() {
+        Body::Bytes(STANDARD.decode(body).unwrap_or_default())
+    } else if order["body-bytes"].is_u64() {
+        Body::Bytes(vec![b'x'; size(order, "body-bytes")])
+    } else if let Some(blob) = order["blob"].as_str() {
+        Body::Blob(blob.to_owned())
+    } else if let Some(blob) = order["slice"].as_str() {
+        Body::Slice(Slice { blob: blob.to_owned(), offset: 0, size: 1 })
+    } else if order["multipart"].is_boolean() {
+        Body::Multipart(Vec::new())
+    } else {
+        Body::None
+    }
+}
+
+fn answer(response: Response) -> Value {
+    let headers: Vec<Value> = response
+        .headers
+        .iter()
+        .map(|header| json!([header.name, String::from_utf8_lossy(&header.value)]))
+        .collect();
+    json!({
+        "status": response.status,
+        "headers": headers,
+        "body-base64": STANDARD.encode(&response.body),
+        "body": String::from_utf8_lossy(&response.body),
+    })
+}
+
+fn error(error: HttpError) -> Value {
+    let (name, detail) = match error {
+        HttpError::Denied(exchange) => ("denied", exchange.into()),
+        HttpError::Timeout => ("timeout", Value::Null),
+        HttpError::Connect(why) => ("connect", why.into()),
+        HttpError::Tls(why) => ("tls", why.into()),
+        HttpError::TooLarge(bytes) => ("too-large", bytes.into()),
+        HttpError::Malformed(why) => ("malformed", why.into()),
+        HttpError::RateLimited(ms) => ("rate-limited", ms.into()),
+        HttpError::Cancelled => ("cancelled", Value::Null),
+        HttpError::Unsupported => ("unsupported", Value::Null),
+    };
+    json!({ "error": name, "detail": detail })
+}

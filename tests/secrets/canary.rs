@@ -1,0 +1,223 @@
+//! Promise: a secret reaches the place that the operator approved and no sink: a canary is looked for in plain, base64 (three
+//! offsets), percent and hex in guest memory, trace logs, errors, databases with their WAL files, `--json` output.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use portcullis_tests::{
+    Project, Ran, Vendor,
+    case::{BEARER, Case, SLOT, http, order},
+    vendor::{Next, contains, reply},
+};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Holds what each encoding changes, and stands nowhere else.
+const CANARY: &str = "sk_live_c4N/rY+7=zq~81&vx?Kd%Lm";
+
+/// The canary as each encoding writes it; of base64 the parts that no neighbour can change.
+fn needles() -> Vec<(String, Vec<u8>)> {
+    let bytes = CANARY.as_bytes();
+    let mut needles = vec![("plain".to_owned(), bytes.to_vec())];
+    for offset in 0..3_usize {
+        let text = STANDARD.encode([&[0_u8; 2][..offset], bytes].concat());
+        let from = (offset * 8).div_ceil(6);
+        let to = (offset + bytes.len()) * 8 / 6;
+        needles.push((format!("base64 at {offset}"), text.as_bytes()[from..to].to_vec()));
+        let url = text[from..to].replace('+', "-").replace('/', "_");
+        needles.push((format!("base64url at {offset}"), url.into_bytes()));
+    }
+    let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    needles.push(("HEX".to_owned(), hex.to_uppercase().into_bytes()));
+    needles.push(("hex".to_owned(), hex.into_bytes()));
+    let percent = |all: bool| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            if !all && (byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+                text.push(char::from(*byte));
+            } else {
+                write!(text, "%{byte:02X}").unwrap();
+            }
+            text
+        })
+    };
+    needles.push(("percent".to_owned(), percent(false).into_bytes()));
+    needles.push(("percent, lower".to_owned(), percent(false).replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d").replace("%3F", "%3f").into_bytes()));
+    needles.push(("percent, all".to_owned(), percent(true).into_bytes()));
+    needles
+}
+
+/// No encoding of the canary stands in these bytes.
+#[track_caller]
+fn clean(sink: &str, bytes: &[u8]) {
+    for (encoding, needle) in needles() {
+        assert!(!contains(bytes, &needle), "the canary in {encoding} stands in {sink}:\n{}", String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]));
+    }
+}
+
+#[track_caller]
+fn clean_run(what: &str, ran: &Ran) {
+    clean(&format!("stdout of {what}"), ran.stdout.as_bytes());
+    clean(&format!("stderr of {what}"), ran.stderr.as_bytes());
+}
+
+/// Every way that vendors give a key back.
+fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
+    let needles = needles.to_vec();
+    Vendor::tls(&["api.vendor.test"], move |asked, wire| {
+        let place = asked.path().trim_start_matches("/v1/");
+        let text = |needle: &[u8]| String::from_utf8_lossy(needle).into_owned();
+        match place {
+            "body" => {
+                let all: Vec<String> = needles.iter().map(|(_, needle)| text(needle)).collect();
+                reply(wire, 200, &[("Content-Type", "application/json")], json!({"echo": all}).to_string().as_bytes())
+            }
+            "error" => reply(wire, 400, &[("Content-Type", "application/json")], json!({"error": {"message": format!("bad key {CANARY}")}}).to_string().as_bytes()),
+            "header" => reply(wire, 200, &[("X-Echo", CANARY), ("Location", &format!("https://x.test/?k={CANARY}")), ("X-Echo-64", &STANDARD.encode(CANARY))], b"ok"),
+            "split" => {
+                // Over chunk borders, a few bytes each.
+                let _left = wire.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                for piece in CANARY.as_bytes().chunks(3) {
+                    let _left = write!(wire, "{:x}\r\n", piece.len()).and_then(|()| wire.write_all(piece)).and_then(|()| wire.write_all(b"\r\n")).and_then(|()| wire.flush());
+                }
+                let _left = wire.write_all(b"0\r\n\r\n");
+                Next::Keep
+            }
+            "gzip" => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                std::io::Write::write_all(&mut encoder, format!("it was {CANARY}!").as_bytes()).unwrap();
+                reply(wire, 200, &[("Content-Encoding", "gzip")], &encoder.finish().unwrap())
+            }
+            "escaped" => {
+                let escaped: String = CANARY.chars().fold(String::new(), |mut text, char| {
+                    write!(text, "\\u{:04x}", u32::from(char)).unwrap();
+                    text
+                });
+                reply(wire, 200, &[("Content-Type", "application/json")], format!("{{\"echo\":\"{escaped}\"}}").as_bytes())
+            }
+            "cut" => Next::Close,
+            _ => reply(wire, 200, &[], b"fine"),
+        }
+    })
+}
+
+const PLACES: [&str; 8] = ["body", "error", "header", "split", "gzip", "escaped", "cut", "plain"];
+
+fn project(vendor: &Vendor, credential: &str, trace: bool) -> Project {
+    let manifest = format!("{SLOT}{}", http(&["GET,POST https://api.vendor.test/v1/**"], "credential = \"key\""));
+    let more = "capture = \"all\"".to_owned();
+    let case = Case { manifest, credentials: credential.to_owned(), slots: "key = \"live\"".to_owned(), more, ..Case::default() };
+    let case = case.to(vendor, &["api.vendor.test"]);
+    let project = if trace { Project::new().always(&["--log-level", "trace"]) } else { Project::new() };
+    project.config(&case.config()).install(&case.component()).secret("vendor.key", CANARY);
+    clean_run("approve", &project.run(&["approve", "probe", "--yes", "--digest", &case.component().digest]));
+    project
+}
+
+fn credentials() -> [(&'static str, String); 4] {
+    let key = |place: &str| format!("[credentials.live]\nscheme = \"api-key\"\n{place}\nsecret = \"file:vendor.key\"\n");
+    [
+        ("bearer", BEARER.to_owned()),
+        ("basic", "[credentials.live]\nscheme = \"basic\"\nusername = \"someone\"\npassword = \"file:vendor.key\"\n".to_owned()),
+        ("header", key("header = \"X-Api-Key\"")),
+        ("query", key("query = \"api_key\"")),
+    ]
+}
+
+#[test]
+fn no_sink_holds_it() {
+    let needles = needles();
+    for (scheme, credential) in credentials() {
+        let vendor = echoing(&needles);
+        let project = project(&vendor, &credential, true);
+        let orders: Vec<Value> = PLACES.iter().map(|place| order("GET", &format!("https://api.vendor.test/v1/{place}"))).collect();
+        let ran = project.run_with(&["--json", "call", "probe", "send-each", "-"], json!({"requests": orders}).to_string().as_bytes());
+        assert_eq!(ran.status, Some(0), "{scheme}: {}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.lines().count() > 10, "trace logs were written: {}", ran.stderr);
+        clean_run(&format!("a traced call, {scheme}"), &ran);
+        // The positive control: it did arrive where it was meant to.
+        let sent: Vec<u8> = vendor.asked()[0].head.clone();
+        let arrived = needles.iter().any(|(_, needle)| contains(&sent, needle));
+        assert!(arrived, "{scheme}: {}", String::from_utf8_lossy(&sent));
+
+        for args in [&["--json", "runs"][..], &["--json", "logs"], &["runs"], &["logs"], &["--json", "connectors"], &["--json", "inspect", "test/probe"], &["--json", "check", "probe"], &["--json", "discover", "probe"], &["--json", "read", "probe", "rows"]] {
+            clean_run(&args.join(" "), &project.run(args));
+        }
+        let run = project.runs(&[])[0]["run_id"].as_str().unwrap().to_owned();
+        clean_run("one run", &project.run(&["--json", "runs", &run]));
+        let files = project.bytes_below("data");
+        assert!(files.iter().any(|(path, _)| path.ends_with("state.db")) && files.iter().any(|(path, _)| path.ends_with("exchanges.db")));
+        for (path, bytes) in files {
+            clean(&path.display().to_string(), &bytes);
+        }
+        clean("the lock", &std::fs::read(project.path("portcullis.lock")).unwrap());
+    }
+}
+
+#[test]
+fn databases_and_their_wal_hold_nothing_after_a_kill() {
+    let needles = needles();
+    let vendor = echoing(&needles);
+    let project = project(&vendor, BEARER, true);
+    let running = project.spawn(&["call", "probe", "send-many", r#"{"n": 1000, "method": "GET", "url": "https://api.vendor.test/v1/body"}"#]);
+    portcullis_tests::wait_for("some requests", || (vendor.count() > 20).then_some(()));
+    let ran = running.kill();
+    clean_run("a killed call", &ran);
+    let files = project.bytes_below("data");
+    assert!(files.iter().any(|(path, _)| path.to_string_lossy().ends_with("-wal")), "a killed process leaves its WAL");
+    for (path, bytes) in files {
+        clean(&path.display().to_string(), &bytes);
+    }
+}
+
+#[test]
+fn the_guests_memory_never_holds_it() {
+    let needles = needles();
+    let vendor = echoing(&needles);
+    let project = project(&vendor, BEARER, false);
+    // What a guest gets it can keep: so each answer is looked at as the guest got it, and its memory is searched after a call
+    // to the vendor in the same instance would have left something there.
+    for place in PLACES {
+        let (_, report) = project.call("probe", "send", &order("GET", &format!("https://api.vendor.test/v1/{place}")));
+        let output = &report["output"];
+        clean(place, output.to_string().as_bytes());
+        if let Some(body) = output["body-base64"].as_str() {
+            clean(place, &STANDARD.decode(body).unwrap());
+        }
+    }
+    for (encoding, needle) in &needles {
+        let needle = String::from_utf8_lossy(needle).into_owned();
+        let (first, second) = needle.split_at(needle.len() / 2);
+        let input = json!({"first": first, "second": second, "before": order("GET", "https://api.vendor.test/v1/body")});
+        let (_, report) = project.call("probe", "memory-scan", &input);
+        assert_eq!(report["output"]["found"], 0, "in {encoding}: {report:#}");
+    }
+}
+
+#[test]
+fn an_echo_is_masked_with_its_length_and_counted() {
+    let vendor = echoing(&needles());
+    let project = project(&vendor, BEARER, false);
+    let answer = project.send(&order("GET", "https://api.vendor.test/v1/split"));
+    assert_eq!(answer["body"].as_str(), Some("*".repeat(CANARY.len()).as_str()), "{answer}");
+    assert!(project.logs(&[]).iter().any(|row| row["echoes"].as_u64() > Some(0)));
+}
+
+#[test]
+fn errors_name_the_reference_and_not_the_value() {
+    let vendor = echoing(&needles());
+    let project = project(&vendor, BEARER, false);
+    // World-readable, then gone, then too short.
+    project.file("vendor.key", CANARY.as_bytes());
+    std::fs::set_permissions(project.path("vendor.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let ask = || project.run(&["call", "probe", "send", r#"{"method": "GET", "url": "https://api.vendor.test/v1/plain"}"#]);
+    let open = ask();
+    assert!(!open.stdout.contains("\"status\":200"), "a secret that everybody may read is not used: {open:?}");
+    clean_run("a readable secret", &open);
+    std::fs::remove_file(project.path("vendor.key")).unwrap();
+    clean_run("a missing secret", &ask());
+    project.secret("vendor.key", "short");
+    let short = ask();
+    assert!(!short.stdout.contains("\"status\":200"), "{short:?}");
+    assert_eq!(vendor.count(), 0, "nothing was asked without a proper key");
+}

@@ -1,0 +1,4 @@
+//! Where secrets go, and where they never do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod canary;

@@ -21,8 +21,8 @@ tidy:
     cargo test --package portcullis-tests --test tidy
 
 # First ratios: whole pipeline and instantiation, against native reqwest and bare wasmtime
-bench *arguments:
-    cargo bench --package portcullis-tests {{ arguments }}
+bench:
+    cargo run --release --package portcullis-bench
 
 # Formats host, SDK, connectors and guests
 fmt:

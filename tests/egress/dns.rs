@@ -140,12 +140,10 @@ fn a_huge_answer_is_refused() {
 
 #[test]
 fn a_name_is_never_completed() {
-    if netns::inside() {
-        netns::bind("/etc/resolv.conf", "nameserver 127.0.0.1\nsearch inside.test\noptions ndots:5 timeout:1 attempts:1\n");
-    }
     scenario(
         |question| if question.name.ends_with(".inside.test") { records(&[(&question.name, ip(PUBLIC))]) } else { Reply::NoName },
         |project, packets, _, dns| {
+            netns::bind("/etc/resolv.conf", "nameserver 127.0.0.1\nsearch inside.test\noptions ndots:5 timeout:1 attempts:1\n");
             let answer = ask(project);
             assert!(is_denied(&answer) || answer["error"] == "connect", "{answer}");
             assert_eq!(dialled(packets), Vec::<String>::new());
@@ -157,12 +155,10 @@ fn a_name_is_never_completed() {
 
 #[test]
 fn a_hosts_file_opens_no_loopback() {
-    if netns::inside() {
-        netns::bind("/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 api.vendor.test\n");
-    }
     scenario(
         |_| records(&[(NAME, ip(PUBLIC))]),
         |project, packets, _, _| {
+            netns::bind("/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 api.vendor.test\n");
             let _either = ask(project);
             assert!(dialled(packets).iter().all(|to| to == PUBLIC));
         },

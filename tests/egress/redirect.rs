@@ -1,9 +1,9 @@
-//! Promise: a redirect is never a way around the rules: the guest gets the 3xx, and where a rule has the host follow, every hop
-//! is a new request through the whole pipeline, without what the hop before carried.
+//! Promise: a redirect is never a way around the rules: the guest gets the 3xx, and what it makes of it is a new request that is
+//! judged like any other.
 
 use portcullis_tests::{
-    Vendor,
-    case::{BEARER, Case, SLOT, http, is_denied, order},
+    Project, Vendor,
+    case::{Case, SLOT, http, is_denied, order},
     vendor::reply,
 };
 use std::sync::{Arc, Mutex};
@@ -69,75 +69,13 @@ fn a_guest_that_follows_is_judged_again() {
     assert_eq!(trap.connects(), 0);
 }
 
-/// Rules for `a` with `redirect = "follow"` and the credential, and for `b` with nothing but itself.
-fn following(b_rule: &str) -> Case {
-    let a = http(&["GET,POST https://a.vendor.test/**"], "credential = \"key\"\nredirect = \"follow\"");
-    let b = if b_rule.is_empty() { String::new() } else { http(&[b_rule], "") };
-    Case { manifest: format!("{SLOT}{a}{b}"), credentials: BEARER.to_owned(), slots: "key = \"live\"".to_owned(), ..Case::default() }
-}
-
 #[test]
-fn a_followed_hop_carries_nothing_over() {
-    let (a, target) = moving("a.vendor.test");
-    let b = Vendor::tls(&["b.vendor.test"], |_, wire| reply(wire, 200, &[], b"at b"));
-    *target.lock().unwrap() = (302, "https://b.vendor.test/landed".to_owned());
-    let case = following("GET https://b.vendor.test/**").to(&a, &["a.vendor.test"]).to(&b, &["b.vendor.test"]);
-    let answer = case.approved_with(SECRET).send(&order("GET", "https://a.vendor.test/go"));
-    assert_eq!((&answer["status"], &answer["body"]), (&200.into(), &"at b".into()), "{answer}");
-    let (at_a, at_b) = (&a.asked()[0], &b.asked()[0]);
-    assert_eq!(at_a.header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
-    assert_eq!((at_b.count("authorization"), at_b.count("referer"), at_b.count("cookie")), (0, 0, 0));
-    assert_eq!((at_b.header("host"), at_b.sni.as_deref()), (Some("b.vendor.test"), Some("b.vendor.test")));
-    assert!(!b.saw(SECRET.as_bytes()));
-}
-
-#[test]
-fn a_followed_hop_needs_its_own_rule() {
-    let (a, target) = moving("a.vendor.test");
-    let (b, trap) = (Vendor::tls(&["b.vendor.test"], |_, wire| reply(wire, 200, &[], b"at b")), trap());
-    let case = following("").to(&a, &["a.vendor.test"]).to(&b, &["b.vendor.test"]);
-    let project = case.approved_with(SECRET);
-    let locations = [
-        "https://b.vendor.test/".to_owned(),
-        "//b.vendor.test/".to_owned(),
-        format!("http://127.0.0.1:{}/", trap.port()),
-        "http://169.254.169.254/".to_owned(),
-        "http://a.vendor.test/".to_owned(),
-        "https://a.vendor.test:8443/".to_owned(),
-        "https://x@a.vendor.test/here".to_owned(),
-        "/here/../x".to_owned(),
-    ];
-    for (n, location) in locations.iter().enumerate() {
-        *target.lock().unwrap() = ([302, 307, 308, 301][n % 4], location.clone());
-        let answer = project.send(&order("GET", "https://a.vendor.test/go"));
-        assert!(is_denied(&answer) || answer["status"].as_u64().is_some_and(|status| (300..400).contains(&status)), "{location}: {answer}");
-    }
-    assert_eq!((b.connects(), trap.connects()), (0, 0));
-    assert_eq!(a.count(), locations.len(), "each was asked once, and none led on");
-    // The twin: the same host under the same rule.
-    *target.lock().unwrap() = (302, "/here".to_owned());
-    let answer = project.send(&order("GET", "https://a.vendor.test/go"));
-    assert_eq!(answer["body"], "here", "{answer}");
-}
-
-#[test]
-fn a_method_and_its_body_change_as_they_should() {
-    let (a, target) = moving("a.vendor.test");
-    let case = following("").to(&a, &["a.vendor.test"]);
-    let project = case.approved_with(SECRET);
-    let post = serde_json::json!({"method": "POST", "url": "https://a.vendor.test/go", "body": "the-body"});
-    *target.lock().unwrap() = (303, "/here".to_owned());
-    assert_eq!(project.send(&post)["status"], 200);
-    let hop = a.asked().pop().unwrap();
-    assert_eq!((hop.method.as_str(), hop.body.len(), hop.target.as_str()), ("GET", 0, "/here"));
-}
-
-#[test]
-fn a_circle_ends() {
-    let (a, target) = moving("a.vendor.test");
-    *target.lock().unwrap() = (302, "/go".to_owned());
-    let case = following("").to(&a, &["a.vendor.test"]);
-    let answer = case.approved_with(SECRET).send(&order("GET", "https://a.vendor.test/go"));
-    assert_ne!(answer["status"], 200, "{answer}");
-    assert!(a.count() <= 25, "{} hops", a.count());
+fn following_by_the_host_is_refused_as_unsupported() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = http(&["GET https://a.vendor.test/**"], "redirect = \"follow\"");
+    let head = "[connector]\nname = \"test/probe\"\nversion = \"1.0.0\"\nposition-version = 1\nconfig-version = 1\nroles = [\"actions\"]\nsummary = \"x\"\n";
+    std::fs::write(folder.path().join("connector.toml"), format!("{head}{rule}")).unwrap();
+    let ran = Project::new().run(&["build", folder.path().to_str().unwrap()]);
+    ran.exits(3);
+    assert!(ran.stderr.contains("not supported yet") && ran.stderr.contains("connector.toml"), "{}", ran.stderr);
 }

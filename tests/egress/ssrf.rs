@@ -213,7 +213,9 @@ fn no_hostile_url_reaches_another_host() {
             }
             for url in passed {
                 assert!(url.to_ascii_lowercase().starts_with("https://"), "{url} went out");
-                assert!(!url.contains(['\\', '@', '\t', '\n', '\r']), "{url:?} was not refused");
+                // Behind `#` or `?` these are data; before it they would hide the host.
+                let head = url.split(['#', '?']).next().unwrap();
+                assert!(!head.contains(['\\', '@', '\t', '\n', '\r']), "{url:?} was not refused");
             }
         },
     );

@@ -30,14 +30,23 @@ fn importing(names: &[&str]) -> Vec<u8> {
     }
     let mut component = Component::new();
     component.section(&types).section(&imports);
-    guests::with_manifest(&component.finish(), MANIFEST)
+    with_manifest(&component.finish())
 }
 
 /// A component around one core module.
 fn holding(module: &Module) -> Vec<u8> {
     let mut component = Component::new();
     component.section(&ModuleSection(module));
-    guests::with_manifest(&component.finish(), MANIFEST)
+    with_manifest(&component.finish())
+}
+
+/// Past `embed`, which looks at what it is given.
+fn with_manifest(component: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("connector.toml"), MANIFEST).unwrap();
+    std::fs::write(folder.path().join("any.json"), "{}").unwrap();
+    let manifest = portcullis_manifest::Connector::read_folder(folder.path()).expect("a manifest");
+    with_section(component, "portcullis:manifest", &manifest.to_json())
 }
 
 fn with_section(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
@@ -117,7 +126,7 @@ fn what_is_no_component_is_refused() {
         ("truncated", probe[..probe.len() / 2].to_vec()),
         ("cut by one", probe[..probe.len() - 1].to_vec()),
         ("an overlong section length", overlong),
-        ("nothing but a manifest", guests::with_manifest(&Component::new().finish(), MANIFEST)),
+        ("nothing but a manifest", with_manifest(&Component::new().finish())),
         ("no manifest", portcullis_manifest::Component::code(&probe).unwrap()),
         ("two manifests", with_section(&probe, "portcullis:manifest", b"{}")),
         ("a manifest that is no JSON", with_section(&Component::new().finish(), "portcullis:manifest", b"\xff\xfe")),

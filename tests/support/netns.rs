@@ -3,9 +3,10 @@
 
 use crate::{is_root, skip};
 use std::{
+    collections::BTreeSet,
     env, fs,
-    path::Path,
     process::{Command, Stdio},
+    sync::Mutex,
 };
 
 const INSIDE: &str = "PORTCULLIS_TESTS_NETNS";
@@ -59,13 +60,15 @@ fn set_up() {
     bind("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n");
 }
 
-/// Puts a file of our own over one of the system's, in this process's view alone.
+/// Puts a file of our own over one of the system's, in this process's view alone; a second time its content changes.
 pub fn bind(over: &str, content: &str) {
-    let own = env::temp_dir().join(format!("portcullis-test-{}-{}", std::process::id(), over.replace('/', "-")));
-    fs::write(&own, content).unwrap();
-    if !Path::new(over).exists() {
+    static BOUND: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !BOUND.lock().unwrap().insert(over.to_owned()) {
+        fs::write(over, content).unwrap();
         return;
     }
+    let own = env::temp_dir().join(format!("portcullis-test-{}-{}", std::process::id(), over.replace('/', "-")));
+    fs::write(&own, content).unwrap();
     let ran = Command::new("mount").arg("--bind").arg(&own).arg(over).output().expect("mount starts");
     assert!(ran.status.success(), "mount over {over}: {}", String::from_utf8_lossy(&ran.stderr));
     // The mount holds the file; its name is not needed any more.

@@ -108,6 +108,19 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// A text on one line, whole: controls and direction marks escaped.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 /// A control, a direction mark or a character of no width: what a terminal would obey and not show.
 pub(crate) fn is_hidden(c: char) -> bool {
     let marks = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

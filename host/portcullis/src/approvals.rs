@@ -21,9 +21,16 @@ pub fn read_lock(config: &Config) -> Result<Lock> {
     }
 }
 
-/// Writes the lock.
-pub fn write_lock(config: &Config, lock: &Lock) -> Result<()> {
-    files::write_whole(&config.lock_file(), lock.print().as_bytes(), 0o644)
+/// Changes the lock: one process at a time, so that no approval is lost between reading and writing.
+pub fn edit_lock<T>(config: &Config, change: impl FnOnce(&mut Lock) -> Result<T>) -> Result<T> {
+    let folder = config.folder();
+    let held = fs::File::open(folder).map_err(at_file("open", folder))?;
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|error| at_file("lock", folder)(error.into()))?;
+    let mut lock = read_lock(config)?;
+    let changed = change(&mut lock)?;
+    files::write_whole(&config.lock_file(), lock.print().as_bytes(), 0o644)?;
+    Ok(changed)
 }
 
 /// Where a revocation of one approval lies. Every process looks for it before each attempt.

@@ -1,6 +1,6 @@
 //! The one module that prints. stdout is data, stderr the rest; meaning survives without colour.
 use crate::exit::{Exit, Failure};
-use portcullis_manifest::{Diagnostic, diagnose::shown};
+use portcullis_manifest::{Diagnostic, diagnose::escaped};
 use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal, Write},
@@ -86,9 +86,9 @@ fn failure_json(failure: &Failure) -> Value {
     }})
 }
 
-/// A text of a guest or a peer on one line, controls escaped.
+/// A text of a guest or a peer on one line, controls escaped. Whoever stored it has bounded it.
 pub fn shown_line(text: &str) -> String {
-    shown(text)
+    escaped(text)
 }
 
 /// Rows as aligned columns.

@@ -12,7 +12,16 @@ pub fn built(target: &Path) -> anyhow::Result<Vec<u8>> {
     let lock = std::fs::File::create(target.join("lock"))?;
     lock.lock()?;
     let ran = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--package", "probe", "--target", "wasm32-wasip2", "--manifest-path"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "probe",
+            "--target",
+            "wasm32-wasip2",
+            "--manifest-path",
+        ])
         .arg(checkout().join("tests/guests/Cargo.toml"))
         .env("CARGO_TARGET_DIR", &target)
         .status()

@@ -30,29 +30,35 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(portcullis_runtime::compile_child_main()).unwrap_or(1)));
         }
         Some(SERVER) => server::run()?,
-        Some(other) => anyhow::bail!("no argument `{other}`: the bench takes none"),
-        None => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(bench())?,
+        side => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(bench(side))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn bench() -> anyhow::Result<()> {
+/// Everything, or one side alone for as long as a profiler wants to look at it.
+async fn bench(side: Option<&str>) -> anyhow::Result<()> {
     let target = checkout().join("target");
     let kept = target.join("bench");
     std::fs::create_dir_all(&kept)?;
     // On the disk of the checkout: where it lies in memory, a commit costs nothing.
     let folder = tempfile::Builder::new().prefix("data-").tempdir_in(&kept)?;
-    let mut report = Report::new();
-
     let component = guest::built(&target)?;
     let product = Arc::new(product::Product::open(folder.path(), &component).await?);
-    let bare = instances::measure(&product, &component, &mut report).await?;
-    drop(bare);
+    match side {
+        Some(side) => layers::profile(&product, &server::Server::start()?, side).await,
+        None => whole(&product, &component, &kept).await,
+    }
+}
+
+async fn whole(product: &Arc<product::Product>, component: &[u8], kept: &Path) -> anyhow::Result<()> {
+    let mut report = Report::new();
+    instances::measure(product, component, &mut report).await?;
     let server = server::Server::start()?;
-    requests::measure(&product, &server, &mut report).await?;
-    layers::measure(&product, &server, &mut report).await?;
-    steps::measure(&product, &mut report).await?;
-    report.server(server.counts().await?);
+    requests::measure(product, &server, &mut report).await?;
+    report.server(server.counts()?);
+    // A server of its own: one of the layers goes without the credential, on purpose.
+    layers::measure(product, &server::Server::start()?, &mut report).await?;
+    steps::measure(product, &mut report).await?;
 
     let name = RealClock.now().to_string().replace(':', "-");
     let file = kept.join(format!("{name}.json"));

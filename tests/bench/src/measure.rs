@@ -148,7 +148,10 @@ pub fn micros(duration: Duration) -> f64 {
 /// User and system time of this process; children count nothing while they live.
 pub fn cpu_time() -> anyhow::Result<Duration> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    #[expect(unsafe_code, reason = "the one call that tells the CPU time; it fills the structure it is given")]
+    #[expect(
+        unsafe_code,
+        reason = "the one call that tells the CPU time; it fills the structure it is given"
+    )]
     let usage = unsafe {
         if libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) != 0 {
             return Err(std::io::Error::last_os_error().into());

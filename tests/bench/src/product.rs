@@ -4,18 +4,18 @@ use anyhow::ensure;
 use async_trait::async_trait;
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_egress::{
-    CallContext, Connection, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentError, Intents,
-    NetworkSettings, Outcome, Prior,
+    CallContext, Connection, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentError,
+    Intents, NetworkSettings, Outcome, Prior,
 };
 use portcullis_grants::{AddressPolicy, Attributes, Grants, ManifestRule, OperatorRules};
 use portcullis_runtime::{
-    CallSettings, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime, RuntimeSettings, State,
-    StorageError,
+    CallSettings, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime, RuntimeSettings,
+    State, StorageError,
 };
 use portcullis_secrets::{Credential, Providers, Scheme};
 use portcullis_store::{
-    DataLock, ExchangeLog, ExchangeRow, IntentKey, NewAttempt, NewIntent, NewRun, PriorIntent, RunKind, SqliteStore,
-    Store,
+    DataLock, ExchangeLog, ExchangeRow, IntentKey, NewAttempt, NewIntent, NewRun, PriorIntent, RunKind,
+    SqliteStore, Store,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -79,9 +79,11 @@ impl Product {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(lock.clone(), clock.clone(), random.clone())?);
         let exchanges = Arc::new(ExchangeLog::open(lock)?);
         let intents = Arc::new(StoredIntents(store.clone()));
-        let logged = Egress::new(clock.clone(), random.clone(), Arc::new(Sink(exchanges.clone())), intents.clone());
+        let logged =
+            Egress::new(clock.clone(), random.clone(), Arc::new(Sink(exchanges.clone())), intents.clone());
         let unlogged = Egress::new(clock, random, Arc::new(Nowhere), intents);
-        let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("key"))?;
+        let secret =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("key"))?;
         std::io::Write::write_all(&mut &secret, crate::server::SECRET.as_bytes())?;
         let run_id = new_id("run", &RealClock, &RealRandom);
         store.begin_run(new_run(&run_id), first_attempt(&run_id)).await?;
@@ -366,4 +368,3 @@ impl Intents for StoredIntents {
         recorded.map_err(|error| IntentError(error.to_string()))
     }
 }
-

@@ -53,7 +53,9 @@ pub(crate) fn classify(error: reqwest::Error, connection: &str) -> Failure {
         }
     }
     if connecting {
-        return Failure::unsent(Error::Connect("the peer is not reachable".to_owned())).passing().detail(detail);
+        return Failure::unsent(Error::Connect("the peer is not reachable".to_owned()))
+            .passing()
+            .detail(detail);
     }
     if error.is_builder() {
         return Failure::unsent(Error::Malformed("the request can't be sent".to_owned())).detail(detail);

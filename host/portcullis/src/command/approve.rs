@@ -63,9 +63,11 @@ pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
 /// Keeps the bytes, then pins them: a lock never names bytes that are not there.
 pub fn grant(config: &Config, asked: Asked<'_>) -> Result<()> {
     approvals::keep(&config.data, &asked.package)?;
-    let mut lock = approvals::read_lock(config)?;
-    lock.approvals.insert(asked.connection.name.clone(), asked.approval);
-    approvals::write_lock(config, &lock)
+    approvals::edit_lock(config, |lock| {
+        refuse_other_digest(lock, &asked.approval)?;
+        lock.approvals.insert(asked.connection.name.clone(), asked.approval);
+        Ok(())
+    })
 }
 
 /// A version that was approved once keeps its bytes, whichever connection it was approved for.

@@ -181,7 +181,11 @@ impl Loader {
         for name in connection.credentials.values() {
             let Some(credential) = self.config.credentials.get(name) else { continue };
             if let Err(error) = credential.attachment(&self.config.providers).await {
-                return Err(Failure::fault(format!("credential `{name}` can't be used")).because(&error));
+                let failure = Failure::fault(format!("credential `{name}` can't be used")).because(&error);
+                return Err(match error.remedy() {
+                    Some(remedy) => failure.with_help(remedy),
+                    None => failure,
+                });
             }
         }
         Ok(())

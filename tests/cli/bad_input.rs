@@ -27,10 +27,19 @@ fn faults_of_the_config() {
     fault("config-wrong-type", &format!("{CONNECTION}capture = 3\n"));
     fault("config-duplicate", &format!("{CONNECTION}{CONNECTION}"));
     fault("config-syntax", "[connections.probe\n");
-    fault("config-bad-rule", "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = [\"GET https://api.vendor.test/a/../b\"]\n");
-    fault("config-public-suffix", "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = [\"GET https://*.co.uk/**\"]\n");
+    fault(
+        "config-bad-rule",
+        "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = [\"GET https://api.vendor.test/a/../b\"]\n",
+    );
+    fault(
+        "config-public-suffix",
+        "[connections.probe]\nconnector = \"test/probe@^1\"\nallow = [\"GET https://*.co.uk/**\"]\n",
+    );
     fault("config-no-such-credential", &format!("{CONNECTION}credentials = {{ key = \"lvie\" }}\n{BEARER}"));
-    fault("config-metadata-range", &format!("{CONNECTION}[connections.probe.network]\naddresses = [\"169.254.0.0/16\"]\n"));
+    fault(
+        "config-metadata-range",
+        &format!("{CONNECTION}[connections.probe.network]\naddresses = [\"169.254.0.0/16\"]\n"),
+    );
     fault("config-later-table", "[boundary]\ndeny = []\n");
     fault("config-later-key", &format!("{CONNECTION}proxy = {{ url = \"http://proxy:3128\" }}\n"));
     fault("config-later-scheme", "[credentials.x]\nscheme = \"oauth2\"\n");
@@ -62,7 +71,10 @@ fn not_approved_and_changed_since() {
     ran.exits(4);
     snapshot!("changed-since-approved", project, ran);
     // What is not pinned may change.
-    project.config(&Case { more: "owner = \"payments\"".to_owned(), limits: "timeout = \"7s\"".to_owned(), ..case }.config());
+    project.config(
+        &Case { more: "owner = \"payments\"".to_owned(), limits: "timeout = \"7s\"".to_owned(), ..case }
+            .config(),
+    );
     project.run(&["call", "probe", "echo", "{}"]).exits(0);
     project.run(&["revoke", "probe"]).exits(0);
     let ran = project.run(&["call", "probe", "echo", "{}"]);
@@ -97,7 +109,11 @@ fn slots_have_to_be_bound_and_secrets_there() {
 #[test]
 fn a_lock_that_is_none() {
     let project = Case::default().approved();
-    for (name, text) in [("lock-newer", "version = 99\n"), ("lock-broken", "version = \n"), ("lock-unknown-key", "version = 1\nsurprise = true\n")] {
+    for (name, text) in [
+        ("lock-newer", "format = 99\n"),
+        ("lock-broken", "format = \n"),
+        ("lock-unknown-key", "format = 1\nsurprise = true\n"),
+    ] {
         project.file("portcullis.lock", text.as_bytes());
         let ran = project.run(&["call", "probe", "echo", "{}"]);
         ran.exits(3);
@@ -125,7 +141,10 @@ fn input_that_the_schema_refuses() {
     project.config("[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:vendor.key\"\n[connections.billing]\nconnector = \"portcullis/stripe\"\ncredentials = { secret-key = \"live\" }\nallow = \"requested\"\n");
     project.secret("vendor.key", "sk_live_0123456789").install(&connector).approve("billing", &connector);
     for (name, args) in [
-        ("input-schema", &["call", "billing", "create-payment-intent", r#"{"amount":"ten","curency":"eur"}"#][..]),
+        (
+            "input-schema",
+            &["call", "billing", "create-payment-intent", r#"{"amount":"ten","curency":"eur"}"#][..],
+        ),
         ("input-no-json", &["call", "billing", "create-customer", "{nope"]),
         ("input-no-such-action", &["call", "billing", "create-custmer", "{}"]),
         ("input-no-such-stream", &["read", "billing", "custmers"]),

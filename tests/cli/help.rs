@@ -7,7 +7,20 @@ use portcullis_tests::Project;
 fn help_of_everything() {
     let project = Project::new();
     snapshot!("help", project, project.run(&["--help"]));
-    for command in ["demo", "build", "connectors", "inspect", "approve", "revoke", "check", "discover", "call", "read", "runs", "logs"] {
+    for command in [
+        "demo",
+        "build",
+        "connectors",
+        "inspect",
+        "approve",
+        "revoke",
+        "check",
+        "discover",
+        "call",
+        "read",
+        "runs",
+        "logs",
+    ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }
 }

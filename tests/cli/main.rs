@@ -26,6 +26,7 @@ macro_rules! snapshot {
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
         settings.add_filter(r"\b\d+ ms\b", "[MS] ms");
+        settings.add_filter(r"\b\d+ bytes\b", "[SIZE] bytes");
         settings.add_filter(r"process \d+", "process [PID]");
         settings.add_filter(r"[ \t]+\n", "\n");
         settings.bind(|| insta::assert_snapshot!($name, crate::shown(&$project, &$ran)));

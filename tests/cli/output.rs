@@ -16,7 +16,12 @@ fn a_denial_shows_what_to_paste() {
     let allow = vec!["GET https://api.vendor.test/**".to_owned()];
     let case = Case { manifest, allow: Some(allow), ..Case::default() }.to(&vendor, &["api.vendor.test"]);
     let project = case.approved();
-    let ran = project.run(&["call", "probe", "send", r#"{"method":"DELETE","url":"https://api.vendor.test/v1/things/1"}"#]);
+    let ran = project.run(&[
+        "call",
+        "probe",
+        "send",
+        r#"{"method":"DELETE","url":"https://api.vendor.test/v1/things/1"}"#,
+    ]);
     let denied = project.run(&["logs", "--status", "denied"]);
     snapshot!("denied-log", project, denied);
     let remedy = project.logs(&["--status", "denied"])[0]["remedy"].as_str().unwrap().to_owned();
@@ -25,29 +30,51 @@ fn a_denial_shows_what_to_paste() {
     assert!(!ran.stdout.contains("DELETE"), "the guest learns no more than an id: {}", ran.stdout);
 
     // Pasted, it works.
-    let lines: Vec<String> = remedy.lines().filter_map(|line| line.split('"').nth(1)).filter(|line| line.contains("https://")).map(str::to_owned).collect();
+    let lines: Vec<String> = remedy
+        .lines()
+        .filter_map(|line| line.split('"').nth(1))
+        .filter(|line| line.contains("https://"))
+        .map(str::to_owned)
+        .collect();
     assert!(!lines.is_empty(), "{remedy}");
     let wider = Case { allow: Some(lines), ..case };
     project.config(&wider.config());
-    let ran = project.run(&["call", "probe", "send", r#"{"method":"DELETE","url":"https://api.vendor.test/v1/things/1"}"#]);
+    let ran = project.run(&[
+        "call",
+        "probe",
+        "send",
+        r#"{"method":"DELETE","url":"https://api.vendor.test/v1/things/1"}"#,
+    ]);
     assert!(ran.stdout.contains("\"status\":200"), "{ran:?}");
 }
 
 #[test]
 fn nothing_moves_the_terminal() {
     let Some(bombs) = corpora("bombs") else { return };
-    let hostile = String::from_utf8_lossy(&std::fs::read(bombs.join("log-injection.txt")).unwrap()).into_owned();
+    let hostile =
+        String::from_utf8_lossy(&std::fs::read(bombs.join("log-injection.txt")).unwrap()).into_owned();
     let sent = hostile.clone();
-    let vendor = Vendor::tls(&["api.vendor.test"], move |_, wire| reply(wire, 500, &[("Content-Type", "text/plain")], sent.as_bytes()));
-    let case = Case { manifest: http(&["GET https://api.vendor.test/**"], ""), more: "capture = \"all\"".to_owned(), ..Case::default() };
+    let vendor = Vendor::tls(&["api.vendor.test"], move |_, wire| {
+        reply(wire, 500, &[("Content-Type", "text/plain")], sent.as_bytes())
+    });
+    let case = Case {
+        manifest: http(&["GET https://api.vendor.test/**"], ""),
+        more: "capture = \"all\"".to_owned(),
+        ..Case::default()
+    };
     let project = case.to(&vendor, &["api.vendor.test"]).approved();
-    let traced = |args: &[&str], input: &serde_json::Value| project.run_with(&[&["--log-level", "trace"], args].concat(), input.to_string().as_bytes());
+    let traced = |args: &[&str], input: &serde_json::Value| {
+        project.run_with(&[&["--log-level", "trace"], args].concat(), input.to_string().as_bytes())
+    };
     let mut all = vec![
-        traced(&["call", "probe", "fail", "-"], &json!({"kind": "internal", "message": hostile, "details": json!({"m": hostile}).to_string()})),
+        traced(
+            &["call", "probe", "fail", "-"],
+            &json!({"kind": "internal", "message": hostile, "details": json!({"m": hostile}).to_string()}),
+        ),
         traced(&["call", "probe", "panic", "-"], &json!({"message": hostile})),
         traced(&["call", "probe", "log", "-"], &json!({"message": hostile})),
         traced(&["call", "probe", "send", "-"], &json!({"method": "GET", "url": "https://api.vendor.test/"})),
-        traced(&["call", "probe", hostile.trim_matches('\0'), "-"], &json!({})),
+        traced(&["call", "probe", &hostile.replace('\0', ""), "-"], &json!({})),
         traced(&["call", "probe", "state-get", "-"], &json!({"key": hostile})),
     ];
     for args in [&["runs"][..], &["logs"], &["--json", "runs"], &["--json", "logs"]] {
@@ -55,10 +82,11 @@ fn nothing_moves_the_terminal() {
     }
     for ran in all {
         for (stream, text) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
-            let moves = text.chars().find(|char| (char.is_control() && *char != '\n' && *char != '\t') || "\u{202e}\u{2028}\u{2029}".contains(*char));
-            // JSON on stdout is data and escapes controls; U+2028 may stand in it as it is.
-            let fine = moves.is_none() || (stream == "stdout" && "\u{202e}\u{2028}\u{2029}".contains(moves.unwrap()));
-            assert!(fine, "{moves:?} on {stream}:\n{text}");
+            let moves = text.chars().find(|char| {
+                (char.is_control() && *char != '\n' && *char != '\t')
+                    || "\u{202e}\u{2028}\u{2029}".contains(*char)
+            });
+            assert_eq!(moves, None, "on {stream}:\n{text}");
         }
         for line in ran.stderr.lines() {
             assert!(!line.starts_with("{\"level\":\"info\",\"msg\":\"forged\""), "a forged record: {line}");
@@ -72,7 +100,13 @@ fn json_lines_are_whole() {
     project.run(&["call", "probe", "echo", "{\"a\":1.10}"]).exits(0);
     let plain = project.run(&["call", "probe", "echo", "{\"a\":1.10,\"b\":12345678901234567890123}"]);
     assert_eq!(plain.stdout.trim(), "{\"a\":1.10,\"b\":12345678901234567890123}", "every digit is kept");
-    for args in [&["--json", "connectors"][..], &["--json", "runs"], &["--json", "logs"], &["--json", "inspect", "test/probe"], &["--json", "check", "probe"]] {
+    for args in [
+        &["--json", "connectors"][..],
+        &["--json", "runs"],
+        &["--json", "logs"],
+        &["--json", "inspect", "test/probe"],
+        &["--json", "check", "probe"],
+    ] {
         let ran = project.run(args);
         ran.exits(0);
         ran.lines();

@@ -14,7 +14,11 @@ use portcullis_tests::{
 fn project(model: &Model) -> (Project, Installed) {
     let connector = guests::connector("stripe");
     let project = Project::new();
-    project.config(&model.config()).secret("stripe.key", KEY).install(&connector).approve("billing", &connector);
+    project
+        .config(&model.config())
+        .secret("stripe.key", KEY)
+        .install(&connector)
+        .approve("billing", &connector);
     // Compiled once: the kills below then meet the run and not the compiler.
     project.run(&["check", "billing"]).exits(0);
     (project, connector)

@@ -25,15 +25,19 @@ fn records(records: &[(&str, Record)]) -> Reply {
 }
 
 /// In a network of its own: a vendor at every address, this DNS, a project that may ask `NAME`.
-fn scenario(answer: impl Fn(&Question) -> Reply + Send + 'static, test: impl FnOnce(&Project, &Packets, &Vendor, &Dns)) {
+fn scenario(
+    answer: impl Fn(&Question) -> Reply + Send + 'static,
+    test: impl FnOnce(&Project, &Packets, &Vendor, &Dns),
+) {
     if corpora("ssrf-ip-vectors").is_none() {
         return;
     }
     netns::isolated(
         || drop(guests::probe("")),
         || {
-            let vendor =
-                Vendor::at(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443, &[NAME], |_, wire| reply(wire, 200, &[("Connection", "close")], b"reached"));
+            let vendor = Vendor::at(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443, &[NAME], |_, wire| {
+                reply(wire, 200, &[("Connection", "close")], b"reached")
+            });
             let dns = Dns::start(answer);
             let rule = format!("GET https://{NAME}/**");
             let project = Case { manifest: http(&[rule], ""), ..Case::default() }.approved();
@@ -47,8 +51,12 @@ fn ask(project: &Project) -> Value {
 }
 
 fn dialled(packets: &Packets) -> Vec<String> {
-    let mut found: Vec<String> =
-        packets.take().into_iter().filter(|packet| packet.kind == Kind::Syn).map(|packet| packet.to.ip().to_string()).collect();
+    let mut found: Vec<String> = packets
+        .take()
+        .into_iter()
+        .filter(|packet| packet.kind == Kind::Syn)
+        .map(|packet| packet.to.ip().to_string())
+        .collect();
     found.dedup();
     found
 }
@@ -141,9 +149,18 @@ fn a_huge_answer_is_refused() {
 #[test]
 fn a_name_is_never_completed() {
     scenario(
-        |question| if question.name.ends_with(".inside.test") { records(&[(&question.name, ip(PUBLIC))]) } else { Reply::NoName },
+        |question| {
+            if question.name.ends_with(".inside.test") {
+                records(&[(&question.name, ip(PUBLIC))])
+            } else {
+                Reply::NoName
+            }
+        },
         |project, packets, _, dns| {
-            netns::bind("/etc/resolv.conf", "nameserver 127.0.0.1\nsearch inside.test\noptions ndots:5 timeout:1 attempts:1\n");
+            netns::bind(
+                "/etc/resolv.conf",
+                "nameserver 127.0.0.1\nsearch inside.test\noptions ndots:5 timeout:1 attempts:1\n",
+            );
             let answer = ask(project);
             assert!(is_denied(&answer) || answer["error"] == "connect", "{answer}");
             assert_eq!(dialled(packets), Vec::<String>::new());

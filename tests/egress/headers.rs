@@ -17,7 +17,12 @@ fn project(credentials: &str) -> (Vendor, Project) {
     let vendor = willing(&["api.vendor.test"]);
     let rules = ["GET,POST,PUT,DELETE https://api.vendor.test/v1/**"];
     let manifest = format!("{SLOT}{}", http(&rules, "credential = \"key\""));
-    let case = Case { manifest, credentials: credentials.to_owned(), slots: "key = \"live\"".to_owned(), ..Case::default() };
+    let case = Case {
+        manifest,
+        credentials: credentials.to_owned(),
+        slots: "key = \"live\"".to_owned(),
+        ..Case::default()
+    };
     let project = case.to(&vendor, &["api.vendor.test"]).approved_with(SECRET);
     (vendor, project)
 }
@@ -28,9 +33,15 @@ fn an_ordinary_header_passes() {
     let headers = [("X-Trace", MARK), ("Accept", "application/json"), ("User-Agent", "own/1")];
     assert_eq!(project.send(&with_headers("GET", URL, &headers))["status"], 200);
     let asked = &vendor.asked()[0];
-    assert_eq!((asked.header("x-trace"), asked.header("accept"), asked.header("user-agent")), (Some(MARK), Some("application/json"), Some("own/1")));
+    assert_eq!(
+        (asked.header("x-trace"), asked.header("accept"), asked.header("user-agent")),
+        (Some(MARK), Some("application/json"), Some("own/1"))
+    );
     assert_eq!(asked.header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
-    assert_eq!((asked.header("host"), asked.sni.as_deref()), (Some("api.vendor.test"), Some("api.vendor.test")));
+    assert_eq!(
+        (asked.header("host"), asked.sni.as_deref()),
+        (Some("api.vendor.test"), Some("api.vendor.test"))
+    );
     assert_eq!((asked.count("host"), asked.count("authorization"), asked.count("referer")), (1, 1, 0));
 }
 
@@ -38,31 +49,82 @@ fn an_ordinary_header_passes() {
 fn a_guest_brings_none_of_the_hosts_own() {
     let (vendor, project) = project(BEARER);
     let names = [
-        "Host", "host", ":authority", ":path", "Content-Length", "Transfer-Encoding", "TE", "Trailer", "Connection", "Keep-Alive",
-        "Upgrade", "Expect", "Proxy-Authorization", "Proxy-Connection", "Proxy-Anything", "Accept-Encoding", "Authorization",
-        "AUTHORIZATION", "authorization ", "Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Anything",
-        "X_Forwarded_For", "X-HTTP-Method-Override", "X_HTTP_Method_Override", "X-HTTP-Method", "X-Method-Override",
-        "X-Original-URL", "X-Rewrite-URL", "X_Original_URL", "Bad Name", "Bad\r\nName", "",
+        "Host",
+        "host",
+        ":authority",
+        ":path",
+        "Content-Length",
+        "Transfer-Encoding",
+        "TE",
+        "Trailer",
+        "Connection",
+        "Keep-Alive",
+        "Upgrade",
+        "Expect",
+        "Proxy-Authorization",
+        "Proxy-Connection",
+        "Proxy-Anything",
+        "Accept-Encoding",
+        "Authorization",
+        "AUTHORIZATION",
+        "authorization ",
+        "Cookie",
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Anything",
+        "X_Forwarded_For",
+        "X-HTTP-Method-Override",
+        "X_HTTP_Method_Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X_Original_URL",
+        "Bad Name",
+        "Bad\r\nName",
+        "",
     ];
     let orders: Vec<_> = names.iter().map(|name| with_headers("POST", URL, &[(name, MARK)])).collect();
     let answers = project.send_each(&orders);
     for (name, answer) in names.iter().zip(&answers) {
-        assert!(answer["status"] == 200 || is_denied(answer) || answer["error"] == "malformed", "{name:?}: {answer}");
+        assert!(
+            answer["status"] == 200 || is_denied(answer) || answer["error"] == "malformed",
+            "{name:?}: {answer}"
+        );
     }
     assert!(!vendor.saw(MARK.as_bytes()), "{}", String::from_utf8_lossy(&vendor.bytes()));
     for asked in vendor.asked() {
         assert_eq!(asked.header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
-        assert_eq!((asked.header("host"), asked.count("host"), asked.count("authorization")), (Some("api.vendor.test"), 1, 1));
-        assert_eq!((asked.count("transfer-encoding"), asked.count("expect"), asked.count("upgrade"), asked.count("te")), (0, 0, 0, 0));
+        assert_eq!(
+            (asked.header("host"), asked.count("host"), asked.count("authorization")),
+            (Some("api.vendor.test"), 1, 1)
+        );
+        assert_eq!(
+            (
+                asked.count("transfer-encoding"),
+                asked.count("expect"),
+                asked.count("upgrade"),
+                asked.count("te")
+            ),
+            (0, 0, 0, 0)
+        );
     }
 }
 
 #[test]
 fn a_value_holds_no_second_line() {
     let (vendor, project) = project(BEARER);
-    let values = ["YQ0KWC1TbXVnZ2xlZDogenEtZ3Vlc3QtbWFyay04MTcyMw==", "YQpYLVNtdWdnbGVkOiB6cS1ndWVzdC1tYXJrLTgxNzIz", "enEtZ3Vlc3QtbWFyay04MTcyMwA=", "YQ0KIHpxLWd1ZXN0LW1hcmstODE3MjM="];
-    let orders: Vec<_> =
-        values.iter().map(|value| json!({"method": "GET", "url": URL, "headers": [["X-Value", {"base64": value}]]})).collect();
+    let values = [
+        "YQ0KWC1TbXVnZ2xlZDogenEtZ3Vlc3QtbWFyay04MTcyMw==",
+        "YQpYLVNtdWdnbGVkOiB6cS1ndWVzdC1tYXJrLTgxNzIz",
+        "enEtZ3Vlc3QtbWFyay04MTcyMwA=",
+        "YQ0KIHpxLWd1ZXN0LW1hcmstODE3MjM=",
+    ];
+    let orders: Vec<_> = values
+        .iter()
+        .map(|value| json!({"method": "GET", "url": URL, "headers": [["X-Value", {"base64": value}]]}))
+        .collect();
     for answer in project.send_each(&orders) {
         assert!(is_denied(&answer) || answer["error"] == "malformed", "{answer}");
     }
@@ -75,21 +137,46 @@ fn a_value_holds_no_second_line() {
 #[test]
 fn a_method_is_one_of_the_rules_and_no_more_than_a_method() {
     let (vendor, project) = project(BEARER);
-    let methods = ["TRACE", "TRACK", "CONNECT", "PATCH", "get", "Post", "", "GET /x HTTP/1.1\r\nHost: evil.test\r\n\r\nGET", "G\u{0}T"];
+    let methods = [
+        "TRACE",
+        "TRACK",
+        "CONNECT",
+        "PATCH",
+        "get",
+        "Post",
+        "",
+        "GET /x HTTP/1.1\r\nHost: evil.test\r\n\r\nGET",
+        "G\u{0}T",
+    ];
     for (method, answer) in methods.iter().zip(project.send_each(&methods.map(|method| order(method, URL)))) {
         assert!(is_denied(&answer) || answer["error"] == "malformed", "{method:?}: {answer}");
     }
     assert_eq!(vendor.count(), 0);
     let allowed = ["GET", "POST", "PUT", "DELETE"];
-    assert!(project.send_each(&allowed.map(|method| order(method, URL))).iter().all(|answer| answer["status"] == 200));
+    assert!(
+        project
+            .send_each(&allowed.map(|method| order(method, URL)))
+            .iter()
+            .all(|answer| answer["status"] == 200)
+    );
     assert_eq!(vendor.asked().iter().map(|asked| asked.method.as_str()).collect::<Vec<_>>(), allowed);
 }
 
 #[test]
 fn a_query_names_no_other_method() {
     let (vendor, project) = project(BEARER);
-    let queries = ["_method=DELETE", "_HttpMethod=DELETE", "$httpMethod=DELETE", "%5Fmethod=DELETE", "a=1&_method=DELETE", "_METHOD=DELETE", "%24httpMethod=DELETE"];
-    for (query, answer) in queries.iter().zip(project.send_each(&queries.map(|query| order("POST", &format!("{URL}?{query}"))))) {
+    let queries = [
+        "_method=DELETE",
+        "_HttpMethod=DELETE",
+        "$httpMethod=DELETE",
+        "%5Fmethod=DELETE",
+        "a=1&_method=DELETE",
+        "_METHOD=DELETE",
+        "%24httpMethod=DELETE",
+    ];
+    for (query, answer) in
+        queries.iter().zip(project.send_each(&queries.map(|query| order("POST", &format!("{URL}?{query}")))))
+    {
         assert!(is_denied(&answer) || answer["error"] == "malformed", "{query}: {answer}");
     }
     assert_eq!(vendor.count(), 0);
@@ -98,19 +185,29 @@ fn a_query_names_no_other_method() {
 
 #[test]
 fn a_guest_does_not_shadow_an_api_key() {
-    let header = "[credentials.live]\nscheme = \"api-key\"\nheader = \"X-Api-Key\"\nsecret = \"file:vendor.key\"\n";
+    let header =
+        "[credentials.live]\nscheme = \"api-key\"\nheader = \"X-Api-Key\"\nsecret = \"file:vendor.key\"\n";
     let (vendor, project) = project(header);
     let names = ["X-Api-Key", "x-api-key", "X_Api_Key", "x_api-key"];
     project.send_each(&names.map(|name| with_headers("GET", URL, &[(name, MARK)])));
     assert_eq!(project.send(&order("GET", URL))["status"], 200);
     assert!(!vendor.saw(MARK.as_bytes()));
     for asked in vendor.asked() {
-        assert_eq!((asked.header("x-api-key"), asked.count("x-api-key"), asked.count("x_api_key")), (Some(SECRET), 1, 0));
+        assert_eq!(
+            (asked.header("x-api-key"), asked.count("x-api-key"), asked.count("x_api_key")),
+            (Some(SECRET), 1, 0)
+        );
     }
 
-    let query = "[credentials.live]\nscheme = \"api-key\"\nquery = \"api_key\"\nsecret = \"file:vendor.key\"\n";
+    let query =
+        "[credentials.live]\nscheme = \"api-key\"\nquery = \"api_key\"\nsecret = \"file:vendor.key\"\n";
     let (vendor, project) = self::project(query);
-    let pairs = ["api_key=zq-guest-mark-81723", "a=1&api_key=zq-guest-mark-81723", "api%5Fkey=zq-guest-mark-81723", "api%5fkey=zq-guest-mark-81723"];
+    let pairs = [
+        "api_key=zq-guest-mark-81723",
+        "a=1&api_key=zq-guest-mark-81723",
+        "api%5Fkey=zq-guest-mark-81723",
+        "api%5fkey=zq-guest-mark-81723",
+    ];
     project.send_each(&pairs.map(|pair| order("GET", &format!("{URL}?{pair}"))));
     assert_eq!(project.send(&order("GET", &format!("{URL}?limit=1")))["status"], 200);
     assert!(!vendor.saw(MARK.as_bytes()));
@@ -125,7 +222,12 @@ fn bodies_have_the_hosts_own_length() {
     assert_eq!(project.send(&sent)["status"], 200);
     assert_eq!(project.send(&json!({"method": "POST", "url": URL, "body-bytes": 100_000}))["status"], 200);
     let asked = vendor.asked();
-    assert_eq!((asked[0].header("content-length"), asked[0].body.as_slice()), (Some("10"), &b"0123456789"[..]));
+    assert_eq!(
+        (asked[0].header("content-length"), asked[0].body.as_slice()),
+        (Some("10"), &b"0123456789"[..])
+    );
     assert_eq!(asked[1].body.len(), 100_000);
-    assert!(asked.iter().all(|asked| asked.count("content-length") == 1 && asked.count("transfer-encoding") == 0));
+    assert!(
+        asked.iter().all(|asked| asked.count("content-length") == 1 && asked.count("transfer-encoding") == 0)
+    );
 }

@@ -19,7 +19,8 @@ const NAMES: [&str; 8] = [
 #[track_caller]
 fn check(rule: &str, allowed: &[&str], denied: &[&str]) {
     let vendor = willing(&NAMES);
-    let case = Case { manifest: http(&[rule], ""), allow: Some(vec![rule.to_owned()]), ..Case::default() }.to(&vendor, &NAMES);
+    let case = Case { manifest: http(&[rule], ""), allow: Some(vec![rule.to_owned()]), ..Case::default() }
+        .to(&vendor, &NAMES);
     let project = case.approved();
     let orders: Vec<_> = allowed.iter().chain(denied).map(|url| order("GET", url)).collect();
     let answers = project.send_each(&orders);
@@ -99,7 +100,11 @@ fn a_port_is_part_of_the_rule() {
     case.connect_to = vec![(format!("api.vendor.test:{port}"), format!("127.0.0.1:{port}"))];
     case.addresses = vec!["127.0.0.1/32".to_owned()];
     let project = case.approved();
-    let urls = [format!("https://api.vendor.test:{port}/"), "https://api.vendor.test/".to_owned(), "https://api.vendor.test:444/".to_owned()];
+    let urls = [
+        format!("https://api.vendor.test:{port}/"),
+        "https://api.vendor.test/".to_owned(),
+        "https://api.vendor.test:444/".to_owned(),
+    ];
     let answers = project.send_each(&urls.map(|url| order("GET", &url)));
     assert_eq!(answers[0]["status"], 200, "{}", answers[0]);
     assert!(is_denied(&answers[1]) && is_denied(&answers[2]), "{answers:#?}");
@@ -113,7 +118,8 @@ fn both_the_manifest_and_the_operator_have_to_allow() {
     let manifest = http(&["GET https://api.vendor.test/both", "GET https://api.vendor.test/manifest"], "");
     let allow = vec!["GET https://api.vendor.test/both".to_owned()];
     let project = Case { manifest, allow: Some(allow), ..Case::default() }.to(&vendor, &names).approved();
-    let urls = ["https://api.vendor.test/both", "https://api.vendor.test/manifest", "https://www.vendor.test/both"];
+    let urls =
+        ["https://api.vendor.test/both", "https://api.vendor.test/manifest", "https://www.vendor.test/both"];
     let answers = project.send_each(&urls.map(|url| order("GET", url)));
     assert_eq!(answers[0]["status"], 200, "{}", answers[0]);
     assert!(is_denied(&answers[1]) && is_denied(&answers[2]), "{answers:#?}");
@@ -121,13 +127,22 @@ fn both_the_manifest_and_the_operator_have_to_allow() {
     // The operator learns which line is missing; the guest did not.
     let denied = project.logs(&["--status", "denied"]);
     assert_eq!(denied.len(), 2, "{denied:#?}");
-    assert!(denied[0]["remedy"].as_str().unwrap().contains("GET https://api.vendor.test/manifest"), "{:#}", denied[0]);
+    assert!(
+        denied[0]["remedy"].as_str().unwrap().contains("GET https://api.vendor.test/manifest"),
+        "{:#}",
+        denied[0]
+    );
 }
 
 #[test]
 fn a_star_at_a_public_suffix_is_no_rule() {
     let case = Case { manifest: http(&["GET https://api.vendor.test/**"], ""), ..Case::default() };
-    for rule in ["GET https://*.co.uk/**", "GET https://*.com/**", "GET https://*/**", "GET https://*.*.vendor.test/**"] {
+    for rule in [
+        "GET https://*.co.uk/**",
+        "GET https://*.com/**",
+        "GET https://*/**",
+        "GET https://*.*.vendor.test/**",
+    ] {
         let project = Case { allow: Some(vec![rule.to_owned()]), ..case.clone() }.project();
         let ran = project.run(&["approve", "probe", "--yes", "--digest", &case.component().digest]);
         ran.exits(3);

@@ -15,7 +15,11 @@ const RESIDENT_KIB_MAX: u64 = 256 * 1024;
 const URL: &str = "https://api.vendor.test/answer";
 
 fn project(vendor: &Vendor) -> Project {
-    let case = Case { manifest: http(&["GET https://api.vendor.test/**"], ""), more: "capture = \"all\"".to_owned(), ..Case::default() };
+    let case = Case {
+        manifest: http(&["GET https://api.vendor.test/**"], ""),
+        more: "capture = \"all\"".to_owned(),
+        ..Case::default()
+    };
     let project = case.to(vendor, &["api.vendor.test"]).approved();
     // Compiled once, so that what is measured below is the answer and not the compiler.
     project.call("probe", "echo", &json!({}));
@@ -54,7 +58,8 @@ fn a_gzip_bomb_stops_at_the_limit() {
     for name in ["zeros-100MiB.gz", "many-members-1MiBeach.gz"] {
         let answer = body("gzip", bytes(&bombs, name));
         // The ratio or the size, whichever bound is met first.
-        let by_ratio = answer["error"] == "malformed" && answer["detail"].as_str().unwrap().contains("compressed more than");
+        let by_ratio = answer["error"] == "malformed"
+            && answer["detail"].as_str().unwrap().contains("compressed more than");
         assert!(answer["error"] == "too-large" || by_ratio, "{name}: {answer}");
     }
 }
@@ -73,7 +78,13 @@ fn one_layer_of_gzip_is_all_there_is() {
     let Some(bombs) = corpora("bombs") else { return };
     let answer = body("gzip, gzip, gzip, gzip, gzip", bytes(&bombs, "nested-gz-x5.gz"));
     assert_eq!(answer["error"], "malformed", "{answer}");
-    for (name, coding) in [("zeros-100MiB.zlib", "deflate"), ("deflate-raw.bin", "deflate"), ("zeros-1GiB.br", "br"), ("zeros-1GiB.zst", "zstd"), ("window-128MiB.zst", "zstd")] {
+    for (name, coding) in [
+        ("zeros-100MiB.zlib", "deflate"),
+        ("deflate-raw.bin", "deflate"),
+        ("zeros-1GiB.br", "br"),
+        ("zeros-1GiB.zst", "zstd"),
+        ("window-128MiB.zst", "zstd"),
+    ] {
         let answer = body(coding, bytes(&bombs, name));
         assert_eq!(answer["error"], "malformed", "{name}, a coding that was not asked for: {answer}");
     }
@@ -91,7 +102,10 @@ fn an_honest_gzip_body_passes() {
 fn many_empty_members_cost_little() {
     let Some(bombs) = corpora("bombs") else { return };
     let answer = body("gzip", bytes(&bombs, "many-members-10k.gz"));
-    assert!(answer["status"] == 200 || ["malformed", "too-large"].contains(&answer["error"].as_str().unwrap()), "{answer}");
+    assert!(
+        answer["status"] == 200 || ["malformed", "too-large"].contains(&answer["error"].as_str().unwrap()),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -110,7 +124,8 @@ fn headers_are_bounded() {
     }
     let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| {
         let headers: Vec<(String, String)> = (0..100).map(|n| (format!("X-H{n}"), "v".to_owned())).collect();
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         reply(wire, 200, &headers, b"")
     });
     assert_eq!(ask(&project(&vendor), &order("GET", URL)).0["status"], 200);
@@ -119,12 +134,24 @@ fn headers_are_bounded() {
 #[test]
 fn hostile_json_passes_through_as_bytes() {
     let Some(bombs) = corpora("bombs") else { return };
-    for name in ["json-depth-100k.json", "json-depth-obj-20k.json", "json-dup-keys.json", "json-number-huge.json", "json-exp.json", "json-keys-100k.json"] {
+    for name in [
+        "json-depth-100k.json",
+        "json-depth-obj-20k.json",
+        "json-dup-keys.json",
+        "json-number-huge.json",
+        "json-exp.json",
+        "json-keys-100k.json",
+    ] {
         let sent = bytes(&bombs, name);
         let length = sent.len();
         // `capture = "all"`: the log's tokenizer reads it too.
         let answer = body("", sent);
-        assert_eq!((&answer["status"], answer["body"].as_str().map(str::len)), (&200.into(), Some(length)), "{name}: {}", answer["error"]);
+        assert_eq!(
+            (&answer["status"], answer["body"].as_str().map(str::len)),
+            (&200.into(), Some(length)),
+            "{name}: {}",
+            answer["error"]
+        );
     }
 }
 
@@ -142,7 +169,12 @@ fn hostile_json_as_input_is_refused_or_echoed() {
         ("json-keys-100k.json", &[0, 1, 2]),
     ] {
         let ran = project.run_with(&["call", "probe", "echo", "-"], &bytes(&bombs, name));
-        assert!(ran.status.is_some_and(|status| codes.contains(&status)), "{name}: {:?} {}", ran.status, ran.stderr);
+        assert!(
+            ran.status.is_some_and(|status| codes.contains(&status)),
+            "{name}: {:?} {}",
+            ran.status,
+            ran.stderr
+        );
         assert!(ran.resident_kib_max < RESIDENT_KIB_MAX, "{name}: {} KiB", ran.resident_kib_max);
     }
 }
@@ -150,7 +182,14 @@ fn hostile_json_as_input_is_refused_or_echoed() {
 #[test]
 fn a_deep_config_is_a_fault_with_its_place() {
     let Some(bombs) = corpora("bombs") else { return };
-    for name in ["toml-depth-20k.toml", "toml-dotted-20k.toml", "billion-laughs.yaml", "yaml-self-alias.yaml", "yaml-merge.yaml", "yaml-norway.yaml"] {
+    for name in [
+        "toml-depth-20k.toml",
+        "toml-dotted-20k.toml",
+        "billion-laughs.yaml",
+        "yaml-self-alias.yaml",
+        "yaml-merge.yaml",
+        "yaml-norway.yaml",
+    ] {
         let project = Project::new();
         project.file("portcullis.toml", &bytes(&bombs, name));
         let ran = project.run(&["connectors"]);
@@ -181,7 +220,11 @@ fn an_answer_that_is_none_is_an_error() {
     ] {
         let vendor = raw(answer, Next::Close);
         let got = ask(&project(&vendor), &order("GET", URL)).0;
-        assert!(got["error"].is_string() && got["error"] != "denied", "{:?}: {got}", String::from_utf8_lossy(answer));
+        assert!(
+            got["error"].is_string() && got["error"] != "denied",
+            "{:?}: {got}",
+            String::from_utf8_lossy(answer)
+        );
     }
 }
 

@@ -12,7 +12,8 @@ fn check(rule: &str, allowed: &[&str], denied: &[&str]) {
     let rule = format!("GET {HOST}{rule}");
     let case = Case { manifest: http(&[&rule], ""), allow: Some(vec![rule.clone()]), ..Case::default() };
     let project = case.to(&vendor, &["api.vendor.test"]).approved();
-    let orders: Vec<_> = allowed.iter().chain(denied).map(|path| order("GET", &format!("{HOST}{path}"))).collect();
+    let orders: Vec<_> =
+        allowed.iter().chain(denied).map(|path| order("GET", &format!("{HOST}{path}"))).collect();
     let answers = project.send_each(&orders);
     let (passed, refused) = answers.split_at(allowed.len());
     for (path, answer) in allowed.iter().zip(passed) {
@@ -29,7 +30,12 @@ fn check(rule: &str, allowed: &[&str], denied: &[&str]) {
 fn one_segment_is_one_segment() {
     check(
         "/v1/customers/*",
-        &["/v1/customers/cus_1", "/v1/customers/a%20b", "/v1/customers/cus_1?expand=a%2Fb&x=..", "/v1/customers/..."],
+        &[
+            "/v1/customers/cus_1",
+            "/v1/customers/a%20b",
+            "/v1/customers/cus_1?expand=a%2Fb&x=..",
+            "/v1/customers/...",
+        ],
         &[
             "/v1/customers",
             "/v1/customers/",
@@ -89,5 +95,9 @@ fn two_stars_are_the_rest_without_hidden_turns() {
 
 #[test]
 fn a_segment_may_hold_a_slash_where_the_rule_says_so() {
-    check("/files/*+/raw", &["/files/a%2Fb/raw", "/files/a/raw"], &["/files/a/b/raw", "/files/..%2Fx/raw", "/files/a%252Fb/raw", "/files//raw"]);
+    check(
+        "/files/*+/raw",
+        &["/files/a%2Fb/raw", "/files/a/raw"],
+        &["/files/a/b/raw", "/files/..%2Fx/raw", "/files/a%252Fb/raw", "/files//raw"],
+    );
 }

@@ -16,7 +16,11 @@ fn moving(name: &'static str) -> (Vendor, Arc<Mutex<(u16, String)>>) {
     let set = Arc::clone(&target);
     let vendor = Vendor::tls(&[name], move |asked, wire| {
         let (status, location) = set.lock().unwrap().clone();
-        if asked.path().starts_with("/go") { reply(wire, status, &[("Location", &location)], b"moved") } else { reply(wire, 200, &[], b"here") }
+        if asked.path().starts_with("/go") {
+            reply(wire, status, &[("Location", &location)], b"moved")
+        } else {
+            reply(wire, 200, &[], b"here")
+        }
     });
     (vendor, target)
 }
@@ -77,5 +81,9 @@ fn following_by_the_host_is_refused_as_unsupported() {
     std::fs::write(folder.path().join("connector.toml"), format!("{head}{rule}")).unwrap();
     let ran = Project::new().run(&["build", folder.path().to_str().unwrap()]);
     ran.exits(3);
-    assert!(ran.stderr.contains("not supported yet") && ran.stderr.contains("connector.toml"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("not supported yet") && ran.stderr.contains("connector.toml"),
+        "{}",
+        ran.stderr
+    );
 }

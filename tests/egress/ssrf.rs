@@ -4,9 +4,9 @@
 use portcullis_tests::{
     Vendor,
     case::{Case, http, is_denied, order},
-    corpora, guests,
+    corpora,
     dns::{Dns, Record, Reply},
-    netns,
+    guests, netns,
     packets::{Kind, Packets},
     tables::{rows, unescape},
     vendor::reply,
@@ -66,13 +66,15 @@ fn no_connect_to_a_denied_address() {
                 .iter()
                 .map(|row| (row["address"].parse().unwrap(), row["default"] == "allow"))
                 .collect();
-            let allowed: BTreeSet<IpAddr> = vectors.iter().filter(|(_, allowed)| *allowed).map(|(ip, _)| *ip).collect();
+            let allowed: BTreeSet<IpAddr> =
+                vectors.iter().filter(|(_, allowed)| *allowed).map(|(ip, _)| *ip).collect();
             assert_eq!((vectors.len(), allowed.len()), (86, 18), "the vectors changed: look at them");
             let names: Vec<String> = allowed.iter().map(IpAddr::to_string).collect();
             let vendor = everywhere(443, &names);
             let packets = Packets::on_lo();
 
-            let urls: Vec<String> = vectors.iter().map(|(ip, _)| format!("https://{}/", host_of(*ip))).collect();
+            let urls: Vec<String> =
+                vectors.iter().map(|(ip, _)| format!("https://{}/", host_of(*ip))).collect();
             for ((ip, allowed), answer) in vectors.iter().zip(ask_all(&urls, &[])) {
                 if *allowed {
                     assert_eq!(answer["status"], 200, "{ip} is public: {answer}");
@@ -85,7 +87,8 @@ fn no_connect_to_a_denied_address() {
             assert_eq!(vendor.count(), 18);
 
             // In the clear nothing is reached at all: `http://` dials loopback alone, and loopback was not listed.
-            let plain: Vec<String> = vectors.iter().map(|(ip, _)| format!("http://{}/", host_of(*ip))).collect();
+            let plain: Vec<String> =
+                vectors.iter().map(|(ip, _)| format!("http://{}/", host_of(*ip))).collect();
             let answers = ask_all(&plain, &[]);
             assert!(answers.iter().all(is_denied), "{answers:#?}");
             assert_eq!(syns(&packets), [], "connects over http");
@@ -103,10 +106,22 @@ fn a_listed_range_opens_itself_and_no_metadata() {
             let names: Vec<String> = reached.iter().map(|name| (*name).to_owned()).collect();
             let _vendor = everywhere(443, &names);
             let packets = Packets::on_lo();
-            let ranges = ["10.0.0.0/8", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"];
-            let denied = ["172.16.0.1", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254", "169.254.169.254", "::ffff:a9fe:a9fe", "fe80::1"];
-            let urls: Vec<String> =
-                reached.iter().chain(&denied).map(|ip| format!("https://{}/", host_of(ip.parse().unwrap()))).collect();
+            let ranges =
+                ["10.0.0.0/8", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"];
+            let denied = [
+                "172.16.0.1",
+                "100.100.100.200",
+                "fd00:ec2::254",
+                "fd20:ce::254",
+                "169.254.169.254",
+                "::ffff:a9fe:a9fe",
+                "fe80::1",
+            ];
+            let urls: Vec<String> = reached
+                .iter()
+                .chain(&denied)
+                .map(|ip| format!("https://{}/", host_of(ip.parse().unwrap())))
+                .collect();
             let answers = ask_all(&urls, &ranges);
             for (url, answer) in urls.iter().zip(&answers).take(reached.len()) {
                 assert_eq!(answer["status"], 200, "{url} lies in a listed range: {answer}");
@@ -146,7 +161,8 @@ fn no_hostile_url_reaches_another_host() {
         || {
             let rows = rows(&vectors.join("urls.tsv"));
             assert_eq!(rows.len(), 108, "the vectors changed: look at them");
-            let web = |row: &BTreeMap<String, String>| ["http", "https"].contains(&row["url_scheme"].as_str());
+            let web =
+                |row: &BTreeMap<String, String>| ["http", "https"].contains(&row["url_scheme"].as_str());
             let is_name = |host: &str| host.parse::<IpAddr>().is_err() && !host.starts_with('[');
             let names: BTreeSet<String> = rows
                 .iter()
@@ -186,10 +202,17 @@ fn no_hostile_url_reaches_another_host() {
             let orders: Vec<Value> = urls.iter().map(|url| order("GET", url)).collect();
             let answers = case.approved().send_each(&orders);
 
-            let passed: BTreeSet<&str> =
-                urls.iter().zip(&answers).filter(|(_, answer)| answer["status"] == 200).map(|(url, _)| url.as_str()).collect();
+            let passed: BTreeSet<&str> = urls
+                .iter()
+                .zip(&answers)
+                .filter(|(_, answer)| answer["status"] == 200)
+                .map(|(url, _)| url.as_str())
+                .collect();
             for (url, answer) in urls.iter().zip(&answers) {
-                assert!(answer["status"] == 200 || is_denied(answer) || answer["error"] == "malformed", "{url}: {answer}");
+                assert!(
+                    answer["status"] == 200 || is_denied(answer) || answer["error"] == "malformed",
+                    "{url}: {answer}"
+                );
             }
             println!("{} rows, {without_rule} that no rule can name, passed: {passed:#?}", rows.len());
             // Ordinary spellings of a granted host pass; so each refusal above is the guard's or the parser's.
@@ -206,8 +229,11 @@ fn no_hostile_url_reaches_another_host() {
                 assert!(known, "{ordinary} names a granted host");
             }
             // Whoever passed was dialled where DNS put its host, and nobody else was.
-            let public: BTreeSet<IpAddr> =
-                addresses.values().copied().filter(|ip| matches!(ip, IpAddr::V4(ip) if ip.octets()[..3] == [93, 184, 216])).collect();
+            let public: BTreeSet<IpAddr> = addresses
+                .values()
+                .copied()
+                .filter(|ip| matches!(ip, IpAddr::V4(ip) if ip.octets()[..3] == [93, 184, 216]))
+                .collect();
             for to in syns(&packets) {
                 assert!(public.contains(&to.ip()), "dialled {to}");
             }

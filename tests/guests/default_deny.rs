@@ -1,7 +1,9 @@
 //! Promise: with empty grants every host function denies, or reaches its own connection's, run's or component's data only. The
 //! list of functions comes from the WIT itself; one that is missing from the table below fails the test.
 
-use portcullis_tests::{Project, Vendor, case::Case, checkout, guests, netns, packets::Packets, vendor::reply};
+use portcullis_tests::{
+    Project, Vendor, case::Case, checkout, guests, netns, packets::Packets, vendor::reply,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
 
@@ -67,10 +69,12 @@ fn functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(checkout().join("wit/0.1.0")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        let text: String = text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+        let text: String =
+            text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
         let (mut interface, mut resource) = (String::new(), None::<(String, usize)>);
         let mut depth = 0_usize;
-        let spaced = text.replace('{', " { ").replace('}', " } ").replace(';', " ; ").replace(": func", " :func ");
+        let spaced =
+            text.replace('{', " { ").replace('}', " } ").replace(';', " ; ").replace(": func", " :func ");
         let words: Vec<&str> = spaced.split_whitespace().collect();
         for (at, word) in words.iter().enumerate() {
             match *word {
@@ -82,7 +86,9 @@ fn functions() -> BTreeSet<String> {
                     }
                 }
                 "interface" if depth == 0 => interface = words[at + 1].to_owned(),
-                "resource" if words.get(at + 2) == Some(&"{") => resource = Some((words[at + 1].to_owned(), depth)),
+                "resource" if words.get(at + 2) == Some(&"{") => {
+                    resource = Some((words[at + 1].to_owned(), depth))
+                }
                 word if word.starts_with(":func") => {
                     let within = resource.as_ref().map_or(String::new(), |(name, _)| format!("{name}."));
                     found.insert(format!("{interface}.{within}{}", words[at - 1].trim_start_matches('%')));
@@ -142,10 +148,18 @@ fn with_empty_grants_no_packet_leaves() {
 fn wasi_is_linked_empty() {
     let project = empty();
     let (_, report) = project.call("probe", "sockets", &json!({}));
-    assert_eq!(report["output"], json!({"tcp": false, "tcp6": false, "udp": false, "name": false}), "{report:#}");
+    assert_eq!(
+        report["output"],
+        json!({"tcp": false, "tcp6": false, "udp": false, "name": false}),
+        "{report:#}"
+    );
     let (_, report) = project.call("probe", "environment", &json!({}));
     let seen = &report["output"];
-    assert_eq!((&seen["variables"], &seen["arguments"], &seen["folders"]), (&json!([]), &json!([]), &json!([])), "{report:#}");
+    assert_eq!(
+        (&seen["variables"], &seen["arguments"], &seen["folders"]),
+        (&json!([]), &json!([]), &json!([])),
+        "{report:#}"
+    );
     assert_eq!((&seen["file"], &seen["cwd"]), (&json!(false), &Value::Null));
     assert!(seen["stdin"].as_i64().unwrap() <= 0);
 }
@@ -168,16 +182,33 @@ fn state_is_the_connections_own() {
         let (_, report) = project.call(connection, "state-set", &json!({"key": key, "value": value}));
         assert!(report["output"]["version"].is_u64(), "{report:#}");
     };
-    let get = |connection: &str, key: &str| project.call(connection, "state-get", &json!({"key": key})).1["output"].clone();
-    let keys = |connection: &str| project.call(connection, "state-list", &json!({"prefix": ""})).1["output"]["keys"].clone();
+    let get = |connection: &str, key: &str| {
+        project.call(connection, "state-get", &json!({"key": key})).1["output"].clone()
+    };
+    let keys = |connection: &str| {
+        project.call(connection, "state-list", &json!({"prefix": ""})).1["output"]["keys"].clone()
+    };
     set("probe", "shared", "of probe");
     assert_eq!(get("probe", "shared")["value"], "of probe");
     assert_eq!((get("other", "shared"), keys("other")), (Value::Null, json!([])));
     set("other", "shared", "of other");
     project.call("other", "state-delete", &json!({"key": "shared"}));
-    assert_eq!((get("probe", "shared")["value"].clone(), keys("probe")), (json!("of probe"), json!(["shared"])));
+    assert_eq!(
+        (get("probe", "shared")["value"].clone(), keys("probe")),
+        (json!("of probe"), json!(["shared"]))
+    );
     // Keys that could mean another place, were they joined to a path or a prefix.
-    for key in ["../probe/shared", "probe/shared", "other:shared", "shar%65d", "SHARED", "shared ", "s\u{200b}hared", "%", "_hared"] {
+    for key in [
+        "../probe/shared",
+        "probe/shared",
+        "other:shared",
+        "shar%65d",
+        "SHARED",
+        "shared ",
+        "s\u{200b}hared",
+        "%",
+        "_hared",
+    ] {
         assert_eq!(get("other", key)["value"], Value::Null, "{key:?}");
     }
     let odd = project.call("other", "state-get", &json!({"key": "shared\u{0}"})).1;

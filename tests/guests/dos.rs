@@ -86,7 +86,10 @@ fn host_calls_handles_and_randomness_are_bounded() {
     fails(&project, "handles", &json!({"n": 100_000}), &["handle", "resource", "table", "cpu"]);
     fails(&project, "random", &json!({"n": u32::MAX}), &["random", "bytes", "trap"]);
     let report = act(&project, "host-calls", &json!({"n": 2_000_000}));
-    assert_eq!(report["outcome"], "failed", "a million host calls are all there are, or the CPU budget ends first: {report:#}");
+    assert_eq!(
+        report["outcome"], "failed",
+        "a million host calls are all there are, or the CPU budget ends first: {report:#}"
+    );
     let few = act(&project, "random", &json!({"n": 32}));
     assert_eq!(few["outcome"], "succeeded");
 }
@@ -96,7 +99,12 @@ fn a_flood_of_log_lines_is_cut() {
     let project = project();
     act(&project, "log", &json!({"n": 100_000, "size": 1000}));
     act(&project, "print", &json!({"n": 100_000, "text": "spam", "error": true}));
-    let kept: usize = project.bytes_below("data").iter().filter(|(path, _)| !path.to_string_lossy().contains("components")).map(|(_, bytes)| bytes.len()).sum();
+    let kept: usize = project
+        .bytes_below("data")
+        .iter()
+        .filter(|(path, _)| !path.to_string_lossy().contains("components"))
+        .map(|(_, bytes)| bytes.len())
+        .sum();
     assert!(kept < 16 << 20, "{kept} bytes below `data`");
 }
 
@@ -107,12 +115,18 @@ fn requests_are_counted() {
         limits: "timeout = \"20s\"".to_owned(),
         ..Case::default()
     };
-    let vendor = portcullis_tests::Vendor::tls(&["api.vendor.test"], |_, wire| portcullis_tests::vendor::reply(wire, 200, &[], b""));
+    let vendor = portcullis_tests::Vendor::tls(&["api.vendor.test"], |_, wire| {
+        portcullis_tests::vendor::reply(wire, 200, &[], b"")
+    });
     let case = case.to(&vendor, &["api.vendor.test"]);
     let project = Project::new();
     project.config(&case.config().replace("requests = 2000", "requests = 5")).install(&case.component());
     project.approve("probe", &case.component());
-    let (_, report) = project.call("probe", "send-many", &json!({"n": 50, "method": "GET", "url": "https://api.vendor.test/"}));
+    let (_, report) = project.call(
+        "probe",
+        "send-many",
+        &json!({"n": 50, "method": "GET", "url": "https://api.vendor.test/"}),
+    );
     assert!(vendor.count() <= 5, "{} requests left: {report:#}", vendor.count());
     assert!(vendor.count() > 0, "{report:#}");
 }

@@ -1,10 +1,15 @@
 //! Promise: a file in the registry that is no well-formed connector of this world is refused by name before anything of it is
 //! compiled, and the process lives.
 
-use portcullis_tests::{Project, case::Case, guests::{self, Installed}};
+use portcullis_tests::{
+    Project,
+    case::Case,
+    guests::{self, Installed},
+};
 use wasm_encoder::{
-    CodeSection, Component, ComponentImportSection, ComponentSection, ComponentTypeRef, ComponentTypeSection, CustomSection, ExportKind,
-    ExportSection, Function, FunctionSection, Instruction, InstanceType, Module, ModuleSection, TypeSection,
+    CodeSection, Component, ComponentImportSection, ComponentSection, ComponentTypeRef, ComponentTypeSection,
+    CustomSection, ExportKind, ExportSection, Function, FunctionSection, InstanceType, Instruction, Module,
+    ModuleSection, TypeSection,
 };
 
 const MANIFEST: &str = r#"
@@ -66,9 +71,19 @@ fn refused(what: &str, bytes: Vec<u8>) -> String {
     let digest = sha256(&bytes);
     std::fs::write(folder.join("1.0.0.wasm"), bytes).unwrap();
     let mut said = String::new();
-    for args in [&["approve", "probe", "--yes", "--digest", &digest][..], &["call", "probe", "echo", "{}"], &["inspect", "test/probe"], &["connectors"]] {
+    for args in [
+        &["approve", "probe", "--yes", "--digest", &digest][..],
+        &["call", "probe", "echo", "{}"],
+        &["inspect", "test/probe"],
+        &["connectors"],
+    ] {
         let ran = project.run(args);
-        assert!(ran.status.is_some_and(|status| status < 100), "{what}: {args:?} ended {:?}\n{}", ran.status, ran.stderr);
+        assert!(
+            ran.status.is_some_and(|status| status < 100),
+            "{what}: {args:?} ended {:?}\n{}",
+            ran.status,
+            ran.stderr
+        );
         if args[0] == "approve" || args[0] == "call" {
             assert_ne!(ran.status, Some(0), "{what}: {args:?} went through");
         }
@@ -129,9 +144,18 @@ fn what_is_no_component_is_refused() {
         ("nothing but a manifest", with_manifest(&Component::new().finish())),
         ("no manifest", portcullis_manifest::Component::code(&probe).unwrap()),
         ("two manifests", with_section(&probe, "portcullis:manifest", b"{}")),
-        ("a manifest that is no JSON", with_section(&Component::new().finish(), "portcullis:manifest", b"\xff\xfe")),
-        ("a manifest of 9 MB", with_section(&Component::new().finish(), "portcullis:manifest", &vec![b' '; 9 << 20])),
-        ("a deep manifest", with_section(&Component::new().finish(), "portcullis:manifest", "[".repeat(100_000).as_bytes())),
+        (
+            "a manifest that is no JSON",
+            with_section(&Component::new().finish(), "portcullis:manifest", b"\xff\xfe"),
+        ),
+        (
+            "a manifest of 9 MB",
+            with_section(&Component::new().finish(), "portcullis:manifest", &vec![b' '; 9 << 20]),
+        ),
+        (
+            "a deep manifest",
+            with_section(&Component::new().finish(), "portcullis:manifest", "[".repeat(100_000).as_bytes()),
+        ),
         ("an empty component", Component::new().finish()),
     ] {
         refused(what, bytes);
@@ -172,7 +196,8 @@ fn compile_bombs_are_refused_or_bounded() {
     many.section(&types).section(&declared).section(&code);
     refused("200,000 functions", holding(&many));
 
-    let (mut declared, mut code, mut exports) = (FunctionSection::new(), CodeSection::new(), ExportSection::new());
+    let (mut declared, mut code, mut exports) =
+        (FunctionSection::new(), CodeSection::new(), ExportSection::new());
     declared.function(0);
     exports.export("f", ExportKind::Func, 0);
     let mut body = Function::new([(50_000, wasm_encoder::ValType::I64)]);

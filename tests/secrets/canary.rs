@@ -42,7 +42,15 @@ fn needles() -> Vec<(String, Vec<u8>)> {
         })
     };
     needles.push(("percent".to_owned(), percent(false).into_bytes()));
-    needles.push(("percent, lower".to_owned(), percent(false).replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d").replace("%3F", "%3f").into_bytes()));
+    needles.push((
+        "percent, lower".to_owned(),
+        percent(false)
+            .replace("%2F", "%2f")
+            .replace("%2B", "%2b")
+            .replace("%3D", "%3d")
+            .replace("%3F", "%3f")
+            .into_bytes(),
+    ));
     needles.push(("percent, all".to_owned(), percent(true).into_bytes()));
     needles
 }
@@ -51,7 +59,11 @@ fn needles() -> Vec<(String, Vec<u8>)> {
 #[track_caller]
 fn clean(sink: &str, bytes: &[u8]) {
     for (encoding, needle) in needles() {
-        assert!(!contains(bytes, &needle), "the canary in {encoding} stands in {sink}:\n{}", String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]));
+        assert!(
+            !contains(bytes, &needle),
+            "the canary in {encoding} stands in {sink}:\n{}",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(2000)])
+        );
     }
 }
 
@@ -70,15 +82,37 @@ fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
         match place {
             "body" => {
                 let all: Vec<String> = needles.iter().map(|(_, needle)| text(needle)).collect();
-                reply(wire, 200, &[("Content-Type", "application/json")], json!({"echo": all}).to_string().as_bytes())
+                reply(
+                    wire,
+                    200,
+                    &[("Content-Type", "application/json")],
+                    json!({"echo": all}).to_string().as_bytes(),
+                )
             }
-            "error" => reply(wire, 400, &[("Content-Type", "application/json")], json!({"error": {"message": format!("bad key {CANARY}")}}).to_string().as_bytes()),
-            "header" => reply(wire, 200, &[("X-Echo", CANARY), ("Location", &format!("https://x.test/?k={CANARY}")), ("X-Echo-64", &STANDARD.encode(CANARY))], b"ok"),
+            "error" => reply(
+                wire,
+                400,
+                &[("Content-Type", "application/json")],
+                json!({"error": {"message": format!("bad key {CANARY}")}}).to_string().as_bytes(),
+            ),
+            "header" => reply(
+                wire,
+                200,
+                &[
+                    ("X-Echo", CANARY),
+                    ("Location", &format!("https://x.test/?k={CANARY}")),
+                    ("X-Echo-64", &STANDARD.encode(CANARY)),
+                ],
+                b"ok",
+            ),
             "split" => {
                 // Over chunk borders, a few bytes each.
                 let _left = wire.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
                 for piece in CANARY.as_bytes().chunks(3) {
-                    let _left = write!(wire, "{:x}\r\n", piece.len()).and_then(|()| wire.write_all(piece)).and_then(|()| wire.write_all(b"\r\n")).and_then(|()| wire.flush());
+                    let _left = write!(wire, "{:x}\r\n", piece.len())
+                        .and_then(|()| wire.write_all(piece))
+                        .and_then(|()| wire.write_all(b"\r\n"))
+                        .and_then(|()| wire.flush());
                 }
                 let _left = wire.write_all(b"0\r\n\r\n");
                 Next::Keep
@@ -93,8 +127,14 @@ fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
                     write!(text, "\\u{:04x}", u32::from(char)).unwrap();
                     text
                 });
-                reply(wire, 200, &[("Content-Type", "application/json")], format!("{{\"echo\":\"{escaped}\"}}").as_bytes())
+                reply(
+                    wire,
+                    200,
+                    &[("Content-Type", "application/json")],
+                    format!("{{\"echo\":\"{escaped}\"}}").as_bytes(),
+                )
             }
+            "control" => reply(wire, 200, &[], b"an ordinary word of the vendor"),
             "cut" => Next::Close,
             _ => reply(wire, 200, &[], b"fine"),
         }
@@ -104,9 +144,16 @@ fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
 const PLACES: [&str; 8] = ["body", "error", "header", "split", "gzip", "escaped", "cut", "plain"];
 
 fn project(vendor: &Vendor, credential: &str, trace: bool) -> Project {
-    let manifest = format!("{SLOT}{}", http(&["GET,POST https://api.vendor.test/v1/**"], "credential = \"key\""));
+    let manifest =
+        format!("{SLOT}{}", http(&["GET,POST https://api.vendor.test/v1/**"], "credential = \"key\""));
     let more = "capture = \"all\"".to_owned();
-    let case = Case { manifest, credentials: credential.to_owned(), slots: "key = \"live\"".to_owned(), more, ..Case::default() };
+    let case = Case {
+        manifest,
+        credentials: credential.to_owned(),
+        slots: "key = \"live\"".to_owned(),
+        more,
+        ..Case::default()
+    };
     let case = case.to(vendor, &["api.vendor.test"]);
     let project = if trace { Project::new().always(&["--log-level", "trace"]) } else { Project::new() };
     project.config(&case.config()).install(&case.component()).secret("vendor.key", CANARY);
@@ -115,7 +162,9 @@ fn project(vendor: &Vendor, credential: &str, trace: bool) -> Project {
 }
 
 fn credentials() -> [(&'static str, String); 4] {
-    let key = |place: &str| format!("[credentials.live]\nscheme = \"api-key\"\n{place}\nsecret = \"file:vendor.key\"\n");
+    let key = |place: &str| {
+        format!("[credentials.live]\nscheme = \"api-key\"\n{place}\nsecret = \"file:vendor.key\"\n")
+    };
     [
         ("bearer", BEARER.to_owned()),
         ("basic", "[credentials.live]\nscheme = \"basic\"\nusername = \"someone\"\npassword = \"file:vendor.key\"\n".to_owned()),
@@ -130,8 +179,12 @@ fn no_sink_holds_it() {
     for (scheme, credential) in credentials() {
         let vendor = echoing(&needles);
         let project = project(&vendor, &credential, true);
-        let orders: Vec<Value> = PLACES.iter().map(|place| order("GET", &format!("https://api.vendor.test/v1/{place}"))).collect();
-        let ran = project.run_with(&["--json", "call", "probe", "send-each", "-"], json!({"requests": orders}).to_string().as_bytes());
+        let orders: Vec<Value> =
+            PLACES.iter().map(|place| order("GET", &format!("https://api.vendor.test/v1/{place}"))).collect();
+        let ran = project.run_with(
+            &["--json", "call", "probe", "send-each", "-"],
+            json!({"requests": orders}).to_string().as_bytes(),
+        );
         assert_eq!(ran.status, Some(0), "{scheme}: {}\n{}", ran.stdout, ran.stderr);
         assert!(ran.stderr.lines().count() > 10, "trace logs were written: {}", ran.stderr);
         clean_run(&format!("a traced call, {scheme}"), &ran);
@@ -140,13 +193,26 @@ fn no_sink_holds_it() {
         let arrived = needles.iter().any(|(_, needle)| contains(&sent, needle));
         assert!(arrived, "{scheme}: {}", String::from_utf8_lossy(&sent));
 
-        for args in [&["--json", "runs"][..], &["--json", "logs"], &["runs"], &["logs"], &["--json", "connectors"], &["--json", "inspect", "test/probe"], &["--json", "check", "probe"], &["--json", "discover", "probe"], &["--json", "read", "probe", "rows"]] {
+        for args in [
+            &["--json", "runs"][..],
+            &["--json", "logs"],
+            &["runs"],
+            &["logs"],
+            &["--json", "connectors"],
+            &["--json", "inspect", "test/probe"],
+            &["--json", "check", "probe"],
+            &["--json", "discover", "probe"],
+            &["--json", "read", "probe", "rows"],
+        ] {
             clean_run(&args.join(" "), &project.run(args));
         }
         let run = project.runs(&[])[0]["run_id"].as_str().unwrap().to_owned();
         clean_run("one run", &project.run(&["--json", "runs", &run]));
         let files = project.bytes_below("data");
-        assert!(files.iter().any(|(path, _)| path.ends_with("state.db")) && files.iter().any(|(path, _)| path.ends_with("exchanges.db")));
+        assert!(
+            files.iter().any(|(path, _)| path.ends_with("state.db"))
+                && files.iter().any(|(path, _)| path.ends_with("exchanges.db"))
+        );
         for (path, bytes) in files {
             clean(&path.display().to_string(), &bytes);
         }
@@ -159,12 +225,20 @@ fn databases_and_their_wal_hold_nothing_after_a_kill() {
     let needles = needles();
     let vendor = echoing(&needles);
     let project = project(&vendor, BEARER, true);
-    let running = project.spawn(&["call", "probe", "send-many", r#"{"n": 1000, "method": "GET", "url": "https://api.vendor.test/v1/body"}"#]);
+    let running = project.spawn(&[
+        "call",
+        "probe",
+        "send-many",
+        r#"{"n": 1000, "method": "GET", "url": "https://api.vendor.test/v1/body"}"#,
+    ]);
     portcullis_tests::wait_for("some requests", || (vendor.count() > 20).then_some(()));
     let ran = running.kill();
     clean_run("a killed call", &ran);
     let files = project.bytes_below("data");
-    assert!(files.iter().any(|(path, _)| path.to_string_lossy().ends_with("-wal")), "a killed process leaves its WAL");
+    assert!(
+        files.iter().any(|(path, _)| path.to_string_lossy().ends_with("-wal")),
+        "a killed process leaves its WAL"
+    );
     for (path, bytes) in files {
         clean(&path.display().to_string(), &bytes);
     }
@@ -178,19 +252,32 @@ fn the_guests_memory_never_holds_it() {
     // What a guest gets it can keep: so each answer is looked at as the guest got it, and its memory is searched after a call
     // to the vendor in the same instance would have left something there.
     for place in PLACES {
-        let (_, report) = project.call("probe", "send", &order("GET", &format!("https://api.vendor.test/v1/{place}")));
+        let (_, report) =
+            project.call("probe", "send", &order("GET", &format!("https://api.vendor.test/v1/{place}")));
         let output = &report["output"];
         clean(place, output.to_string().as_bytes());
         if let Some(body) = output["body-base64"].as_str() {
             clean(place, &STANDARD.decode(body).unwrap());
         }
     }
+    let scan = |needle: &str, path: &str| {
+        let (first, second) = needle.split_at(needle.len() / 2);
+        let before = order("GET", &format!("https://api.vendor.test/v1/{path}"));
+        let (_, report) = project.call(
+            "probe",
+            "memory-scan",
+            &json!({"first": first, "second": second, "before": before}),
+        );
+        assert_eq!(report["output"]["before"], 200, "{report:#}");
+        report["output"]["found"].as_u64().unwrap()
+    };
+    assert!(
+        scan("an ordinary word of the vendor", "control") > 0,
+        "what is no secret is found, so the search works"
+    );
     for (encoding, needle) in &needles {
         let needle = String::from_utf8_lossy(needle).into_owned();
-        let (first, second) = needle.split_at(needle.len() / 2);
-        let input = json!({"first": first, "second": second, "before": order("GET", "https://api.vendor.test/v1/body")});
-        let (_, report) = project.call("probe", "memory-scan", &input);
-        assert_eq!(report["output"]["found"], 0, "in {encoding}: {report:#}");
+        assert_eq!((scan(&needle, "body"), scan(&needle, "header")), (0, 0), "in {encoding}");
     }
 }
 
@@ -209,10 +296,21 @@ fn errors_name_the_reference_and_not_the_value() {
     let project = project(&vendor, BEARER, false);
     // World-readable, then gone, then too short.
     project.file("vendor.key", CANARY.as_bytes());
-    std::fs::set_permissions(project.path("vendor.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let ask = || project.run(&["call", "probe", "send", r#"{"method": "GET", "url": "https://api.vendor.test/v1/plain"}"#]);
+    std::fs::set_permissions(project.path("vendor.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .unwrap();
+    let ask = || {
+        project.run(&[
+            "call",
+            "probe",
+            "send",
+            r#"{"method": "GET", "url": "https://api.vendor.test/v1/plain"}"#,
+        ])
+    };
     let open = ask();
-    assert!(!open.stdout.contains("\"status\":200"), "a secret that everybody may read is not used: {open:?}");
+    assert!(
+        !open.stdout.contains("\"status\":200"),
+        "a secret that everybody may read is not used: {open:?}"
+    );
     clean_run("a readable secret", &open);
     std::fs::remove_file(project.path("vendor.key")).unwrap();
     clean_run("a missing secret", &ask());

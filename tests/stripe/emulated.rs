@@ -8,7 +8,8 @@ use serde_json::json;
 fn create_read_back_and_typed_errors() {
     let Some((front, _double)) = servers::emulate(&[HOST]) else { return };
     let (project, _) = project(front.port);
-    let (_, made) = project.call("billing", "create-customer", &json!({"email": "ada@example.com", "name": "Ada"}));
+    let (_, made) =
+        project.call("billing", "create-customer", &json!({"email": "ada@example.com", "name": "Ada"}));
     assert_eq!(made["outcome"], "succeeded", "{made:#}");
     let id = made["output"]["id"].as_str().unwrap();
     let (_, read) = project.call("billing", "retrieve-customer", &json!({"customer": id}));
@@ -19,7 +20,8 @@ fn create_read_back_and_typed_errors() {
     listed.exits(0);
     assert!(listed.lines().iter().any(|row| row["id"] == id));
 
-    let (ran, missing) = project.call("billing", "retrieve-customer", &json!({"customer": "cus_that_is_not_there"}));
+    let (ran, missing) =
+        project.call("billing", "retrieve-customer", &json!({"customer": "cus_that_is_not_there"}));
     ran.exits(1);
     assert_eq!(missing["error"]["kind"], "not-found", "{missing:#}");
     // A refund of a charge that does not exist.

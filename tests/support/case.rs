@@ -51,7 +51,9 @@ impl Case {
     pub fn config(&self) -> String {
         let allow = match &self.allow {
             None => "\"requested\"".to_owned(),
-            Some(rules) => format!("[{}]", rules.iter().map(|rule| quoted(rule)).collect::<Vec<_>>().join(",\n  ")),
+            Some(rules) => {
+                format!("[{}]", rules.iter().map(|rule| quoted(rule)).collect::<Vec<_>>().join(",\n  "))
+            }
         };
         let connect_to: Vec<String> =
             self.connect_to.iter().map(|(from, to)| format!("{} = {}", quoted(from), quoted(to))).collect();
@@ -145,5 +147,8 @@ impl Project {
 
 /// Whether the guest was told no, and no more than an exchange id.
 pub fn is_denied(answer: &Value) -> bool {
-    answer["error"] == "denied" && answer["detail"].as_str().is_some_and(|detail| detail.starts_with("exch_") && !detail.contains(' '))
+    answer["error"] == "denied"
+        && answer["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.starts_with("exch_") && !detail.contains(' '))
 }

@@ -53,11 +53,15 @@ impl Dns {
                 let Some((name, kind, end)) = question(&buffer[..size]) else { continue };
                 let ordinal = {
                     let mut log = log.lock().unwrap();
-                    let ordinal = log.iter().filter(|known: &&Question| known.name == name && known.kind == kind).count();
+                    let ordinal = log
+                        .iter()
+                        .filter(|known: &&Question| known.name == name && known.kind == kind)
+                        .count();
                     log.push(Question { name: name.clone(), kind, ordinal });
                     ordinal
                 };
-                if let Some(bytes) = encode(&buffer[..end], kind, &answer(&Question { name, kind, ordinal })) {
+                if let Some(bytes) = encode(&buffer[..end], kind, &answer(&Question { name, kind, ordinal }))
+                {
                     // Who asked may be gone.
                     let _sent = socket.send_to(&bytes, from);
                 }

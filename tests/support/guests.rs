@@ -67,11 +67,14 @@ pub fn probe_as(name: &str, version: &str, rest: &str) -> Installed {
     );
     for action in shipped.actions.keys() {
         if !rest.contains(&format!("[actions.{action}]")) {
-            manifest.push_str(&format!("\n[actions.{action}]\ninput = \"any.json\"\noutput = \"any.json\"\n"));
+            manifest
+                .push_str(&format!("\n[actions.{action}]\ninput = \"any.json\"\noutput = \"any.json\"\n"));
         }
     }
     if !rest.contains("[streams.") {
-        manifest.push_str("\n[streams.rows]\nschema = \"any.json\"\nprimary-key = [\"id\"]\ncursor-field = \"id\"\n");
+        manifest.push_str(
+            "\n[streams.rows]\nschema = \"any.json\"\nprimary-key = [\"id\"]\ncursor-field = \"id\"\n",
+        );
     }
     Installed::of(with_manifest(&bytes, &manifest))
 }
@@ -80,8 +83,14 @@ pub fn probe_as(name: &str, version: &str, rest: &str) -> Installed {
 pub fn with_manifest(bytes: &[u8], manifest: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("connector.toml"), manifest).unwrap();
-    fs::write(folder.path().join("any.json"), r#"{"$schema": "https://json-schema.org/draft/2020-12/schema"}"#).unwrap();
-    let manifest = Connector::read_folder(folder.path()).unwrap_or_else(|faults| panic!("{faults:#?}\n{}", manifest.split("\n[actions.").next().unwrap_or_default()));
+    fs::write(
+        folder.path().join("any.json"),
+        r#"{"$schema": "https://json-schema.org/draft/2020-12/schema"}"#,
+    )
+    .unwrap();
+    let manifest = Connector::read_folder(folder.path()).unwrap_or_else(|faults| {
+        panic!("{faults:#?}\n{}", manifest.split("\n[actions.").next().unwrap_or_default())
+    });
     let code = Component::code(bytes).expect("the component's code");
     portcullis_manifest::embed::embed(&code, &manifest, &BTreeMap::new()).expect("the manifest embeds")
 }
@@ -89,14 +98,16 @@ pub fn with_manifest(bytes: &[u8], manifest: &str) -> Vec<u8> {
 /// Builds a connector's folder once a process; other processes wait, since cargo's target folder is shared.
 fn build(folder: &Path) -> Vec<u8> {
     static BUILT: OnceLock<Mutex<HashMap<PathBuf, Vec<u8>>>> = OnceLock::new();
-    let mut known = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut known =
+        BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     known.entry(folder.to_owned()).or_insert_with(|| build_now(folder)).clone()
 }
 
 fn build_now(folder: &Path) -> Vec<u8> {
     let target = built().parent().expect("`debug` lies in the target folder").join("guests");
     fs::create_dir_all(target.join("components")).unwrap();
-    let kept = target.join("components").join(format!("{}.wasm", folder.file_name().unwrap().to_string_lossy()));
+    let kept =
+        target.join("components").join(format!("{}.wasm", folder.file_name().unwrap().to_string_lossy()));
     if netns::inside() {
         // The process outside built it a moment ago; here is no network for cargo to ask.
         return fs::read(&kept).expect("the guest was built before the network was left");

@@ -77,7 +77,8 @@ pub fn skip(reason: &str) {
     // Past the capture of the test runner, so that a plain `cargo test` shows it.
     std::io::stderr().write_all(line.as_bytes()).expect("stderr");
     if let Some(file) = env::var_os("PORTCULLIS_SKIPS") {
-        let mut file = OpenOptions::new().append(true).create(true).open(file).expect("the file of skips opens");
+        let mut file =
+            OpenOptions::new().append(true).create(true).open(file).expect("the file of skips opens");
         file.write_all(line.as_bytes()).expect("the file of skips takes a line");
     }
 }

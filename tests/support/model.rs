@@ -143,13 +143,22 @@ fn answer(books: &Mutex<Books>, asked: &Asked) -> (u16, Value) {
 
 fn parameter(asked: &Asked, name: &str) -> Option<String> {
     let query = asked.query().replace("%5B", "[").replace("%5D", "]");
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value.to_owned())
 }
 
 fn list(books: &Books, asked: &Asked) -> (u16, Value) {
     let limit = parameter(asked, "limit").map_or(10, |limit| limit.parse().unwrap());
     let since: i64 = parameter(asked, "created[gte]").map_or(0, |since| since.parse().unwrap());
-    let newest: Vec<&Value> = books.customers.iter().rev().filter(|customer| customer["created"].as_i64().unwrap() >= since).collect();
+    let newest: Vec<&Value> = books
+        .customers
+        .iter()
+        .rev()
+        .filter(|customer| customer["created"].as_i64().unwrap() >= since)
+        .collect();
     let from = match parameter(asked, "starting_after") {
         None => 0,
         Some(id) => match newest.iter().position(|customer| customer["id"] == id.as_str()) {

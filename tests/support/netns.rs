@@ -27,7 +27,13 @@ pub fn isolated(prepare: impl FnOnce(), test: impl FnOnce()) {
     if !is_root() {
         return skip("a network of its own needs root");
     }
-    if Command::new("unshare").args(["-n", "-m", "ip", "link"]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| !status.success()) {
+    if Command::new("unshare")
+        .args(["-n", "-m", "ip", "link"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| !status.success())
+    {
         return skip("`unshare -n -m ip link` does not work here");
     }
     prepare();
@@ -54,7 +60,10 @@ fn set_up() {
         "mount --make-rprivate /",
     ] {
         let mut words = command.split(' ');
-        let ran = Command::new(words.next().unwrap()).args(words).output().unwrap_or_else(|error| panic!("`{command}`: {error}"));
+        let ran = Command::new(words.next().unwrap())
+            .args(words)
+            .output()
+            .unwrap_or_else(|error| panic!("`{command}`: {error}"));
         assert!(ran.status.success(), "`{command}`: {}", String::from_utf8_lossy(&ran.stderr));
     }
     bind("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n");
@@ -67,7 +76,8 @@ pub fn bind(over: &str, content: &str) {
         fs::write(over, content).unwrap();
         return;
     }
-    let own = env::temp_dir().join(format!("portcullis-test-{}-{}", std::process::id(), over.replace('/', "-")));
+    let own =
+        env::temp_dir().join(format!("portcullis-test-{}-{}", std::process::id(), over.replace('/', "-")));
     fs::write(&own, content).unwrap();
     let ran = Command::new("mount").arg("--bind").arg(&own).arg(over).output().expect("mount starts");
     assert!(ran.status.success(), "mount over {over}: {}", String::from_utf8_lossy(&ran.stderr));

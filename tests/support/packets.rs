@@ -37,7 +37,13 @@ impl Packets {
     pub fn on_lo() -> Self {
         let protocol = u16::try_from(libc::ETH_P_ALL).unwrap().to_be();
         // SAFETY: plain integers; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, i32::from(protocol)) };
+        let fd = unsafe {
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+                i32::from(protocol),
+            )
+        };
         assert!(fd >= 0, "a packet socket: {}", io::Error::last_os_error());
         // SAFETY: the descriptor was just made and nobody else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
@@ -51,10 +57,12 @@ impl Packets {
         address.sll_ifindex = i32::try_from(index).unwrap();
         // SAFETY: both pointers live through the calls and the sizes are those of what they point to.
         unsafe {
-            let bound = libc::bind(fd, (&raw const address).cast(), u32::try_from(size_of_val(&address)).unwrap());
+            let bound =
+                libc::bind(fd, (&raw const address).cast(), u32::try_from(size_of_val(&address)).unwrap());
             assert_eq!(bound, 0, "the packet socket binds to `lo`: {}", io::Error::last_os_error());
             let size = BUFFER_BYTES;
-            let set = libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const size).cast(), 4);
+            let set =
+                libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const size).cast(), 4);
             assert_eq!(set, 0, "a large buffer: {}", io::Error::last_os_error());
         }
         Self(socket)
@@ -71,7 +79,14 @@ impl Packets {
             let mut size = u32::try_from(size_of_val(&from)).unwrap();
             // SAFETY: buffer, address and size live through the call with the sizes that are given.
             let read = unsafe {
-                libc::recvfrom(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0, (&raw mut from).cast(), &raw mut size)
+                libc::recvfrom(
+                    self.0.as_raw_fd(),
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len(),
+                    0,
+                    (&raw mut from).cast(),
+                    &raw mut size,
+                )
             };
             if read < 0 {
                 let error = io::Error::last_os_error();

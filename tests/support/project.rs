@@ -37,8 +37,9 @@ impl Ran {
     /// stdout as one JSON document.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("stdout is no JSON: {error}\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr)
+        })
     }
 
     /// stdout as one JSON document a line.
@@ -46,7 +47,9 @@ impl Ran {
     pub fn lines(&self) -> Vec<serde_json::Value> {
         self.stdout
             .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON line: {error}: {line}")))
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON line: {error}: {line}"))
+            })
             .collect()
     }
 }
@@ -66,7 +69,8 @@ impl Default for Project {
 impl Project {
     /// An empty one, with the authority's certificate as `ca.pem`.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("portcullis-test-").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("portcullis-test-").tempdir().expect("a temporary folder");
         let project = Self { folder, head: Vec::new() };
         fs::create_dir(project.path("registry")).unwrap();
         project.file("ca.pem", authority().pem().as_bytes());
@@ -92,14 +96,23 @@ impl Project {
 
     /// Writes a secret file, 0600.
     pub fn secret(&self, name: &str, value: &str) -> &Self {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(name)).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.path(name))
+            .unwrap();
         file.write_all(value.as_bytes()).unwrap();
         self
     }
 
     /// Writes `portcullis.toml`: registry and data folder, then `rest`.
     pub fn config(&self, rest: &str) -> &Self {
-        self.file("portcullis.toml", format!("registry = \"./registry\"\ndata = \"./data\"\n\n{rest}\n").as_bytes())
+        self.file(
+            "portcullis.toml",
+            format!("registry = \"./registry\"\ndata = \"./data\"\n\n{rest}\n").as_bytes(),
+        )
     }
 
     /// Puts a component into the registry.
@@ -121,7 +134,12 @@ impl Project {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.env_clear().current_dir(self.folder.path()).arg("--config").arg(self.path("portcullis.toml"));
-        command.args(&self.head).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&self.head)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -151,7 +169,12 @@ impl Project {
 
     /// Calls an action with this input; the object that `--json` prints.
     #[track_caller]
-    pub fn call(&self, connection: &str, action: &str, input: &serde_json::Value) -> (Ran, serde_json::Value) {
+    pub fn call(
+        &self,
+        connection: &str,
+        action: &str,
+        input: &serde_json::Value,
+    ) -> (Ran, serde_json::Value) {
         let ran = self.run_with(&["--json", "call", connection, action, "-"], input.to_string().as_bytes());
         let json = ran.json();
         (ran, json)

@@ -49,11 +49,19 @@ impl Server {
     pub fn control(&self, method: &str, path: &str) -> Value {
         let port = self.control.expect("a control port");
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: control\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: control\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-        let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
+        let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            unchunked(body)
+        } else {
+            body.to_owned()
+        };
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 }
@@ -86,9 +94,9 @@ fn node_script(script: &str, arguments: &[&str], names: &[&str]) -> Server {
     // ESM looks for packages above the script's own place, so the script goes beside what was installed.
     let place = tools().join("servers").join(script);
     let source = checkout().join("tests/servers").join(script);
-    let fresh = place.with_extension(format!("{}.new", std::process::id()));
-    fs::copy(&source, &fresh).unwrap();
-    fs::rename(&fresh, &place).unwrap();
+    let fresh = tempfile::NamedTempFile::new_in(tools().join("servers")).unwrap();
+    fs::copy(&source, fresh.path()).unwrap();
+    fresh.persist(&place).unwrap();
     let child = Command::new("node")
         .arg(&place)
         .args(arguments)
@@ -147,8 +155,13 @@ pub fn emulate(names: &[&str]) -> Option<(Server, Server)> {
     };
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
-    let manifest: Value = serde_json::from_str(&fs::read_to_string(program.join("package.json")).unwrap()).unwrap();
-    let entry = manifest["bin"].as_str().or_else(|| manifest["bin"]["emulate"].as_str()).expect("emulate's program").to_owned();
+    let manifest: Value =
+        serde_json::from_str(&fs::read_to_string(program.join("package.json")).unwrap()).unwrap();
+    let entry = manifest["bin"]
+        .as_str()
+        .or_else(|| manifest["bin"]["emulate"].as_str())
+        .expect("emulate's program")
+        .to_owned();
     let child = Command::new(node)
         .arg(program.join(entry))
         .args(["start", "--service", "stripe", "--port", &port.to_string()])

@@ -12,7 +12,9 @@ pub fn rows(file: &Path) -> Vec<Row> {
     let names: Vec<&str> = lines.next().expect("a header line").split('\t').collect();
     lines
         .filter(|line| !line.is_empty())
-        .map(|line| names.iter().map(|name| (*name).to_owned()).zip(line.split('\t').map(str::to_owned)).collect())
+        .map(|line| {
+            names.iter().map(|name| (*name).to_owned()).zip(line.split('\t').map(str::to_owned)).collect()
+        })
         .collect()
 }
 
@@ -31,7 +33,8 @@ pub fn unescape(cell: &str) -> String {
             Some('r') => text.push('\r'),
             Some('n') => text.push('\n'),
             Some('u') => {
-                let code = rest.get(1..5).and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32);
+                let code =
+                    rest.get(1..5).and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32);
                 if let Some(code) = code {
                     text.push(code);
                     chars = rest[5..].chars();

@@ -35,7 +35,10 @@ pub struct Asked {
 impl Asked {
     /// The first header of that name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// How often that header came.
@@ -82,7 +85,10 @@ pub struct Vendor {
 
 impl Vendor {
     /// Over TLS on `127.0.0.1`, under these names.
-    pub fn tls(names: &[&str], handler: impl Fn(&Asked, &mut dyn Write) -> Next + Send + Sync + 'static) -> Self {
+    pub fn tls(
+        names: &[&str],
+        handler: impl Fn(&Asked, &mut dyn Write) -> Next + Send + Sync + 'static,
+    ) -> Self {
         Self::start(IpAddr::V4(Ipv4Addr::LOCALHOST), 0, Some(authority().server(names)), Box::new(handler))
     }
 
@@ -285,7 +291,8 @@ fn read_chunked(wire: &mut Box<dyn Wire>, pending: &mut Vec<u8>, shared: &Shared
                 return None;
             }
         };
-        let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim().split(';').next()?, 16).ok()?;
+        let size =
+            usize::from_str_radix(String::from_utf8_lossy(&line).trim().split(';').next()?, 16).ok()?;
         while pending.len() < size + 2 {
             if !read_more(wire, pending, shared) {
                 return None;
@@ -306,7 +313,8 @@ pub fn reply(wire: &mut dyn Write, status: u16, headers: &[(&str, &str)], body: 
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-    let _left = wire.write_all(head.as_bytes()).and_then(|()| wire.write_all(body)).and_then(|()| wire.flush());
+    let _left =
+        wire.write_all(head.as_bytes()).and_then(|()| wire.write_all(body)).and_then(|()| wire.flush());
     Next::Keep
 }
 

@@ -2,7 +2,7 @@
 //! may be a secret or a person's.
 
 use crate::limits::{FAULT_CHARS_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX, SCHEMA_BYTES_MAX};
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 use std::{
     fmt,
@@ -55,11 +55,7 @@ impl Schema {
         if validator.is_valid(&value) {
             return Ok(Vec::new());
         }
-        let fault = |error: jsonschema::ValidationError<'_>| Fault {
-            pointer: error.instance_path().to_string(),
-            message: shorten(&error.masked().to_string()),
-        };
-        Ok(validator.iter_errors(&value).take(FAULTS_MAX).map(fault).collect())
+        Ok(validator.iter_errors(&value).flat_map(faults).take(FAULTS_MAX).collect())
     }
 
     /// The text it was made from.
@@ -88,6 +84,21 @@ fn compile(text: &str) -> Result<Validator, SchemaError> {
         .offline()
         .build(&schema)
         .map_err(|error| SchemaError(shorten(&error.to_string())))
+}
+
+/// One error is one fault, but for properties that should not be there: each has a place of its own.
+fn faults(error: ValidationError<'_>) -> Vec<Fault> {
+    let parent = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            let place = |name: &String| format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"));
+            let fault =
+                |name| Fault { pointer: shorten(&place(name)), message: "no such property".to_owned() };
+            unexpected.iter().map(fault).collect()
+        }
+        _ => vec![Fault { pointer: parent, message: shorten(&error.masked().to_string()) }],
+    }
 }
 
 fn shorten(text: &str) -> String {
@@ -122,6 +133,11 @@ mod tests {
         check(schema, r#"{"name":5}"#, &[("/name", "value is not of type \"string\"")]);
         check(schema, r#"{"name":"s3cret"}"#, &[("/name", "value is longer than 3 characters")]);
         check(schema, r#"{"name":"a","list":[1,"x"]}"#, &[("/list/1", "value is not of type \"integer\"")]);
+        check(
+            schema,
+            r#"{"name":"a","x/y":1,"z":2}"#,
+            &[("/x~1y", "no such property"), ("/z", "no such property")],
+        );
         check(schema, "{}", &[("", "\"name\" is a required property")]);
         check(schema, "{\n\"name\": ", &[("", "not JSON (line 2, column 8)")]);
     }

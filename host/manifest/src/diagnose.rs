@@ -122,7 +122,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// A control, a direction mark or a character of no width: what a terminal would obey and not show.
-pub(crate) fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     let marks = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c.is_control() || marks
 }

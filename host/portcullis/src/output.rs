@@ -1,25 +1,57 @@
 //! The one module that prints. stdout is data, stderr the rest; meaning survives without colour.
 use crate::exit::{Exit, Failure};
-use portcullis_manifest::{Diagnostic, diagnose::escaped};
+use portcullis_manifest::{
+    Diagnostic,
+    diagnose::{escaped, is_hidden},
+};
 use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-/// One line of data.
+/// Lines of data for a person.
 pub fn line(text: &str) {
-    write_line(&mut io::stdout().lock(), text);
+    write_line(&mut io::stdout().lock(), &shown_lines(text));
 }
 
 /// One JSON value on one line of data.
 pub fn json_line(value: &Value) {
-    line(&value.to_string());
+    json_text(&value.to_string());
 }
 
-/// One line for the person who waits.
+/// A JSON text of a connector, as it came but for what moves a terminal.
+pub fn json_text(text: &str) {
+    write_line(&mut io::stdout().lock(), &inert(text));
+}
+
+/// One JSON value for the program that reads stderr.
+pub fn json_note(value: &Value) {
+    write_line(&mut io::stderr().lock(), &inert(&value.to_string()));
+}
+
+/// JSON in which no character moves a terminal. What JSON leaves as it is (C1 controls, direction marks, line separators) can
+/// stand in its strings alone, where an escape means the same.
+pub fn inert(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        let hidden = if character.is_ascii() { character == '\u{7f}' } else { is_hidden(character) };
+        if hidden {
+            let mut units = [0; 2];
+            character
+                .encode_utf16(&mut units)
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Lines for the person who waits.
 pub fn note(text: &str) {
-    write_line(&mut io::stderr().lock(), text);
+    write_line(&mut io::stderr().lock(), &shown_lines(text));
 }
 
 /// Bytes of data, flushed: records of a read.
@@ -54,7 +86,7 @@ pub fn failure(failure: &Failure, as_json: bool) -> ExitCode {
             note(&crate::config::diagnose::render(diagnostic));
         }
         if failure.diagnostics.is_empty() || failure.diagnostics.len() > 1 {
-            note(&format!("error: {}", failure.message));
+            note(&format!("error: {}", shown_line(&failure.message)));
         }
         for cause in &failure.causes {
             note(&format!("  caused by: {}", shown_line(cause)));
@@ -84,6 +116,11 @@ fn failure_json(failure: &Failure) -> Value {
         "diagnostics": failure.diagnostics.iter().map(place).collect::<Vec<_>>(),
         "exit_code": failure.exit as u8,
     }})
+}
+
+/// The last guard before a terminal, whoever wrote the text: nothing in it moves the cursor but the ends of its lines.
+fn shown_lines(text: &str) -> String {
+    text.split('\n').map(shown_line).collect::<Vec<_>>().join("\n")
 }
 
 /// A text of a guest or a peer on one line, controls escaped. Whoever stored it has bounded it.

@@ -57,7 +57,7 @@ impl Report {
         }
         println!("{:>40} {:>9} {:>9} {:>9}", "aim", if scan { "≤ 10" } else { "" }, "", "≤ 1.20");
         println!(
-            "The row with epochs and limits shows what any host of foreign code pays; the ratio's peer is the first.\n"
+            "The peer has no limits and keeps no time: the second row shows what any host of foreign code pays.\n"
         );
         self.keep_cells("instances", cells);
         self.kept.insert("pagemap_scan".to_owned(), json!(scan));
@@ -68,7 +68,8 @@ impl Report {
         println!(
             "Guest → host → loopback server, 1 KiB answers: credential, echo scan, exchange log; peer: native reqwest"
         );
-        println!("Rows of 100 requests show p50 as the median of the calls' means.");
+        println!("The peer is a floor and no equal: it decides nothing, scans nothing and keeps no record.");
+        println!("Rows of 100 requests (and egress alone) show p50 as the median of the calls' means.");
         println!(
             "{:>40} {:>11} {:>8} {:>8} {:>9} {:>9} {:>7}",
             "", "requests/s", "p50 µs", "CPU µs", "Δp50 µs", "ΔCPU µs", "× time"

@@ -1,3 +1,4 @@
+//! Runs over a scripted caller and a real store.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{

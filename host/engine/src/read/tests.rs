@@ -1,3 +1,4 @@
+//! The read machine, row by row.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use portcullis_clock::SeededRandom;

@@ -1,3 +1,4 @@
+//! Files that are cut back, appended to and renamed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use std::{fs, os::unix::fs::PermissionsExt};

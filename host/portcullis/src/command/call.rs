@@ -22,7 +22,7 @@ pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
     host.close().await;
     let report = report.map_err(report::refused)?;
     if let (Some(output), false) = (&report.output, arguments.json) {
-        output::line(output);
+        output::json_text(output);
     }
     Ok(report::show(arguments, &report))
 }

@@ -35,7 +35,7 @@ pub async fn run(arguments: &Arguments, options: &Read) -> Result<Exit> {
     let report = report.map_err(report::refused)?;
     if arguments.json {
         // stdout holds records, so the summary goes beside them.
-        output::note(&report::as_json(&report).to_string());
+        output::json_note(&report::as_json(&report));
     } else {
         if report.outcome == Outcome::Succeeded {
             output::note(&format!(

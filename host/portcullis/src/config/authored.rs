@@ -8,7 +8,11 @@ use portcullis_secrets::{
     Credential, DirectoryProvider, EnvProvider, FileProvider, Provider, Providers, Reference, Scheme,
     UserName,
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 mod connection;
 
@@ -37,12 +41,17 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     Some(Config {
         file: file.to_owned(),
         text: Arc::from(text),
-        registry: folder.join(registry),
-        data: folder.join(data),
+        registry: plain(&folder.join(registry)),
+        data: plain(&folder.join(data)),
         credentials,
         providers,
         connections,
     })
+}
+
+/// Without `.` in the middle: the path is shown to people.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Provider>> {

@@ -1,3 +1,4 @@
+//! Old, new and newer schemas.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::open;

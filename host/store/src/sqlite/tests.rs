@@ -1,3 +1,4 @@
+//! The conformance suite over SQLite, and what is its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{Outcome, RunKind};

@@ -1,3 +1,4 @@
+//! Groups, panics and failed commits.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use crate::{
     Error, ErrorKind,
     actions::{size, text},
-    fault, state,
+    fault, requests, state,
 };
 use serde_json::{Value, json};
 use std::{hint::black_box, time::Duration};
@@ -45,7 +45,12 @@ pub fn act(action: &str, order: &Value) -> Result<Value, Error> {
         }
         "environment" => environment(),
         "sockets" => sockets_of_all_kinds(),
-        "memory-scan" => json!({ "found": scan(text(order, "first"), text(order, "second")) }),
+        "memory-scan" => {
+            // What a request leaves in memory is what is looked for.
+            let before =
+                if order["before"].is_object() { requests::send(&order["before"]) } else { Value::Null };
+            json!({ "found": scan(text(order, "first"), text(order, "second")), "before": before["status"] })
+        }
         other => return Err(fault(ErrorKind::InvalidInput, format!("no action `{other}`"))),
     })
 }

@@ -1,3 +1,4 @@
+//! The exchange log: order, bounds, what is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{ExchangeFilter, ExchangeReader};

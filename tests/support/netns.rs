@@ -46,8 +46,9 @@ pub fn isolated(prepare: impl FnOnce(), test: impl FnOnce()) {
         .output()
         .expect("unshare starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    print!("{stdout}");
-    eprint!("{stderr}");
+    // Indented: `tests/run` sums up the lines of the runners that it started itself.
+    stdout.lines().for_each(|line| println!("    {line}"));
+    stderr.lines().for_each(|line| eprintln!("    {line}"));
     assert!(ran.status.success(), "the test failed in its own network");
     assert!(stdout.contains("1 passed"), "the test did not run in its own network");
 }

@@ -85,19 +85,14 @@ async fn attach(attempt: &Attempt) -> Result<Option<Arc<Attachment>>, Failure> {
     Ok(Some(attachment))
 }
 
-/// The audit row of (step, credential, rule) is durable before the first use; later uses in this call are free.
+/// The audit row of (step, credential, rule) is durable before the first use; the store counts the later ones.
 async fn audit(prepared: &Prepared, credential: &str) -> Result<(), Failure> {
     let (call, rule) = (&prepared.call, prepared.authorized.manifest_rule());
-    if lock(&call.secret_uses).iter().any(|(known, of)| known == credential && of == rule) {
-        return Ok(());
-    }
     let context = &call.context;
     let stored = call.egress().intents.secret_use(&context.run_id, &context.step, credential, rule).await;
     stored.map_err(|error| {
         Failure::denied(format!("no audit row for credential `{credential}`: {error}"), None)
-    })?;
-    lock(&call.secret_uses).insert((credential.to_owned(), rule.to_owned()));
-    Ok(())
+    })
 }
 
 /// Error and causes, which name references and never bytes.

@@ -11,7 +11,7 @@ use crate::{
     rate_limit::Bucket,
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64},
@@ -56,8 +56,6 @@ pub(crate) struct CallState {
     pub ordinal: AtomicU32,
     /// Unsafe requests that left, or may have, and have no proven answer.
     pub unproven: AtomicU64,
-    /// (credential, rule) pairs whose audit row is durable.
-    pub secret_uses: Mutex<HashSet<(String, String)>>,
     pub denials: Mutex<Vec<(String, DenialDetail)>>,
 }
 
@@ -71,7 +69,6 @@ impl CallState {
             requests: AtomicU64::new(0),
             ordinal: AtomicU32::new(0),
             unproven: AtomicU64::new(0),
-            secret_uses: Mutex::default(),
             denials: Mutex::default(),
         }
     }

@@ -23,10 +23,25 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// Uses of secrets whose audit row is durable, by run and then by what makes the row one.
-    secret_uses: Mutex<HashMap<String, HashMap<String, u64>>>,
+    secret_uses: Mutex<HashMap<String, Vec<SecretUse>>>,
     epoch: i64,
     /// Held as long as anything may be written.
     _lock: Arc<DataLock>,
+}
+
+/// A use of a secret whose audit row is durable.
+struct SecretUse {
+    step: String,
+    credential: String,
+    rule: String,
+    requests: u64,
+}
+
+impl SecretUse {
+    /// What makes the audit row one.
+    fn key(&self, run_id: &str) -> String {
+        serde_json::json!([run_id, self.step, self.credential, self.rule]).to_string()
+    }
 }
 
 impl SqliteStore {
@@ -65,7 +80,7 @@ impl SqliteStore {
         self.epoch
     }
 
-    fn uses(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, u64>>> {
+    fn uses(&self) -> MutexGuard<'_, HashMap<String, Vec<SecretUse>>> {
         self.secret_uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +118,7 @@ impl Store for SqliteStore {
         let run_id = run_id.to_owned();
         let statements = move |conn: &rusqlite::Connection| {
             run::end(conn, &run_id, &end)?;
-            uses.iter().try_for_each(|(once, requests)| audit::count(conn, once, *requests))
+            uses.iter().try_for_each(|used| audit::count(conn, &used.key(&run_id), used.requests))
         };
         self.writer.write(statements).await
     }
@@ -149,20 +164,27 @@ impl Store for SqliteStore {
         rule: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let once = serde_json::json!([run_id, step, credential, rule]).to_string();
-        if let Some(count) = self.uses().get_mut(run_id).and_then(|uses| uses.get_mut(&once)) {
-            *count += 1;
+        let same =
+            |used: &&mut SecretUse| used.step == step && used.credential == credential && used.rule == rule;
+        if let Some(used) = self.uses().get_mut(run_id).and_then(|uses| uses.iter_mut().find(same)) {
+            used.requests += 1;
             return Ok(());
         }
+        let used = SecretUse {
+            step: step.to_owned(),
+            credential: credential.to_owned(),
+            rule: rule.to_owned(),
+            requests: 1,
+        };
         let detail = serde_json::json!({ "step": step, "credential": credential, "rule": rule }).to_string();
-        let (subject, key) = (run_id.to_owned(), once.clone());
+        let (subject, key) = (run_id.to_owned(), used.key(run_id));
         let write = move |conn: &rusqlite::Connection| {
             audit::insert(conn, "secret-use", &subject, &detail, Some(&key), at)
         };
         self.writer.write(write).await?;
         let mut uses = self.uses();
-        if uses.values().map(HashMap::len).sum::<usize>() < SECRET_USES_MAX {
-            *uses.entry(run_id.to_owned()).or_default().entry(once).or_default() += 1;
+        if uses.values().map(Vec::len).sum::<usize>() < SECRET_USES_MAX {
+            uses.entry(run_id.to_owned()).or_default().push(used);
         }
         Ok(())
     }

@@ -18,13 +18,15 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
+    sync::{Notify, mpsc, oneshot},
+    time::timeout,
 };
 
 /// The writing side of `exchanges.db`; dropping it commits what is queued.
 pub struct ExchangeLog {
     queue: Option<mpsc::Sender<Entry>>,
+    /// Ends the writer's wait for more rows: a group is full, somebody waits for a flush, or the log is dropped.
+    hurry: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
     _lock: Arc<DataLock>,
 }
@@ -43,6 +45,8 @@ impl ExchangeLog {
         rows::prune(&conn, EXCHANGES_MAX)?;
         let pages = open::count_wal_pages(&mut conn)?;
         let (queue, entries) = mpsc::channel(EXCHANGE_QUEUE_ROWS_MAX);
+        let hurry = Arc::new(Notify::new());
+        let hurried = hurry.clone();
         // A runtime of its own for one timer: the thread must not depend on the program's.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -50,9 +54,9 @@ impl ExchangeLog {
             .map_err(|source| StoreError::File { path: path.clone(), source })?;
         let thread = std::thread::Builder::new()
             .name("exchange-writer".to_owned())
-            .spawn(move || runtime.block_on(work(conn, pages, entries)))
+            .spawn(move || runtime.block_on(work(conn, pages, entries, &hurried)))
             .map_err(|source| StoreError::File { path, source })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), _lock: lock })
+        Ok(Self { queue: Some(queue), hurry, thread: Some(thread), _lock: lock })
     }
 
     /// Queues one. Drops its bodies where the queue is long, waits where it is full. A log that fails loses rows
@@ -67,6 +71,9 @@ impl ExchangeLog {
         if queue.send(Entry::Row(Box::new(row))).await.is_err() {
             tracing::error!("an exchange was lost: the writer of `exchanges.db` is gone");
         }
+        if waiting + 1 >= EXCHANGE_GROUP_ROWS_MAX {
+            self.hurry.notify_one();
+        }
     }
 
     /// Returns when everything queued before is committed.
@@ -74,6 +81,7 @@ impl ExchangeLog {
         let Some(queue) = &self.queue else { return };
         let (done, flushed) = oneshot::channel();
         if queue.send(Entry::Flush(done)).await.is_ok() {
+            self.hurry.notify_one();
             let _ = flushed.await;
         }
     }
@@ -82,16 +90,17 @@ impl ExchangeLog {
 impl Drop for ExchangeLog {
     fn drop(&mut self) {
         self.queue = None;
+        self.hurry.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-async fn work(conn: Connection, pages: Arc<AtomicI32>, mut entries: mpsc::Receiver<Entry>) {
+async fn work(conn: Connection, pages: Arc<AtomicI32>, mut entries: mpsc::Receiver<Entry>, hurry: &Notify) {
     let mut until_prune = EXCHANGE_PRUNE_ROWS;
     while let Some(first) = entries.recv().await {
-        let (rows, flushes) = group(first, &mut entries).await;
+        let (rows, flushes) = group(first, &mut entries, hurry).await;
         if let Err(error) = commit(&conn, &rows) {
             if !conn.is_autocommit() {
                 let _ = conn.execute_batch("ROLLBACK");
@@ -114,23 +123,28 @@ async fn work(conn: Connection, pages: Arc<AtomicI32>, mut entries: mpsc::Receiv
     }
 }
 
-/// What comes within `EXCHANGE_GROUP_WAIT` of the first; a flush ends the wait.
+/// What comes within `EXCHANGE_GROUP_WAIT` of the first. The thread sleeps meanwhile: to wake it for each row would cost
+/// each request more than the row itself.
 async fn group(
     first: Entry,
     entries: &mut mpsc::Receiver<Entry>,
+    hurry: &Notify,
 ) -> (Vec<Box<ExchangeRow>>, Vec<oneshot::Sender<()>>) {
     let (mut rows, mut flushes) = (Vec::new(), Vec::new());
-    let end = Instant::now() + EXCHANGE_GROUP_WAIT;
+    if matches!(first, Entry::Row(_)) {
+        // Hurried or not, what is there is taken.
+        let _ = timeout(EXCHANGE_GROUP_WAIT, hurry.notified()).await;
+    }
     let mut entry = Some(first);
     while let Some(taken) = entry {
         match taken {
             Entry::Row(row) => rows.push(row),
             Entry::Flush(done) => flushes.push(done),
         }
-        if rows.len() >= EXCHANGE_GROUP_ROWS_MAX || !flushes.is_empty() {
+        if rows.len() >= EXCHANGE_GROUP_ROWS_MAX {
             break;
         }
-        entry = timeout_at(end, entries.recv()).await.unwrap_or(None);
+        entry = entries.try_recv().ok();
     }
     (rows, flushes)
 }

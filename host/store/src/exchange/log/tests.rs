@@ -90,7 +90,7 @@ async fn a_log_that_cannot_keep_up_drops_bodies_then_makes_wait() {
     let folder = tempfile::tempdir().unwrap();
     let lock = DataLock::acquire(folder.path(), Duration::ZERO, &SeededClock::default()).await.unwrap();
     let (queue, mut entries) = mpsc::channel(EXCHANGE_QUEUE_ROWS_MAX);
-    let log = ExchangeLog { queue: Some(queue), thread: None, _lock: Arc::new(lock) };
+    let log = ExchangeLog { queue: Some(queue), hurry: Arc::default(), thread: None, _lock: Arc::new(lock) };
     for _ in 0..EXCHANGE_QUEUE_ROWS_MAX {
         log.record(row(1)).await;
     }

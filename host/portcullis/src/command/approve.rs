@@ -152,6 +152,11 @@ fn text(connection: &Connection, approval: &Approval, package: &Package) -> Stri
             lines.extend(operator_list(&connection.allow).iter().map(|(_, rule)| format!("  {rule}")));
         }
     }
+    if let Some(rate) = manifest.requests_per_second {
+        lines.push(format!(
+            "  its author proposes at most {rate} requests a second; a credential's own limit goes first"
+        ));
+    }
     lines.push("\nsecrets go to".to_owned());
     for (slot, pinned) in &approval.credentials {
         let with = approval.rules.iter().filter(|rule| rule.attributes.credentials.contains(slot));

@@ -70,7 +70,12 @@ fn as_text(package: &Package) -> String {
     lines.extend(manifest.rules.iter().map(|rule| format!("  {}", rule_line(rule))));
     lines.push("\ncredential slots".to_owned());
     for (name, slot) in &manifest.slots {
-        lines.push(format!("  {name} ({})  {}", slot.schemes.join(", "), output::shown_line(&slot.why)));
+        let place = slot.place.as_ref().map_or(String::new(), |place| format!(", proposed place {place}"));
+        lines.push(format!(
+            "  {name} ({}{place})  {}",
+            slot.schemes.join(", "),
+            output::shown_line(&slot.why)
+        ));
     }
     if !manifest.actions.is_empty() {
         lines.push("\nactions".to_owned());
@@ -83,10 +88,9 @@ fn as_text(package: &Package) -> String {
         lines.push("\nstreams".to_owned());
         for (name, stream) in &manifest.streams {
             let key = stream.primary_key.join(", ");
-            lines.push(format!(
-                "  {name}  key {key}, cursor {}",
-                stream.cursor_field.as_deref().unwrap_or("none")
-            ));
+            let cursor = stream.cursor_field.as_deref().unwrap_or("none");
+            let summary = output::shown_line(stream.summary.as_deref().unwrap_or_default());
+            lines.push(format!("  {name}  key {key}, cursor {cursor}  {summary}").trim_end().to_owned());
         }
     }
     lines.join("\n")

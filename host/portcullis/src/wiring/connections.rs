@@ -202,10 +202,13 @@ impl Loader {
             .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?;
         let addresses = AddressPolicy::new(connection.network.addresses.clone())
             .map_err(|error| Failure::fault("`addresses` can't hold").because(&error))?;
-        let credential = |(slot, name): (&String, &String)| {
-            Some((slot.clone(), self.config.credentials.get(name)?.clone()))
-        };
         let manifest = &component.manifest;
+        let credential = |(slot, name): (&String, &String)| {
+            let mut credential = self.config.credentials.get(name)?.clone();
+            // The author knows the vendor's limit; the operator's word goes first.
+            credential.requests_per_second = credential.requests_per_second.or(manifest.requests_per_second);
+            Some((slot.clone(), credential))
+        };
         let declared = manifest.actions.values().map(|action| &action.sensitive);
         let declared = declared.chain(manifest.streams.values().map(|stream| &stream.sensitive)).flatten();
         let (data, approval_id) = (self.config.data.clone(), approval.approval_id.clone());

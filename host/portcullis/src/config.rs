@@ -72,9 +72,9 @@ pub struct Limits {
     pub timeout: Duration,
     /// Guest CPU of one call or page.
     pub cpu: Duration,
-    /// Requests of one call or page.
+    /// Requests of one run, refused ones too.
     pub requests_max: u64,
-    /// Body bytes sent in one call or page.
+    /// Body bytes sent in one run.
     pub bytes_out_max: u64,
     /// Decoded body of one response.
     pub response_bytes_max: u64,

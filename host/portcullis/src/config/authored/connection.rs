@@ -17,7 +17,7 @@ impl Default for Limits {
             memory_bytes_max: 64 * MIB,
             timeout: Duration::from_secs(30),
             cpu: Duration::from_secs(5),
-            requests_max: 1_000,
+            requests_max: 100_000,
             bytes_out_max: 64 * MIB,
             response_bytes_max: 8 * MIB,
             concurrency_max: 16,
@@ -225,7 +225,7 @@ fn limits(mut table: Table<'_>) -> Limits {
     let cpu = time("cpu", default.cpu, Duration::from_secs(60));
     let mut count =
         |key: &str, or: i64, most: i64| table.integer(key, 1..=most).map_or(or, |read| read.value);
-    let requests_max = count("requests", 1_000, 1_000_000);
+    let requests_max = count("requests", 100_000, 10_000_000);
     let concurrency = count("concurrency", 16, 1_000);
     Limits {
         memory_bytes_max,

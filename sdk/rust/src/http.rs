@@ -108,7 +108,7 @@ impl RequestBuilder {
         pairs.into_iter().fold(self, |request, (name, value)| request.query(name.as_ref(), value))
     }
 
-    /// Adds a header. Those that only the host may set (`Host`, `Authorization` …) make the request malformed.
+    /// Adds a header. Those that only the host may set (`Host`, `Authorization` …) have the request denied.
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
         self

@@ -65,3 +65,16 @@ fn a_digest_is_revoked_for_all_its_connections() {
     project.run(&["call", "billing", "create-customer", "{}"]).exits(4);
     assert!(model.effects().is_empty());
 }
+
+#[test]
+fn an_approval_that_was_followed_by_another_has_ended() {
+    let model = Model::start(10, |_| {});
+    let (project, connector) = project(&model);
+    let former = fs::read(project.path("portcullis.lock")).unwrap();
+    project.approve("billing", &connector);
+    project.run(&["call", "billing", "create-customer", "{}"]).exits(0);
+    project.run(&["revoke", "billing"]).exits(0);
+    project.file("portcullis.lock", &former);
+    project.run(&["call", "billing", "create-customer", "{}"]).exits(4);
+    assert_eq!(model.effects().len(), 1, "the former lock allows nothing");
+}

@@ -49,7 +49,12 @@ pub fn revoke(data: &Path, approval_id: &str) -> Result<()> {
 
 /// Whether an approval was ended, by the lock or by its file.
 pub fn is_revoked(data: &Path, approval: &Approval) -> bool {
-    approval.revoked || revocation_file(data, &approval.approval_id).exists()
+    approval.revoked || was_revoked(data, &approval.approval_id)
+}
+
+/// Whether a revocation lies there; where that can't be seen, it counts as one.
+pub fn was_revoked(data: &Path, approval_id: &str) -> bool {
+    revocation_file(data, approval_id).try_exists().unwrap_or(true)
 }
 
 /// Where the approved bytes are kept.

@@ -65,7 +65,10 @@ pub fn grant(config: &Config, asked: Asked<'_>) -> Result<()> {
     approvals::keep(&config.data, &asked.package)?;
     approvals::edit_lock(config, |lock| {
         refuse_other_digest(lock, &asked.approval)?;
-        lock.approvals.insert(asked.connection.name.clone(), asked.approval);
+        let former = lock.approvals.insert(asked.connection.name.clone(), asked.approval);
+        // An approval that is followed by another has ended: an older lock, or a call that runs under it, must not
+        // outlive a later `revoke`.
+        former.map_or(Ok(()), |former| approvals::revoke(&config.data, &former.approval_id))?;
         Ok(())
     })
 }

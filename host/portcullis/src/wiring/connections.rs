@@ -232,7 +232,7 @@ impl Loader {
             response_bytes_max: connection.limits.response_bytes_max,
             requests_max: connection.limits.requests_max,
             bytes_out_max: connection.limits.bytes_out_max,
-            revoked: Arc::new(move || approvals::revocation_file(&data, &approval_id).exists()),
+            revoked: Arc::new(move || approvals::was_revoked(&data, &approval_id)),
         })
     }
 }

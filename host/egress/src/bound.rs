@@ -3,7 +3,7 @@
 //! Why here: directly inside the exchange log, which then tells how an attempt was cut short, and around all that
 //! can wait. An approval that was revoked between two attempts stops the second one here.
 use crate::{
-    Error, Response,
+    ConnectionSettings, Error, Response,
     prepared::Attempt,
     service::{Answering, Failure, Inner},
 };
@@ -39,11 +39,7 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Bound<S> {
         Box::pin(async move {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let settings = &prepared.call.connection.settings;
-            if (settings.revoked)() {
-                let reason =
-                    format!("approval was revoked: connection `{}` may send nothing more", settings.name);
-                return Err(Failure::denied(reason, None));
-            }
+            refuse_revoked(settings)?;
             prepared.call.budget.spend(&settings.name, prepared.wire_bytes(), settings.bytes_out_max)?;
             let cut = |error| {
                 let (dialled, status) = trace.note(|noted| (noted.dialled, noted.status));
@@ -59,4 +55,13 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Bound<S> {
             }
         })
     }
+}
+
+/// Asked here, before anything is spent on the attempt, and once more by `dial`, after every wait and before the first byte.
+pub(crate) fn refuse_revoked(settings: &ConnectionSettings) -> Result<(), Failure> {
+    if (settings.revoked)() {
+        let reason = format!("approval was revoked: connection `{}` may send nothing more", settings.name);
+        return Err(Failure::denied(reason, None));
+    }
+    Ok(())
 }

@@ -143,6 +143,7 @@ async fn dial(attempt: &Attempt) -> Result<Raw, Failure> {
     });
     let client = client.map_err(|error| Failure::denied(format!("{error}"), None))?;
     let request = render(prepared, attempt.credential.as_deref())?;
+    crate::bound::refuse_revoked(&connection.settings)?;
     prepared.leave();
     attempt.trace.note(|noted| noted.dialled = true);
     let answered = client.execute(request).await;

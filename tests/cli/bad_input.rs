@@ -45,6 +45,10 @@ fn faults_of_the_config() {
     fault("config-later-scheme", "[credentials.x]\nscheme = \"oauth2\"\n");
     fault("config-later-provider", "[secrets.vault]\ntype = \"vault\"\naddress = \"https://vault\"\n");
     fault("config-bad-limit", &format!("{CONNECTION}[connections.probe.limits]\nmemory = \"a lot\"\n"));
+    fault(
+        "config-slow-credential",
+        "[credentials.x]\nscheme = \"bearer\"\nsecret = \"file:x.key\"\nrequests-per-second = 1e-300\n",
+    );
     fault("config-unknown-provider", "[credentials.x]\nscheme = \"bearer\"\nsecret = \"fil:x.key\"\n");
 }
 

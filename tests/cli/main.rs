@@ -1,9 +1,12 @@
 //! The command line: help, errors and exit codes as snapshots, with what changes from run to run filtered out.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod approvals;
 mod bad_input;
+mod fresh;
 mod help;
 mod output;
+mod revoke;
 
 use portcullis_tests::{Project, Ran};
 

@@ -145,7 +145,7 @@ fn reads_killed_at_random_moments() {
     assert!(project.runs(&["--outcome", "unknown"]).is_empty(), "a read has no effects");
 }
 
-fn ids(file: &std::path::Path) -> Vec<String> {
+pub fn ids(file: &std::path::Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap();
     text.lines()
         .map(|line| {

@@ -1,8 +1,12 @@
-//! What survives `kill -9`, and what `revoke` ends: checked against a vendor that keeps its own books.
+//! What survives `kill -9`, a failed disk and another version, and what `revoke` ends: checked against a vendor that keeps its own
+//! books.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod fsync;
 mod kills;
+mod outcomes;
 mod revoke;
+mod versions;
 
 use portcullis_tests::{
     Project,

@@ -1,7 +1,13 @@
 //! Promise: `revoke` ends an approval at once, for a running read too, and an older lock brought back does not undo it.
 
 use crate::project;
-use portcullis_tests::{model::Model, wait_for};
+use portcullis_tests::{
+    Vendor,
+    case::{BEARER, Case, SLOT, http},
+    model::Model,
+    vendor::reply,
+    wait_for,
+};
 use std::{
     fs,
     sync::{
@@ -55,6 +61,46 @@ fn a_running_read_sends_nothing_more() {
     // Only a new approval ends it.
     project.approve("billing", &connector);
     project.run(&["call", "billing", "create-customer", "{}"]).exits(0);
+}
+
+/// One call, many requests: the credential's rate makes each wait, and the approval ends during such a wait.
+#[test]
+fn a_running_call_sends_nothing_more() {
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b""));
+    let case = Case {
+        manifest: format!("{SLOT}{}", http(&["GET https://api.vendor.test/**"], "credential = \"key\"")),
+        credentials: format!("{BEARER}requests-per-second = 2\n"),
+        slots: "key = \"live\"".to_owned(),
+        limits: "timeout = \"60s\"".to_owned(),
+        ..Case::default()
+    };
+    let project = case.to(&vendor, &["api.vendor.test"]).approved_with("sk_live_51Hq0ZkE9canary7Yw");
+    let order = r#"{"n": 20, "method": "GET", "url": "https://api.vendor.test/"}"#;
+    let running = project.spawn(&["--json", "call", "probe", "send-many", order]);
+    // The next one waits half a second, which is long enough to revoke.
+    wait_for("the fourth request", || (vendor.count() >= 4).then_some(()));
+    project.run(&["revoke", "probe"]).exits(0);
+    let sent = vendor.count();
+    assert!(sent < 20, "all were sent before it was revoked");
+    let ran = running.finish();
+    assert_eq!(vendor.count(), sent, "no further request reached the vendor");
+    let output = &ran.json()["output"];
+    assert_eq!(
+        (&output["ok"], &output["failed"]["error"]),
+        (&sent.into(), &"denied".into()),
+        "{}",
+        ran.stderr
+    );
+    let stored = project.runs(&[]).pop().unwrap();
+    assert_eq!(
+        (&stored["outcome"], &stored["run_id"]),
+        (&"succeeded".into(), &ran.json()["run_id"]),
+        "{stored}"
+    );
+    let refused = project.logs(&["--status", "denied"]);
+    assert!(
+        refused.len() >= 2 && refused.iter().all(|row| row["reason"].as_str().unwrap().contains("revoked"))
+    );
 }
 
 #[test]

@@ -81,6 +81,22 @@ fn a_guest_brings_none_of_the_hosts_own() {
         "X-Original-URL",
         "X-Rewrite-URL",
         "X_Original_URL",
+        "X-Original-Method",
+        "X_ORIGINAL_METHOD",
+        "X-Original-Host",
+        "x-original-anything",
+        "X-Host",
+        "X_HOST",
+        "X-Forwarded",
+        "X_FORWARDED",
+        "Via",
+        "VIA",
+        "X-HTTP-Path-Override",
+        "X-HTTP-Host-Override",
+        "X-Envoy-Original-Path",
+        "X-Real-IP",
+        "Referer",
+        "REFERER",
         "Bad Name",
         "Bad\r\nName",
         "",
@@ -93,6 +109,12 @@ fn a_guest_brings_none_of_the_hosts_own() {
             "{name:?}: {answer}"
         );
     }
+    let rows = project.logs(&["--status", "denied"]);
+    assert_eq!(
+        rows.len(),
+        answers.iter().filter(|answer| is_denied(answer)).count(),
+        "each refusal has its row"
+    );
     assert!(!vendor.saw(MARK.as_bytes()), "{}", String::from_utf8_lossy(&vendor.bytes()));
     for asked in vendor.asked() {
         assert_eq!(asked.header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
@@ -110,6 +132,18 @@ fn a_guest_brings_none_of_the_hosts_own() {
             (0, 0, 0, 0)
         );
     }
+}
+
+#[test]
+fn a_rule_may_list_a_referer() {
+    let vendor = willing(&["api.vendor.test"]);
+    let listed = http(&["GET https://api.vendor.test/v1/**"], "guest-headers = [\"referer\"]");
+    let case = Case { manifest: listed, ..Case::default() };
+    let project = case.to(&vendor, &["api.vendor.test"]).approved();
+    assert_eq!(project.send(&with_headers("GET", URL, &[("Referer", MARK)]))["status"], 200);
+    assert_eq!(vendor.asked()[0].header("referer"), Some(MARK));
+    assert!(is_denied(&project.send(&with_headers("GET", URL, &[("Via", MARK)]))));
+    assert_eq!(vendor.count(), 1);
 }
 
 #[test]

@@ -108,6 +108,89 @@ fn a_flood_of_log_lines_is_cut() {
     assert!(kept < 16 << 20, "{kept} bytes below `data`");
 }
 
+/// Two connections of one connector, so that what one does can be looked for at the other.
+fn neighbours(requests: u64) -> Project {
+    let case = Case {
+        manifest: http(&["GET https://api.vendor.test/**"], ""),
+        limits: "timeout = \"60s\"".to_owned(),
+        ..Case::default()
+    };
+    let project = Project::new();
+    let probe = case.config().replace("requests = 2000", &format!("requests = {requests}"));
+    let quiet = case.config().replace("connections.probe", "connections.quiet");
+    project.config(&format!("{probe}\n{quiet}")).install(&case.component());
+    project.approve("probe", &case.component()).approve("quiet", &case.component());
+    project
+}
+
+/// What the exchange log takes on the disk.
+fn log_bytes(project: &Project) -> usize {
+    let is_log = |path: &std::path::Path| path.to_string_lossy().contains("exchanges.db");
+    project.bytes_below("data").iter().filter(|(path, _)| is_log(path)).map(|(_, bytes)| bytes.len()).sum()
+}
+
+/// A URL of so many bytes that no rule allows.
+fn refused_url(bytes: usize) -> String {
+    format!("https://other.test/{}", "x".repeat(bytes - "https://other.test/".len()))
+}
+
+#[test]
+fn a_guest_that_asks_without_end_is_ended_and_fills_no_disk() {
+    let project = neighbours(2_000);
+    // The twin, and the neighbour: each of a few refusals is shown.
+    let order = json!({"method": "GET", "url": refused_url(100)});
+    let (_, report) = project.call("quiet", "send-each", &json!({"requests": [order, order, order]}));
+    let told: Vec<&str> = report["output"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| answer["detail"].as_str().unwrap())
+        .collect();
+    let shown = |connection: &str| {
+        project
+            .logs(&["--connection", connection, "--status", "denied"])
+            .iter()
+            .map(|row| row["exchange_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown("quiet"), told);
+
+    for bytes in [8_000, 16 << 10] {
+        let order = json!({"n": 1_000_000_000, "method": "GET", "url": refused_url(bytes)});
+        let (ran, report) = project.call("probe", "send-many", &order);
+        ran.exits(1);
+        assert_eq!((&report["outcome"], &report["error"]["kind"]), (&json!("failed"), &json!("requests")));
+        let message = report["error"]["message"].as_str().unwrap();
+        assert!(message.contains("over the limit `requests` of 2000"), "{message}");
+        assert!(message.contains("raise `requests` in `[connections.probe.limits]`"), "{message}");
+        let stored = project.runs(&["--connection", "probe"]).pop().unwrap();
+        assert_eq!(stored["outcome"], "failed", "{stored:#}");
+    }
+    assert!(log_bytes(&project) < 6 << 20, "{} bytes", log_bytes(&project));
+    let rows = project.logs(&["--connection", "probe"]);
+    assert!(rows.len() < 600, "{} rows", rows.len());
+    let reasons: Vec<&str> = rows.iter().filter_map(|row| row["reason"].as_str()).collect();
+    assert_eq!(reasons.iter().filter(|reason| reason.contains("more requests of this call")).count(), 2);
+    assert_eq!(reasons.iter().filter(|reason| reason.starts_with("over the limit `requests`")).count(), 2);
+    assert_eq!(shown("quiet"), told, "the neighbour's rows are still there");
+}
+
+#[test]
+fn within_its_limit_a_guest_is_refused_as_often_as_it_likes() {
+    let project = neighbours(2_000);
+    let order = json!({"n": 1_500, "method": "GET", "url": refused_url(8_000)});
+    let (_, report) = project.call("probe", "send-many", &order);
+    assert_eq!(report["outcome"], "succeeded", "{report:#}");
+    assert_eq!(report["output"]["failed"]["error"], "denied");
+    let last = report["output"]["failed"]["detail"].as_str().unwrap();
+    let rows = project.logs(&["--exchange", last]);
+    let reason = rows[0]["reason"].as_str().unwrap();
+    let (count, _) = reason.split_once(' ').unwrap();
+    let listed = project.logs(&["--connection", "probe"]).len() - 1;
+    assert_eq!(listed + count.parse::<usize>().unwrap(), 1_500, "{reason}");
+    assert!(log_bytes(&project) < 3 << 20, "{} bytes", log_bytes(&project));
+}
+
 #[test]
 fn requests_are_counted() {
     let case = Case {

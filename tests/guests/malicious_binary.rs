@@ -8,8 +8,9 @@ use portcullis_tests::{
 };
 use wasm_encoder::{
     CodeSection, Component, ComponentImportSection, ComponentSection, ComponentTypeRef, ComponentTypeSection,
-    CustomSection, ExportKind, ExportSection, Function, FunctionSection, InstanceType, Instruction, Module,
-    ModuleSection, TypeSection,
+    ComponentValType, CustomSection, ExportKind, ExportSection, Function, FunctionSection, InstanceSection,
+    InstanceType, Instruction, MemorySection, MemoryType, Module, ModuleArg, ModuleSection,
+    NestedComponentSection, PrimitiveValType, RawSection, RefType, TableSection, TableType, TypeSection,
 };
 
 const MANIFEST: &str = r#"
@@ -219,4 +220,203 @@ fn a_large_custom_section_changes_nothing() {
     let project = Project::new();
     project.config(&Case::default().config()).install(&padded).approve("probe", &padded);
     project.run(&["call", "probe", "echo", "{}"]).exits(0);
+}
+
+/// The probe with a text replaced by one of the same length, wherever it stands.
+fn replaced(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = guests::probe("").bytes;
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty(), "{from}");
+    for at in places {
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+/// A role of the right name with other functions: nothing of it runs before that is seen.
+#[test]
+fn a_role_with_other_functions_is_refused_by_name() {
+    for (from, to, interface, said) in [
+        // `after-ms: u64` (0x77) of `pending` becomes an `s64` (0x78).
+        ("after-msw", "after-msx", "actions", "its function `invoke` has another type"),
+        ("invoke", "evokes", "actions", "it lacks the function `invoke`"),
+        ("again-after-ms", "hence-after-ms", "source", "its function `read` has another type"),
+        ("\u{5}check", "\u{5}czech", "lifecycle", "it lacks the function `check`"),
+    ] {
+        let bytes = replaced(from, to);
+        let digest = sha256(&bytes);
+        let project = Project::new();
+        project.config(&Case::default().config());
+        let folder = project.path("registry/test/probe");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("1.0.0.wasm"), bytes).unwrap();
+        for args in [&["inspect", "test/probe"][..], &["approve", "probe", "--yes", "--digest", &digest]] {
+            let ran = project.run(args);
+            ran.exits(3);
+            let export = format!("exports `portcullis:connector/{interface}@0.1.0`");
+            assert!(ran.stderr.contains(&export) && ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+        }
+        // Past `approve`: a lock that somebody wrote elsewhere is not believed either.
+        let component = guests::probe("");
+        let other = Case::default().project();
+        other.approve("probe", &component);
+        let lock = std::fs::read_to_string(other.path("portcullis.lock")).unwrap();
+        project.file("portcullis.lock", lock.replace(&component.digest, &digest).as_bytes());
+        let ran = project.run(&["call", "probe", "echo", "{}"]);
+        ran.exits(3);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(project.runs(&[]).is_empty(), "a run began");
+    }
+}
+
+/// Imports are compared by the link step, before a run begins.
+#[test]
+fn an_import_with_other_functions_is_refused_by_name() {
+    for (from, to) in [("list-keys", "list-kids"), ("versionw", "versionx")] {
+        let said = fails_before_a_run(from, replaced(from, to));
+        assert!(said.contains("component imports instance `portcullis:connector/state@0.1.0`"), "{said}");
+    }
+}
+
+/// A valid component that `approve` takes and that does not come to a run: what was said.
+#[track_caller]
+fn fails_before_a_run(what: &str, bytes: Vec<u8>) -> String {
+    let component = Installed::of(bytes);
+    let project = Project::new();
+    project.config(&Case::default().config()).install(&component).approve("probe", &component);
+    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    assert_eq!(ran.status, Some(3), "{what}: {}", ran.stderr);
+    assert!(project.runs(&[]).is_empty(), "{what}: a run began");
+    ran.stderr
+}
+
+/// The probe with a section more.
+fn appended(section: &impl ComponentSection) -> Vec<u8> {
+    let mut bytes = guests::probe("").bytes;
+    ComponentSection::append_to_component(section, &mut bytes);
+    bytes
+}
+
+/// The probe with a core module more, which is instantiated so often.
+fn instantiated(module: &Module, times: usize) -> Vec<u8> {
+    let mut bytes = appended(&ModuleSection(module));
+    let ordinal = modules(&bytes) - 1;
+    let mut instances = InstanceSection::new();
+    for _ in 0..times {
+        instances.instantiate(ordinal, [] as [(&str, ModuleArg); 0]);
+    }
+    ComponentSection::append_to_component(&instances, &mut bytes);
+    bytes
+}
+
+/// Core modules at the top of a component: its sections with the id 1.
+fn modules(bytes: &[u8]) -> u32 {
+    let (mut at, mut count) = (8, 0);
+    while at < bytes.len() {
+        count += u32::from(bytes[at] == 1);
+        let (mut size, mut shift) = (0_usize, 0);
+        loop {
+            at += 1;
+            size |= usize::from(bytes[at] & 0x7f) << shift;
+            shift += 7;
+            if bytes[at] & 0x80 == 0 {
+                break;
+            }
+        }
+        at += 1 + size;
+    }
+    count
+}
+
+#[test]
+fn instances_tables_and_memories_have_limits() {
+    let tables = |count: usize, minimum: u64| {
+        let mut tables = TableSection::new();
+        for _ in 0..count {
+            let element_type = RefType::FUNCREF;
+            tables.table(TableType { element_type, minimum, maximum: None, table64: false, shared: false });
+        }
+        let mut module = Module::new();
+        module.section(&tables);
+        module
+    };
+    let memory = |minimum: u64| {
+        let mut memories = MemorySection::new();
+        memories.memory(MemoryType {
+            minimum,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        });
+        let mut module = Module::new();
+        module.section(&memories);
+        module
+    };
+    for (what, bytes, said) in [
+        ("100 core instances", instantiated(&Module::new(), 100), "64"),
+        ("40 tables of one module", instantiated(&tables(40, 1), 1), "limit of 1"),
+        ("40 tables", instantiated(&tables(1, 1), 40), "32"),
+        ("a table of a million", instantiated(&tables(1, 1_000_000), 1), "100000"),
+        ("6 memories", instantiated(&memory(1), 6), "4"),
+        ("a memory of 300 MiB", instantiated(&memory(4_800), 1), "0x10000000"),
+    ] {
+        let stderr = fails_before_a_run(what, bytes);
+        assert!(stderr.contains("can't be compiled") && stderr.contains(said), "{what}: {stderr}");
+    }
+    // The twin.
+    let component = Installed::of(instantiated(&tables(1, 1), 1));
+    let project = Project::new();
+    project.config(&Case::default().config()).install(&component).approve("probe", &component);
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+}
+
+#[test]
+fn type_bombs_end_in_words() {
+    // `(type (instance (type (instance …))))`: one stack frame of a reader each.
+    let nested = |opcode: u8, depth: usize| {
+        let mut data = vec![1];
+        data.extend([opcode, 1, 1].repeat(depth));
+        data.extend([opcode, 0]);
+        appended(&RawSection { id: 7, data: &data })
+    };
+    let doubling = || {
+        let mut types = ComponentTypeSection::new();
+        let primitive = ComponentValType::Primitive(PrimitiveValType::U8);
+        types.defined_type().tuple([primitive, primitive]);
+        for i in 0..40 {
+            types.defined_type().tuple([ComponentValType::Type(i), ComponentValType::Type(i)]);
+        }
+        let mut inner = Component::new();
+        inner.section(&types);
+        appended(&NestedComponentSection(&inner))
+    };
+    let many = || {
+        let mut types = ComponentTypeSection::new();
+        for _ in 0..30_000 {
+            types.defined_type().primitive(PrimitiveValType::U8);
+        }
+        appended(&types)
+    };
+    let components = || {
+        let mut inner = Component::new();
+        for _ in 0..2_000 {
+            let mut outer = Component::new();
+            outer.section(&NestedComponentSection(&inner));
+            inner = outer;
+        }
+        appended(&NestedComponentSection(&inner))
+    };
+    for (what, bytes, said) in [
+        ("a million nested instance types", nested(0x42, 1_000_000), "nests too deep"),
+        ("a million nested component types", nested(0x41, 1_000_000), "nests too deep"),
+        ("a type that doubles", doubling(), "the component is invalid"),
+        ("30,000 types", many(), "limit `types`"),
+        ("2,000 nested components", components(), "limit `modules`"),
+    ] {
+        let stderr = refused(what, bytes);
+        assert!(stderr.contains(said), "{what}: {stderr}");
+    }
 }

@@ -79,6 +79,17 @@ pub fn probe_as(name: &str, version: &str, rest: &str) -> Installed {
     Installed::of(with_manifest(&bytes, &manifest))
 }
 
+/// The same component as another version, with another `position-version`.
+pub fn as_version(installed: &Installed, version: &str, position_version: u32) -> Installed {
+    let component = Component::read(&installed.bytes).expect("a connector with its manifest");
+    let mut manifest = component.manifest;
+    manifest.version = version.parse().expect("a version");
+    manifest.position_version = position_version;
+    let code = Component::code(&installed.bytes).expect("the component's code");
+    let bytes = portcullis_manifest::embed::embed(&code, &manifest, &component.assets);
+    Installed::of(bytes.expect("the manifest embeds"))
+}
+
 /// Any component's code under another `connector.toml`. The schema `any.json` lies beside it.
 pub fn with_manifest(bytes: &[u8], manifest: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();

@@ -30,24 +30,38 @@ pub fn built() -> PathBuf {
     test.ancestors().nth(2).expect("tests lie in `deps`").to_owned()
 }
 
-/// The built `portcullis` beside this test. Under `cargo test -p portcullis-tests` nobody built it: built here, once.
+/// The built `portcullis` beside this test, of the sources as they are: a `cargo test` of this package alone leaves an old one in
+/// its place. Built here, once a process, but where `tests/run` says that it did (`PORTCULLIS_TESTS_BUILT=1`), and inside a
+/// network of its own, which the process outside built it for.
 pub fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY
         .get_or_init(|| {
-            let binary = built().join("portcullis");
-            if !binary.exists() {
-                let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-                let built = std::process::Command::new(cargo)
-                    .args(["build", "--quiet", "--package", "portcullis", "--bin", "portcullis"])
-                    .current_dir(checkout())
-                    .status()
-                    .expect("cargo starts");
-                assert!(built.success(), "`cargo build --package portcullis` failed");
+            let built_before = env::var_os("PORTCULLIS_TESTS_BUILT").is_some_and(|value| value == "1");
+            if !built_before && !netns::inside() {
+                build();
             }
-            binary
+            built().join("portcullis")
         })
         .clone()
+}
+
+/// Cargo let go of the target folder before it started this test, so it can be asked again.
+fn build() {
+    let built = built();
+    let profile = match built.file_name().and_then(|name| name.to_str()).expect("the profile's folder") {
+        "debug" => "dev".to_owned(),
+        other => other.to_owned(),
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let ran = std::process::Command::new(cargo)
+        .args(["build", "--quiet", "--package", "portcullis", "--bin", "portcullis", "--profile", &profile])
+        .arg("--target-dir")
+        .arg(built.parent().expect("profiles lie in the target folder"))
+        .current_dir(checkout())
+        .status()
+        .expect("cargo starts");
+    assert!(ran.success(), "`cargo build --package portcullis` failed");
 }
 
 /// Test vectors and specifications of others, `../shared` beside the checkout.

@@ -237,6 +237,15 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
+    /// SIGTERM, and waits until it is gone.
+    #[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
+    pub fn terminate(self) -> Ran {
+        let id = i32::try_from(self.id()).unwrap();
+        // SAFETY: takes no pointer, and the child is not reaped yet: the id is its own.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "the process can be signalled");
+        self.finish()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(mut self) -> Ran {
         let mut child = self.child.take().unwrap();

@@ -45,15 +45,14 @@ impl<S: Inner<Prepared, Response>> Service<Parsed> for Authorize<S> {
 fn authorize(parsed: Parsed) -> Result<Prepared, Failure> {
     let (request, call) = (&*parsed.asked.request, &*parsed.asked.call);
     let settings = &call.connection.settings;
-    let authorized = settings
-        .grants
-        .authorize(
-            &settings.name,
-            &request.method,
-            &request.url,
-            call.context.operation_rules.as_deref(),
-            request.credential.as_deref(),
-        )
-        .map_err(|denial| Failure::denied(denial.to_string(), denial.remedy))?;
+    let (grants, operation) = (&settings.grants, call.context.operation_rules.as_deref());
+    let (method, url, slot) = (&request.method, &request.url, request.credential.as_deref());
+    // To find words for a refusal, and the line to paste, costs more than to refuse: only where somebody will read them.
+    let authorized = if call.budget.lists_refusals() {
+        grants.authorize(&settings.name, method, url, operation, slot)
+    } else {
+        grants.authorize_tersely(method, url, operation, slot)
+    };
+    let authorized = authorized.map_err(|denial| Failure::denied(denial.to_string(), denial.remedy))?;
     Ok(Prepared::new(parsed, authorized))
 }

@@ -65,3 +65,6 @@ pub(crate) fn refuse_revoked(settings: &ConnectionSettings) -> Result<(), Failur
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

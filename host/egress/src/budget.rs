@@ -1,5 +1,12 @@
-//! What one run may ask for and send: `requests` and `bytes-out` of the connection's limits.
-use crate::{limits::RUNS_MAX, service::Failure, state::lock};
+//! What one run may ask for, send and be refused: `requests` and `bytes-out` of the connection's limits, and the rows
+//! of refusals.
+use crate::{
+    Error,
+    exchange_log::refusals,
+    limits::{OVER_REQUESTS_MAX, REFUSAL_ROWS_MAX, RUNS_MAX},
+    service::Failure,
+    state::{CallState, lock},
+};
 use std::{
     collections::HashMap,
     sync::{
@@ -13,16 +20,31 @@ use std::{
 pub(crate) struct RunBudget {
     requests: AtomicU64,
     bytes: AtomicU64,
+    refusals: AtomicU64,
 }
 
 impl RunBudget {
-    /// One more request was asked for. Refused ones count: a guest must not probe without end.
-    pub fn ask(&self, connection: &str, requests_max: u64) -> Result<(), Failure> {
-        if self.requests.fetch_add(1, Ordering::Relaxed) < requests_max {
-            return Ok(());
-        }
-        let raised = requests_max.saturating_mul(2).to_string();
-        Err(over(connection, "requests", &raised, &format!("{requests_max} requests a run")))
+    /// One more request was asked for; by how much that is over. Refused ones count: a guest must not probe without end.
+    fn ask(&self, requests_max: u64) -> Option<u64> {
+        let asked = self.requests.fetch_add(1, Ordering::Relaxed);
+        asked.checked_sub(requests_max).map(|over| over + 1)
+    }
+
+    /// One more request was refused: whether it has a row of its own.
+    pub fn list_refusal(&self) -> bool {
+        let more = |listed| (listed < REFUSAL_ROWS_MAX).then_some(listed + 1);
+        self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// The next refused one has a row of its own, however many had one before.
+    fn list_one_more(&self) {
+        let less = |listed: u64| listed.checked_sub(1);
+        let _ = self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Whether the next refused one will have a row of its own.
+    pub fn lists_refusals(&self) -> bool {
+        self.refusals.load(Ordering::Relaxed) < REFUSAL_ROWS_MAX
     }
 
     /// One more attempt is about to send that many bytes. What would go over is not sent and not counted.
@@ -34,6 +56,26 @@ impl RunBudget {
             let raised = format!("\"{}MiB\"", (bytes_out_max.saturating_mul(2) >> 20).max(1));
             over(connection, "bytes-out", &raised, &format!("{bytes_out_max} bytes sent in a run"))
         })
+    }
+}
+
+/// One more request of this call was asked for. The first over the limit is told in full, a few more are counted, and
+/// a guest that takes no denial for an answer has its call ended.
+pub(crate) fn ask(call: &CallState) -> Result<(), Failure> {
+    let settings = &call.connection.settings;
+    let (connection, requests_max) = (&settings.name, settings.requests_max);
+    match call.budget.ask(requests_max) {
+        None => Ok(()),
+        Some(1) => {
+            call.budget.list_one_more();
+            let raised = requests_max.saturating_mul(2).to_string();
+            Err(over(connection, "requests", &raised, &format!("{requests_max} requests a run")))
+        }
+        Some(over) if over <= OVER_REQUESTS_MAX => Err(refusals::refuse(call)),
+        Some(_) => {
+            let error = Error::Exhausted { connection: connection.clone(), requests_max };
+            Err(Failure { error, ..refusals::refuse(call) })
+        }
     }
 }
 
@@ -80,18 +122,24 @@ impl Runs {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use crate::Error;
 
     #[test]
-    fn requests_end_at_the_limit_and_name_its_key() {
+    fn requests_end_at_the_limit() {
         let budget = RunBudget::default();
-        assert!(budget.ask("billing", 2).is_ok());
-        assert!(budget.ask("billing", 2).is_ok());
-        let Error::Denied { denial, .. } = budget.ask("billing", 2).unwrap_err().error else {
-            panic!("not denied")
-        };
-        assert!(denial.reason.contains("`requests`"), "{denial:?}");
-        assert_eq!(denial.remedy.as_deref(), Some("[connections.billing.limits]\nrequests = 4"));
+        assert_eq!(
+            [budget.ask(2), budget.ask(2), budget.ask(2), budget.ask(2)],
+            [None, None, Some(1), Some(2)]
+        );
+        assert_eq!(RunBudget::default().ask(0), Some(1));
+    }
+
+    #[test]
+    fn the_first_refusals_of_a_run_are_listed() {
+        let budget = RunBudget::default();
+        assert_eq!(
+            (0..2 * REFUSAL_ROWS_MAX).filter(|_| budget.list_refusal()).count() as u64,
+            REFUSAL_ROWS_MAX
+        );
     }
 
     #[test]
@@ -107,7 +155,7 @@ mod tests {
     fn a_run_keeps_its_budget_over_its_calls() {
         let runs = Runs::default();
         let living = runs.of("run_a");
-        living.ask("c", 9).unwrap();
+        assert_eq!(living.ask(9), None);
         for other in 0..2 * RUNS_MAX {
             runs.of(&format!("run_{other}"));
         }

@@ -143,7 +143,9 @@ async fn dial(attempt: &Attempt) -> Result<Raw, Failure> {
     });
     let client = client.map_err(|error| Failure::denied(format!("{error}"), None))?;
     let request = render(prepared, attempt.credential.as_deref())?;
+    // After every wait, and before the first byte.
     crate::bound::refuse_revoked(&connection.settings)?;
+    crate::idempotency::refuse_after_window(prepared)?;
     prepared.leave();
     attempt.trace.note(|noted| noted.dialled = true);
     let answered = client.execute(request).await;

@@ -35,6 +35,14 @@ pub enum Error {
     /// Not built yet.
     #[error("unsupported")]
     Unsupported,
+    /// Not for the guest: its run's `requests` are used up and it goes on asking, so whoever runs the call ends it.
+    #[error("over the limit `requests` of connection `{connection}`: {requests_max} requests a run")]
+    Exhausted {
+        /// Whose limit.
+        connection: String,
+        /// The limit.
+        requests_max: u64,
+    },
 }
 
 /// What the operator reads of a refusal.

@@ -1,4 +1,5 @@
-//! The exchange log: one row for every attempt and every refusal, masked before it is shortened.
+//! The exchange log: one row for every attempt and for the first refusals of a run, one for the rest of a call's; masked
+//! before it is shortened.
 use portcullis_clock::Timestamp;
 
 /// One HTTP request/response pair that left, or was refused. Everything in it is masked already.

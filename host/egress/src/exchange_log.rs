@@ -2,9 +2,14 @@
 //!
 //! Why here: `LogRefusals` is the outermost layer, since any other may refuse; `LogAttempts` is the outermost of an
 //! attempt, so that what is told is what left, was cut short or was refused, after all of it was masked. A row is
-//! also written where the caller dropped the request halfway: what left is never invisible.
+//! also written where the caller dropped the request halfway: what left is never invisible. Of refusals only the
+//! first have a row each (`exchange_log/refusals.rs`), and of what a guest wrote there no more than a bit is kept.
+
+pub(crate) mod refusals;
+
 use crate::{
     Error, Exchange, Outcome, Request, Response,
+    limits::{DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX, REFUSED_URL_BYTES_MAX, URL_BYTES_MAX},
     prepared::{Asked, Attempt, Noted},
     service::{Answering, Failure, Inner},
     state::CallState,
@@ -43,17 +48,20 @@ impl<S: Inner<Asked, Response>> Service<Asked> for LogRefusals<S> {
         let (call, request) = (Arc::clone(&asked.call), Arc::clone(&asked.request));
         let answering = self.inner.call(asked);
         Box::pin(async move {
-            let outcome = answering.await;
-            let Err(failure) = &outcome else { return outcome };
-            if failure.recorded {
-                return outcome;
+            let mut failure = match answering.await {
+                Err(failure) if !failure.recorded => failure,
+                outcome => return outcome,
+            };
+            if !call.budget.list_refusal() {
+                refusals::count(&call, &mut failure);
+                return Err(failure);
             }
             // Made here, not before: the requests that are refused are few, and a refusal takes no time worth a column.
             let began = Began::now(&call);
-            let exchange_id = began.exchange_id.clone();
-            let row = refusal(&call, &request, &began, failure);
+            bound_denial(&call, &mut failure);
+            let row = refusal(&call, &request, &began, &failure);
             call.egress().sink.record(row).await;
-            outcome.map_err(|failure| told(failure, exchange_id, &call))
+            Err(told(failure, began.exchange_id, &call))
         })
     }
 }
@@ -84,9 +92,12 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for LogAttempts<S> {
         let answering = self.inner.call(attempt.clone());
         Box::pin(async move {
             let mut dropped = Dropped(Some((attempt, began)));
-            let outcome = answering.await;
+            let mut outcome = answering.await;
             let Some((attempt, began)) = dropped.0.take() else { return outcome };
             let call = &attempt.prepared.call;
+            if let Err(failure) = &mut outcome {
+                bound_denial(call, failure);
+            }
             let row = row(&attempt, &began, &outcome);
             call.egress().sink.record(row).await;
             outcome.map_err(|failure| told(failure, began.exchange_id, call))
@@ -104,7 +115,17 @@ fn told(mut failure: Failure, exchange_id: String, call: &CallState) -> Failure 
     failure
 }
 
-struct Began {
+/// What the operator reads of a denial may hold what the guest wrote: masked whole, then inert and short.
+fn bound_denial(call: &CallState, failure: &mut Failure) {
+    let Error::Denied { denial, .. } = &mut failure.error else { return };
+    let (masker, needles) = (&call.connection.masker, call.connection.attachments.needles());
+    denial.reason = masker.line(&denial.reason, &needles, DENIAL_REASON_BYTES_MAX);
+    if let Some(remedy) = &mut denial.remedy {
+        *remedy = masker.lines(remedy, &needles, DENIAL_REMEDY_BYTES_MAX);
+    }
+}
+
+pub(crate) struct Began {
     exchange_id: String,
     at: Timestamp,
     monotonic: Duration,
@@ -183,10 +204,10 @@ fn refusal(call: &CallState, request: &Request, began: &Began, failure: &Failure
     let shown = |text: &str, max: usize| {
         if text.len() <= max { text.to_owned() } else { format!("({} bytes)", text.len()) }
     };
-    let url = shown(&request.url, crate::limits::URL_BYTES_MAX);
+    let url = shown(&request.url, URL_BYTES_MAX);
     Exchange {
         method: shown(&request.method, 32).escape_debug().to_string(),
-        url: masker.url(&url, &needles),
+        url: masker.url_within(&url, &needles, REFUSED_URL_BYTES_MAX),
         outcome: outcome_of(&Err(failure.clone())),
         ..blank(call, began)
     }
@@ -285,5 +306,6 @@ pub(crate) fn kind(error: &Error) -> &'static str {
         Error::RateLimited(_) => "rate-limited",
         Error::Cancelled => "cancelled",
         Error::Unsupported => "unsupported",
+        Error::Exhausted { .. } => "exhausted",
     }
 }

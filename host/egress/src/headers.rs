@@ -37,20 +37,29 @@ const TRANSPORT: &[&str] = &[
     "accept-encoding",
 ];
 
-/// Refused unless the rule lists them in `guest-headers`.
+/// Refused unless the rule lists them in `guest-headers`: credentials, and what makes a proxy or a framework read
+/// another method, host, path, client or origin than the one that was judged.
 const DENIED: &[&str] = &[
     "authorization",
     "cookie",
-    "forwarded",
+    "referer",
+    "via",
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
-    "x-original-url",
+    "x-host",
+    "x-http-host-override",
+    "x-http-path-override",
+    "x-override-url",
+    "x-proxy-url",
     "x-rewrite-url",
+    "x-client-ip",
+    "x-real-ip",
+    "true-client-ip",
 ];
 
 /// Likewise, all that begin so.
-const DENIED_PREFIXES: &[&str] = &["proxy-", "x-forwarded-"];
+const DENIED_PREFIXES: &[&str] = &["forwarded", "proxy-", "x-envoy-", "x-forwarded", "x-original-"];
 
 /// Query names that some servers read as another method.
 const DENIED_QUERY: &[&str] = &["_method", "_httpmethod", "$httpmethod"];

@@ -7,6 +7,12 @@
 //! says what became of it. Any HTTP status is an answer, a 5xx too: the vendor said how it ended. A lost answer is
 //! none, with a key or without. After a loss a later attempt's answer settles the matter only where it speaks of
 //! the operation itself: not 409 (the first one may still run), 425, 429 or 5xx.
+//!
+//! When an effect is ruled out: nothing of the request was ever written, or every attempt of it was refused (4xx). A
+//! 4xx that follows a lost answer or a 5xx rules nothing out: a `DELETE` that worked is answered 404 the second time.
+//!
+//! A vendor forgets keys: a repetition that only the rule's `idempotency` allows is bound to the rule's `window`,
+//! counted from the first time that the intent was stored. `retry` looks at it before each attempt.
 use crate::{
     Response,
     limits::KEY_BYTES_MAX,
@@ -19,6 +25,7 @@ use std::{
     fmt::Write,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 use tower::Service;
 
@@ -54,9 +61,24 @@ pub enum Prior {
     Same {
         /// The stored key.
         key: Option<String>,
+        /// Since it was first stored.
+        age: Duration,
+        /// What came of it before rules an effect out: it is proven, and a refusal.
+        refused: bool,
     },
     /// Other bytes: refuse; the step becomes `unknown`.
     Different,
+}
+
+/// How an unsafe request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntentEnd {
+    /// It is known how: an HTTP status arrived, or no byte was written.
+    pub proven: bool,
+    /// An effect is ruled out: the vendor refused every attempt (4xx), or no byte was written. Never without `proven`.
+    pub refused: bool,
+    /// For people.
+    pub outcome: String,
 }
 
 /// The intent could not be stored: nothing may be sent.
@@ -69,15 +91,14 @@ pub struct IntentError(pub String);
 pub trait Intents: Send + Sync {
     /// Durable when it returns.
     async fn begin(&self, intent: Intent) -> Result<Prior, IntentError>;
-    /// The request has a proven answer (`proven` = an HTTP status arrived, or no byte was written), with how it ended.
+    /// The request is over, and how it ended.
     async fn end(
         &self,
         run_id: &str,
         step: &str,
         call: &str,
         ordinal: u32,
-        proven: bool,
-        outcome: &str,
+        end: IntentEnd,
     ) -> Result<(), IntentError>;
     /// An audit row per (step, credential, rule), durable before the first use; cheap when it is there already.
     async fn secret_use(
@@ -162,12 +183,19 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
         key: key.clone(),
         repeatable: declared || prepared.authorized.method().is_idempotent(),
     };
+    let asked_at = call.now();
     match call.egress().intents.begin(intent).await {
-        Ok(Prior::New) => attach(prepared, key)?,
-        Ok(Prior::Same { key: stored }) => {
-            // An earlier process may have sent it: only an answer that speaks of the operation settles it now.
-            prepared.lost.store(true, Ordering::SeqCst);
-            prepared.leave();
+        Ok(Prior::New) => {
+            prepared.repeats_until = repeats_until(prepared, asked_at, Duration::ZERO);
+            attach(prepared, key)?;
+        }
+        Ok(Prior::Same { key: stored, age, refused }) => {
+            prepared.repeats_until = repeats_until(prepared, asked_at, age);
+            if !refused {
+                // It may have done something before: only an answer that speaks of the operation settles it now.
+                prepared.lost.store(true, Ordering::SeqCst);
+                prepared.leave();
+            }
             attach(prepared, stored)?;
         }
         Ok(Prior::Different) => {
@@ -182,25 +210,43 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     Ok(ordinal)
 }
 
+/// When the last repetition may leave that only the rule's `idempotency` allows; none where repeating needs none.
+fn repeats_until(prepared: &Prepared, stored_at: Duration, age: Duration) -> Option<Duration> {
+    let declared = prepared.authorized.attributes().idempotency.as_ref()?;
+    let bound = !prepared.authorized.method().is_idempotent();
+    bound.then(|| stored_at.saturating_add(declared.window.saturating_sub(age)))
+}
+
+/// Refuses a repetition whose key the vendor may have forgotten.
+pub(crate) fn refuse_after_window(prepared: &Prepared) -> Result<(), Failure> {
+    let late = prepared.repeats_until.is_some_and(|until| prepared.call.now() >= until);
+    match &prepared.authorized.attributes().idempotency {
+        Some(declared) if late && prepared.may_have_acted() => {
+            let reason = format!(
+                "the idempotency window of {:?} in {} is over: the vendor may have forgotten the key, and the request would count as another one",
+                declared.window,
+                prepared.authorized.manifest_place()
+            );
+            Err(Failure::denied(reason, None))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn end(prepared: &Prepared, ordinal: u32, outcome: &Result<Response, Failure>) {
     let lost = prepared.lost.load(Ordering::SeqCst);
-    let proven = match outcome {
-        Ok(response) => !lost || settles(response.status),
-        Err(failure) => match failure.status {
-            Some(status) => !lost || settles(status),
-            None => failure.unsent && !lost,
-        },
+    let proven = match status(outcome) {
+        Some(status) => !lost || settles(status),
+        None => unsent(outcome) && !lost,
     };
     if proven {
         prepared.prove();
     }
-    let (call, text) = (&prepared.call, outcome_text(outcome));
-    let context = &call.context;
-    let ended = call
-        .egress()
-        .intents
-        .end(&context.run_id, &context.step, &context.call, ordinal, proven, &text)
-        .await;
+    let refused = proven && !prepared.may_have_acted() && status(outcome).is_none_or(is_refusal);
+    let end = IntentEnd { proven, refused, outcome: outcome_text(outcome) };
+    let (call, context) = (&prepared.call, &prepared.call.context);
+    let intents = &call.egress().intents;
+    let ended = intents.end(&context.run_id, &context.step, &context.call, ordinal, end).await;
     if let Err(error) = ended {
         // The intent stays open, which errs to the safe side: after a crash it reads as unproven.
         tracing::error!(run = %context.run_id, ordinal, %error, "an intent could not be closed");
@@ -210,6 +256,22 @@ async fn end(prepared: &Prepared, ordinal: u32, outcome: &Result<Response, Failu
 /// Whether an answer that follows a lost one tells what became of the operation.
 fn settles(status: u16) -> bool {
     status < 500 && !matches!(status, 409 | 425 | 429)
+}
+
+/// The vendor says that it did nothing.
+pub(crate) fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status)
+}
+
+pub(crate) fn status(outcome: &Result<Response, Failure>) -> Option<u16> {
+    match outcome {
+        Ok(response) => Some(response.status),
+        Err(failure) => failure.status,
+    }
+}
+
+pub(crate) fn unsent(outcome: &Result<Response, Failure>) -> bool {
+    outcome.as_ref().is_err_and(|failure| failure.unsent)
 }
 
 fn outcome_text(outcome: &Result<Response, Failure>) -> String {

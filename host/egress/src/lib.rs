@@ -30,7 +30,7 @@ mod testing;
 
 pub use error::{Error, SettingsError};
 pub use exchange::{Exchange, ExchangeSink, Outcome};
-pub use idempotency::{Intent, IntentError, Intents, Prior};
+pub use idempotency::{Intent, IntentEnd, IntentError, Intents, Prior};
 pub use pipeline::{Call, Connection, Egress};
 pub use request::{Request, Response};
 pub use settings::{CallContext, Capture, ConnectionSettings, NetworkSettings, Roots};

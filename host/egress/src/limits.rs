@@ -51,8 +51,20 @@ pub const SCANNED_AGE_MAX: Duration = Duration::from_secs(30);
 /// Rotated secrets of one slot that are still scanned for.
 pub const PREDECESSORS_MAX: usize = 8;
 
-/// Denials a call keeps for the operator; all of them are in the exchange log.
+/// Denials a call keeps for the operator.
 pub const DENIALS_MAX: usize = 32;
+/// Refusals of a run that have a row each; of the rest each call has one row that gives their number.
+pub const REFUSAL_ROWS_MAX: u64 = 256;
+/// Requests over a run's limit that are refused before its call is ended.
+pub const OVER_REQUESTS_MAX: u64 = 16;
+/// A refused request's URL in the exchange log.
+pub const REFUSED_URL_BYTES_MAX: usize = 1 << 10;
+/// The reason of a denial, as the operator reads it.
+pub const DENIAL_REASON_BYTES_MAX: usize = 1 << 10;
+/// What a denial offers to paste: it repeats the rules that a connection has already.
+pub const DENIAL_REMEDY_BYTES_MAX: usize = 4 << 10;
+/// A name of the guest's in the reason of a denial.
+pub const DENIED_NAME_BYTES_MAX: usize = 128;
 /// Runs whose budgets a connection remembers; those without a living call are forgotten first.
 pub const RUNS_MAX: usize = 1024;
 /// Rate budgets (credentials) in the process.
@@ -99,3 +111,4 @@ pub const MASK_NAME_BYTES_MAX: usize = 256;
 const _: () = assert!(RATIO_FREE_BYTES < 8 << 20 && RATIO_MAX > 1);
 const _: () = assert!(ENCODED_SECRET_BYTES_MIN <= ECHO_FRAGMENT_BYTES_MAX);
 const _: () = assert!(CAPTURE_LINE_BYTES_MAX <= CAPTURE_BYTES_MAX);
+const _: () = assert!(REFUSED_URL_BYTES_MAX <= CAPTURE_LINE_BYTES_MAX);

@@ -34,6 +34,11 @@ impl Masker {
 
     /// A URL with the values of sensitive and credential query names masked, user info and fragment too.
     pub(crate) fn url(&self, url: &str, needles: &Needles) -> String {
+        self.url_within(url, needles, limits::CAPTURE_LINE_BYTES_MAX)
+    }
+
+    /// The same, masked whole and then shortened to fewer bytes.
+    pub(crate) fn url_within(&self, url: &str, needles: &Needles, bytes_max: usize) -> String {
         let url = needles.mask_text(url);
         let (rest, fragment) =
             url.split_once('#').map_or((&*url, None), |(rest, fragment)| (rest, Some(fragment)));
@@ -60,7 +65,26 @@ impl Masker {
             shown.push('#');
             shown.push_str(MASK);
         }
-        text::shorten(shown, limits::CAPTURE_LINE_BYTES_MAX)
+        text::shorten(shown, bytes_max)
+    }
+
+    /// The host's own words, in which something of the guest's may stand, on one line.
+    pub(crate) fn line(&self, words: &str, needles: &Needles, bytes_max: usize) -> String {
+        let mut shown = String::with_capacity(words.len());
+        text::push_inert(&mut shown, &needles.mask_text(words));
+        text::shorten(shown, bytes_max)
+    }
+
+    /// The same with the ends of its lines kept: something to paste.
+    pub(crate) fn lines(&self, words: &str, needles: &Needles, bytes_max: usize) -> String {
+        let mut shown = String::with_capacity(words.len());
+        for (at, line) in needles.mask_text(words).split('\n').enumerate() {
+            if at > 0 {
+                shown.push('\n');
+            }
+            text::push_inert(&mut shown, line);
+        }
+        text::shorten(shown, bytes_max)
     }
 
     /// Headers as the log keeps them: names stay, values that may hold a secret do not.

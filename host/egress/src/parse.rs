@@ -4,8 +4,10 @@
 //! is no header can't be smuggled past the policy that reads headers. Method, URL and slot are parsed by `grants`
 //! in the next layer, with the one URL type that also decides.
 use crate::{
-    Response,
-    limits::{KEY_BYTES_MAX, REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_MAX, URL_BYTES_MAX},
+    Response, budget,
+    limits::{
+        DENIED_NAME_BYTES_MAX, KEY_BYTES_MAX, REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_MAX, URL_BYTES_MAX,
+    },
     prepared::{Asked, Parsed},
     service::{Answering, Failure, Inner},
 };
@@ -47,7 +49,7 @@ impl<S: Inner<Parsed, Response>> Service<Asked> for Parse<S> {
 
 fn parse(asked: Asked) -> Result<Parsed, Failure> {
     let (request, settings) = (&*asked.request, &asked.call.connection.settings);
-    asked.call.budget.ask(&settings.name, settings.requests_max)?;
+    budget::ask(&asked.call)?;
     if request.url.len() > URL_BYTES_MAX {
         let reason = format!("a URL of {} bytes, which is more than {URL_BYTES_MAX}", request.url.len());
         return Err(Failure::denied(reason, None));
@@ -84,14 +86,20 @@ fn parse_headers(headers: &[(String, Vec<u8>)]) -> Result<HeaderMap, Failure> {
     let mut map = HeaderMap::with_capacity(headers.len() + 8);
     for (name, value) in headers {
         let parsed = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Failure::denied(format!("`{}` is no header name", name.escape_debug()), None))?;
+            .map_err(|_| Failure::denied(format!("`{}` is no header name", named(name)), None))?;
         // CR, LF and NUL, and so obsolete folding too, are no part of a value for `http`; nor is any other control.
         let value = HeaderValue::from_bytes(value).map_err(|_| {
-            Failure::denied(format!("the value of header `{parsed}` holds a control character"), None)
+            Failure::denied(format!("the value of header `{}` holds a control character", named(name)), None)
         })?;
         map.append(parsed, value);
     }
     Ok(map)
+}
+
+/// A name of the guest's, inert, and no longer than a reason has room for.
+pub(crate) fn named(name: &str) -> String {
+    let end = name.floor_char_boundary(DENIED_NAME_BYTES_MAX);
+    format!("{}{}", name[..end].escape_debug(), if end < name.len() { "…" } else { "" })
 }
 
 #[cfg(test)]

@@ -9,14 +9,14 @@ use crate::{
     credential::AttachCredential,
     dial::{Dial, Routes, connect::Clients, tls::RootStores},
     error::DenialDetail,
-    exchange_log::{LogAttempts, LogRefusals},
+    exchange_log::{LogAttempts, LogRefusals, refusals},
     headers::{HeaderPolicy, Headers},
     idempotency::Idempotency,
     limits::BUCKETS_MAX,
     mask::Masker,
     parse::Parse,
     prepared::Asked,
-    rate_limit::{Bucket, RateLimit},
+    rate_limit::{Bucket, RateLimit, Share},
     receive::Receive,
     retry::Retry,
     scan::Scan,
@@ -116,7 +116,7 @@ impl Egress {
         let masker = Masker::new(&settings.sensitive, &places.collect::<Vec<_>>());
         let mut buckets = BTreeMap::new();
         for (slot, credential) in &settings.credentials {
-            buckets.insert(slot.clone(), self.bucket(&credential.name, credential.requests_per_second)?);
+            buckets.insert(slot.clone(), self.share(&credential.name, credential.requests_per_second)?);
         }
         let state = ConnectionState {
             egress: Arc::clone(self),
@@ -131,11 +131,11 @@ impl Egress {
         Ok(Arc::new(Connection { state: Arc::new(state) }))
     }
 
-    /// The bucket of a credential, one for all connections. Config reloaded with another rate makes a new one.
-    fn bucket(&self, credential: &str, per_second: Option<f64>) -> Result<Arc<Bucket>, SettingsError> {
+    /// This connection's share of a credential's bucket: one bucket for all connections, whatever rate each asks for.
+    fn share(&self, credential: &str, per_second: Option<f64>) -> Result<Share, SettingsError> {
         let mut buckets = lock(&self.buckets);
-        if let Some(bucket) = buckets.get(credential).filter(|bucket| bucket.is_for(per_second)) {
-            return Ok(Arc::clone(bucket));
+        if let Some(bucket) = buckets.get(credential) {
+            return Ok(Share::of(bucket, per_second));
         }
         if buckets.len() >= BUCKETS_MAX {
             buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1);
@@ -143,9 +143,9 @@ impl Egress {
         if buckets.len() >= BUCKETS_MAX {
             return Err(SettingsError::Invalid(format!("more than {BUCKETS_MAX} credentials")));
         }
-        let bucket = Arc::new(Bucket::new(per_second, self.clock.monotonic()));
+        let bucket = Arc::new(Bucket::new(self.clock.monotonic()));
         buckets.insert(credential.to_owned(), Arc::clone(&bucket));
-        Ok(bucket)
+        Ok(Share::of(&bucket, per_second))
     }
 }
 
@@ -163,6 +163,12 @@ impl Call {
         let mut stack = self.state.egress().stack.clone();
         let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state) };
         stack.call(asked).await.map_err(|failure| failure.error)
+    }
+
+    /// The call is over: writes the row that stands for its refusals without one of their own. Where nobody says so,
+    /// that row is written when the call is dropped, at some time.
+    pub async fn close(&self) {
+        refusals::close(&self.state).await;
     }
 
     /// Whether an unsafe request left (some byte of it may have been written) without a proven answer, or one was

@@ -52,6 +52,10 @@ pub(crate) struct Prepared {
     pub response_bytes_max: u64,
     /// An attempt of this request left and its answer was lost, now or before a crash.
     pub lost: AtomicBool,
+    /// An attempt of this request was answered otherwise than with a refusal.
+    pub acted: AtomicBool,
+    /// Monotonic time from which on it may not be sent again where only the rule's `idempotency` allows that.
+    pub repeats_until: Option<Duration>,
     left: AtomicBool,
 }
 
@@ -66,6 +70,8 @@ impl Prepared {
             deadline: parsed.deadline,
             response_bytes_max: parsed.response_bytes_max,
             lost: AtomicBool::new(false),
+            acted: AtomicBool::new(false),
+            repeats_until: None,
             left: AtomicBool::new(false),
             call: parsed.asked.call,
         }
@@ -83,6 +89,11 @@ impl Prepared {
         if self.left.swap(false, Ordering::SeqCst) {
             self.call.unproven.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+
+    /// An earlier attempt may have had an effect: its answer was lost, or was no refusal.
+    pub fn may_have_acted(&self) -> bool {
+        self.lost.load(Ordering::SeqCst) || self.acted.load(Ordering::SeqCst)
     }
 
     /// Time that is left; zero where it is over.

@@ -1,5 +1,5 @@
-//! Rate limit: a token bucket per credential, shared by every connection that is bound to it. A 429 or a
-//! `Retry-After` empties it until then.
+//! Rate limit: a token bucket per credential, shared by every connection that is bound to it. Where they ask for
+//! different rates, the smallest holds for all. A 429 or a `Retry-After` empties it until then.
 //!
 //! Why here: inside retry, so that every attempt pays, and before the credential is fetched, so that a secret is
 //! not held while waiting. A bucket belongs to a credential, not to a vendor's host: one hostile connector can cut
@@ -22,28 +22,60 @@ use tower::Service;
 /// One credential's budget.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    per_second: Option<f64>,
     state: Mutex<Level>,
 }
 
 #[derive(Debug)]
 struct Level {
-    /// Below zero: that many are promised to those who wait.
+    /// What the living connections ask for; the smallest counts.
+    rates: Vec<f64>,
+    /// Below zero: that many are promised to those who wait. Infinite: full, whatever the rate will be.
     tokens: f64,
     /// Monotonic time of `tokens`; in the future while the bucket is shut.
     at: Duration,
 }
 
+impl Level {
+    fn rate(&self) -> Option<f64> {
+        self.rates.iter().copied().min_by(f64::total_cmp)
+    }
+}
+
+/// What one connection holds of a credential's bucket: its rate counts for as long as the connection lives.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// The bucket.
+    pub bucket: Arc<Bucket>,
+    rate: Option<f64>,
+}
+
+impl Share {
+    /// Joins. A rate that is no rate asks for none.
+    pub fn of(bucket: &Arc<Bucket>, per_second: Option<f64>) -> Self {
+        let rate = per_second.filter(|rate| rate.is_finite() && *rate > 0.0);
+        if let Some(rate) = rate {
+            let mut level = lock(&bucket.state);
+            level.rates.push(rate);
+            level.tokens = level.tokens.min(rate.max(1.0));
+        }
+        Self { bucket: Arc::clone(bucket), rate }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let Some(rate) = self.rate else { return };
+        let mut level = lock(&self.bucket.state);
+        if let Some(at) = level.rates.iter().position(|known| *known == rate) {
+            level.rates.swap_remove(at);
+        }
+    }
+}
+
 impl Bucket {
     /// Full. Without a rate it only ever shuts.
-    pub fn new(per_second: Option<f64>, now: Duration) -> Self {
-        let per_second = per_second.filter(|rate| rate.is_finite() && *rate > 0.0);
-        Self { per_second, state: Mutex::new(Level { tokens: per_second.unwrap_or(1.0).max(1.0), at: now }) }
-    }
-
-    /// Whether it was made for this rate.
-    pub fn is_for(&self, per_second: Option<f64>) -> bool {
-        self.per_second == per_second.filter(|rate| rate.is_finite() && *rate > 0.0)
+    pub fn new(now: Duration) -> Self {
+        Self { state: Mutex::new(Level { rates: Vec::new(), tokens: f64::INFINITY, at: now }) }
     }
 
     /// Takes a token that may be used after the wait that is returned, or none where that wait is longer than
@@ -51,7 +83,7 @@ impl Bucket {
     pub fn take(&self, now: Duration, wait_max: Duration) -> Result<Duration, Duration> {
         let mut level = lock(&self.state);
         let shut = level.at.saturating_sub(now);
-        let Some(rate) = self.per_second else {
+        let Some(rate) = level.rate() else {
             return if shut > wait_max { Err(shut) } else { Ok(shut) };
         };
         if now > level.at {
@@ -100,8 +132,8 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for RateLimit<S> {
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let prepared = Arc::clone(&attempt.prepared);
         let slot = prepared.authorized.credential();
-        let Some(bucket) = slot.and_then(|slot| prepared.call.connection.buckets.get(slot)).map(Arc::clone)
-        else {
+        let share = slot.and_then(|slot| prepared.call.connection.buckets.get(slot));
+        let Some(bucket) = share.map(|share| Arc::clone(&share.bucket)) else {
             return self.inner.call(attempt);
         };
         let mut inner = self.inner.clone();

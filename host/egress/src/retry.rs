@@ -10,9 +10,10 @@
 //! (b) the answer proves that it was refused: 429;
 //! (c) its method is safe or idempotent, or its rule says `safe = true`; or
 //! (d) its rule has `idempotency`.
-//! For (c) and (d) that is after a lost answer, 502, 503 or 504.
+//! For (c) and (d) that is after a lost answer, 502, 503 or 504. What (d) alone allows ends with the rule's window.
 use crate::{
     Error, Response,
+    idempotency::{is_refusal, refuse_after_window, status, unsent},
     limits::{ATTEMPTS_MAX, BACKOFF_BASE, BACKOFF_MAX, RETRY_AFTER_MAX, WAIT_MAX},
     prepared::{Attempt, Prepared},
     service::{Again, Answering, Failure, Inner},
@@ -62,14 +63,10 @@ async fn send<S: Inner<Attempt, Response>>(
         || authorized.attributes().idempotency.is_some();
     let egress = prepared.call.egress();
     let mut number = 1;
+    // The first attempt here may repeat one of an earlier attempt of the call.
+    refuse_after_window(&prepared)?;
     loop {
         let outcome = inner.call(Attempt::new(Arc::clone(&prepared), number)).await;
-        if let Err(failure) = &outcome
-            && !failure.unsent
-            && failure.status.is_none()
-        {
-            prepared.lost.store(true, Ordering::SeqCst);
-        }
         let asked = outcome.as_ref().ok().and_then(|response| retry_after(response, egress.clock.now()));
         let verdict = judge(&outcome, repeatable, asked, number);
         let wait = match verdict {
@@ -89,7 +86,21 @@ async fn send<S: Inner<Attempt, Response>>(
             () = prepared.call.cancelled() => return Err(cancelled(&outcome)),
             () = egress.clock.sleep(wait) => {}
         }
+        remember(&prepared, &outcome);
+        if let Err(late) = refuse_after_window(&prepared) {
+            return Err(Failure { unsent: unsent(&outcome), status: status(&outcome), ..late });
+        }
         number += 1;
+    }
+}
+
+/// Keeps what an attempt that is followed by another may have done.
+fn remember(prepared: &Prepared, outcome: &Result<Response, Failure>) {
+    match status(outcome) {
+        Some(status) if is_refusal(status) => {}
+        Some(_) => prepared.acted.store(true, Ordering::SeqCst),
+        None if unsent(outcome) => {}
+        None => prepared.lost.store(true, Ordering::SeqCst),
     }
 }
 
@@ -131,10 +142,7 @@ fn cancelled(outcome: &Result<Response, Failure>) -> Failure {
 
 /// Ends the request with another error than the last attempt's, and keeps what that one proved.
 fn with_status(error: Error, outcome: &Result<Response, Failure>) -> Failure {
-    let (unsent, status) = match outcome {
-        Ok(response) => (false, Some(response.status)),
-        Err(failure) => (failure.unsent, failure.status),
-    };
+    let (unsent, status) = (unsent(outcome), status(outcome));
     Failure { error, detail: None, unsent, status, again: Again::Never, recorded: true }
 }
 

@@ -5,10 +5,11 @@ use crate::{
     credential::Attachments,
     dial::Routes,
     error::DenialDetail,
+    exchange_log::refusals::{self, Unlisted},
     headers::HeaderPolicy,
     limits::DENIALS_MAX,
     mask::Masker,
-    rate_limit::Bucket,
+    rate_limit::Share,
 };
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,7 @@ pub(crate) struct ConnectionState {
     pub masker: Masker,
     pub routes: Routes,
     pub attachments: Attachments,
-    pub buckets: BTreeMap<String, Arc<Bucket>>,
+    pub buckets: BTreeMap<String, Share>,
     pub runs: Runs,
 }
 
@@ -57,6 +58,8 @@ pub(crate) struct CallState {
     /// Unsafe requests that left, or may have, and have no proven answer.
     pub unproven: AtomicU64,
     pub denials: Mutex<Vec<(String, DenialDetail)>>,
+    /// Refusals that have no row of their own.
+    pub unlisted: Unlisted,
 }
 
 impl CallState {
@@ -70,6 +73,7 @@ impl CallState {
             ordinal: AtomicU32::new(0),
             unproven: AtomicU64::new(0),
             denials: Mutex::default(),
+            unlisted: Unlisted::default(),
         }
     }
 
@@ -96,6 +100,12 @@ impl CallState {
         if cancelled.wait_for(|is| *is).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+impl Drop for CallState {
+    fn drop(&mut self) {
+        refusals::dropped(self);
     }
 }
 

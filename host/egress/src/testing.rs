@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{
-    Call, CallContext, Capture, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentError,
-    Intents, NetworkSettings, Prior, Request, Response,
+    Call, CallContext, Capture, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentEnd,
+    IntentError, Intents, NetworkSettings, Prior, Request, Response,
     prepared::{Asked, Parsed, Prepared},
     service::{Answering, Failure},
     state::{CallState, lock},
@@ -45,7 +45,9 @@ impl ExchangeSink for MemorySink {
 #[derive(Default)]
 pub(crate) struct MemoryIntents {
     pub begun: Mutex<Vec<Intent>>,
-    pub ended: Mutex<Vec<(u32, bool, String)>>,
+    pub ended: Mutex<Vec<(u32, IntentEnd)>>,
+    /// How old each stored intent is.
+    pub age: Mutex<Duration>,
     pub uses: Mutex<Vec<(String, String)>>,
     pub broken: AtomicBool,
 }
@@ -61,7 +63,10 @@ impl Intents for MemoryIntents {
         let answer = match prior {
             None => Prior::New,
             Some(known) if known.request_hash == intent.request_hash => {
-                Prior::Same { key: known.key.clone() }
+                let ended = lock(&self.ended);
+                let last = ended.iter().rfind(|(ordinal, _)| *ordinal == intent.ordinal);
+                let refused = last.is_some_and(|(_, end)| end.refused);
+                Prior::Same { key: known.key.clone(), age: *lock(&self.age), refused }
             }
             Some(_) => return Ok(Prior::Different),
         };
@@ -71,16 +76,8 @@ impl Intents for MemoryIntents {
         Ok(answer)
     }
 
-    async fn end(
-        &self,
-        _: &str,
-        _: &str,
-        _: &str,
-        ordinal: u32,
-        proven: bool,
-        how: &str,
-    ) -> Result<(), IntentError> {
-        lock(&self.ended).push((ordinal, proven, how.to_owned()));
+    async fn end(&self, _: &str, _: &str, _: &str, ordinal: u32, end: IntentEnd) -> Result<(), IntentError> {
+        lock(&self.ended).push((ordinal, end));
         Ok(())
     }
 
@@ -266,6 +263,11 @@ pub(crate) fn keyed() -> Attributes {
         window: Duration::from_secs(24 * 60 * 60),
     };
     Attributes { idempotency: Some(idempotency), ..Attributes::default() }
+}
+
+/// How an intent ended, as tests compare it.
+pub(crate) fn ended(proven: bool, refused: bool, outcome: &str) -> IntentEnd {
+    IntentEnd { proven, refused, outcome: outcome.to_owned() }
 }
 
 /// An inner service that answers from a list and keeps what it was asked. The end of the list is a test's fault.

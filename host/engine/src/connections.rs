@@ -1,7 +1,10 @@
 //! The port through which the engine learns what a connection is, and whether it may run at all.
 
 use crate::Schema;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The connections there are: today the config file, later also an API.
 #[async_trait::async_trait]
@@ -35,7 +38,11 @@ pub struct ConnectionFacts {
     /// Actions by name.
     pub actions: BTreeMap<String, ActionFacts>,
     /// Streams by name.
-    pub streams: BTreeMap<String, StreamFacts>,
+    pub streams: BTreeSet<String>,
+    /// Positions and state values of another number mean something else.
+    pub position_version: u32,
+    /// Does it play the role `migration`?
+    pub migrates: bool,
     /// Does it play the role `source`?
     pub has_source: bool,
     /// Does it play the role `actions`?
@@ -51,13 +58,4 @@ pub struct ActionFacts {
     pub output: Schema,
     /// `delivery = "at-least-once"`.
     pub at_least_once: bool,
-}
-
-/// A stream of the manifest.
-#[derive(Clone, Debug)]
-pub struct StreamFacts {
-    /// Of a record.
-    pub schema: Schema,
-    /// Properties that name a record.
-    pub primary_key: Vec<String>,
 }

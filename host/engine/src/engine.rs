@@ -9,12 +9,13 @@ use crate::{
     CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Denied, EngineError, Failure,
     Operation, RunReport,
     limits::{DENIALS_MAX, MESSAGE_CHARS_MAX},
-    run::{Doubt, Ending},
+    run::Ending,
 };
 use attempt::Cancellation;
 use portcullis_clock::{Clock, Random, new_id};
 use portcullis_store::{
-    AttemptEnd, ClosedRun, NewAttempt, NewRun, Outcome, RunEnd, RunKind, Store, limits::RUN_JSON_BYTES_MAX,
+    AttemptEnd, ClosedRun, Effects, NewAttempt, NewRun, Outcome, RunEnd, RunKind, Store,
+    limits::RUN_JSON_BYTES_MAX,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -49,7 +50,19 @@ impl Engine {
 
     async fn ready(&self, connection: &str) -> Result<Arc<ConnectionFacts>, EngineError> {
         let facts = self.connections.ready(connection).await;
-        facts.map_err(|refused| EngineError::Refused { message: refused.message, help: refused.help })
+        let facts =
+            facts.map_err(|refused| EngineError::Refused { message: refused.message, help: refused.help })?;
+        if facts.migrates {
+            let found = self.store.state_versions(&facts.connection_id).await?;
+            if !found.is_empty() && !found.contains(&facts.position_version) {
+                return Err(EngineError::StateNotMigrated {
+                    connection: facts.name.clone(),
+                    found,
+                    wanted: facts.position_version,
+                });
+            }
+        }
+        Ok(facts)
     }
 
     /// A run that is not stored yet.
@@ -124,35 +137,31 @@ impl Engine {
         }
     }
 
-    /// What may have happened so far, after an attempt that failed.
-    async fn doubt(&self, run: &Run, unproven: bool, keyed: bool) -> Result<Doubt, EngineError> {
-        Ok(Doubt::new(self.store.effects(&run.run_id).await?, unproven, keyed))
+    /// What the run may have done so far: what is stored, and what a call said of itself.
+    async fn effects(&self, run: &Run) -> Result<Effects, EngineError> {
+        let effects = self.store.effects(&run.run_id).await?;
+        let said = run.tally.unproven || run.tally.unproven_before;
+        Ok(Effects { unproven: effects.unproven || said, possible: effects.possible || said, ..effects })
     }
 
     /// Ends the attempt, where one is open, and the run; the report says what was stored.
     async fn finish(
         &self,
         run: Run,
-        mut ending: Ending,
+        ending: Ending,
         fruit: Fruit,
         last: Option<AttemptEnd>,
     ) -> Result<RunReport, EngineError> {
-        let unproven = run.tally.unproven || self.store.effects(&run.run_id).await?.unproven;
-        if unproven && ending.outcome != Outcome::Unknown {
-            ending.outcome = Outcome::Unknown;
-            ending.reason = Some("unproven-effect".to_owned());
-        }
+        let (outcome, reason) = ending.verdict(self.effects(&run).await?);
+        let reason = reason.or_else(|| (!fruit.drift.is_empty()).then(|| "contract-drift".to_owned()));
         let now = self.clock.now();
         let retry_at = ending.retry_after.map(|pause| now.plus(pause));
-        if !fruit.drift.is_empty() && ending.reason.is_none() {
-            ending.reason = Some("contract-drift".to_owned());
-        }
         // What is too large for a row is still handed to whoever asked for it.
         let output = fruit.output.clone().filter(|output| output.len() <= RUN_JSON_BYTES_MAX);
         let end = RunEnd {
-            outcome: ending.outcome,
+            outcome,
             suspicious: false,
-            reason: ending.reason.clone(),
+            reason: reason.clone(),
             error_kind: ending.failure.as_ref().map(|failure| failure.kind.clone()),
             detail: detail(&ending, &fruit),
             output,
@@ -173,8 +182,8 @@ impl Engine {
         Ok(RunReport {
             run_id: run.run_id,
             correlation_id: run.correlation_id,
-            outcome: ending.outcome,
-            reason: ending.reason,
+            outcome,
+            reason,
             failure: ending.failure,
             denials: run.tally.denials,
             output: fruit.output,
@@ -209,8 +218,10 @@ struct Tally {
     records: u64,
     cpu: Duration,
     denials: Vec<Denied>,
-    /// A call that is over left something unproven, or the one under way did.
+    /// The last attempt says that it left something unproven.
     unproven: bool,
+    /// So did one of a call that is over.
+    unproven_before: bool,
 }
 
 /// What a run brought.
@@ -241,6 +252,7 @@ impl Tally {
     fn add(&mut self, report: &mut CallReport) {
         self.requests = self.requests.saturating_add(report.requests);
         self.cpu = self.cpu.saturating_add(report.cpu);
+        self.unproven = report.unproven_effect;
         let room = DENIALS_MAX.saturating_sub(self.denials.len());
         self.denials.extend(report.denials.drain(..).take(room));
     }

@@ -72,10 +72,43 @@ pub enum EngineError {
         /// Its file.
         path: String,
     },
+    /// The reader has a position of another version alone, and the connector says that it can be moved, which
+    /// nothing here does yet. Nothing was run.
+    #[error(
+        "the reader `{reader}` has a position of `position-version` {}, and moving it to {wanted} is unsupported so far: \
+         approve the former version, or give `--resume` another name",
+        listed(found)
+    )]
+    PositionNotMigrated {
+        /// Reader.
+        reader: String,
+        /// Of these versions.
+        found: Vec<u32>,
+        /// The connector's.
+        wanted: u32,
+    },
+    /// The same of the connection's state values. Nothing was run.
+    #[error(
+        "`{connection}` has state of `position-version` {}, and moving it to {wanted} is unsupported so far: \
+         approve the former version",
+        listed(found)
+    )]
+    StateNotMigrated {
+        /// Connection.
+        connection: String,
+        /// Of these versions.
+        found: Vec<u32>,
+        /// The connector's.
+        wanted: u32,
+    },
     /// The store failed. A run that was open is closed at the next start.
     #[error("the store failed")]
     Store(#[from] StoreError),
     /// A fault of the host, contained.
     #[error("the host failed: {0}")]
     Host(&'static str),
+}
+
+fn listed(versions: &[u32]) -> String {
+    versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -19,7 +19,7 @@ mod simulation;
 pub use caller::{
     Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
 };
-pub use connections::{ActionFacts, ConnectionFacts, Connections, Refused, StreamFacts};
+pub use connections::{ActionFacts, ConnectionFacts, Connections, Refused};
 pub use contract::{Fault, Schema, SchemaError};
 pub use engine::Engine;
 pub use error::EngineError;

@@ -18,7 +18,7 @@ pub(crate) enum Event<'a> {
     Delivered,
     Failed(Failure, Doubt),
     Waited,
-    Cancelled(Doubt),
+    Cancelled,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl ReadMachine {
             Event::Delivered => self.delivered(),
             Event::Failed(failure, doubt) => self.failed(failure, doubt, random),
             Event::Waited => Step::Call(self.call.clone()),
-            Event::Cancelled(doubt) => Step::End(Ending::of(Err(Failure::cancelled()), doubt)),
+            Event::Cancelled => Step::End(Ending::failed(Failure::cancelled())),
         }
     }
 
@@ -83,11 +83,11 @@ impl ReadMachine {
             let fresh = self.seen.insert(hash(next));
             if !fresh && !polls {
                 let message = "the connector gave a position that this read has seen before";
-                return Step::End(Ending::of(Err(Failure::new("loop", message)), Doubt::default()));
+                return Step::End(Ending::failed(Failure::new("loop", message)));
             }
             if self.seen.len() > POSITIONS_MAX {
                 let message = format!("the read has more than {POSITIONS_MAX} pages");
-                return Step::End(Ending::of(Err(Failure::new("limit", message)), Doubt::default()));
+                return Step::End(Ending::failed(Failure::new("limit", message)));
             }
         }
         if page.checkpoint.is_some() {
@@ -100,20 +100,17 @@ impl ReadMachine {
 
     fn delivered(&mut self) -> Step {
         let Some((next, pause)) = self.delivering.take() else {
-            return Step::End(Ending::of(
-                Err(Failure::new("host", "a page came from nowhere")),
-                Doubt::default(),
-            ));
+            return Step::End(Ending::failed(Failure::new("host", "a page came from nowhere")));
         };
         let Some(next) = next else {
-            return Step::End(Ending::of(Ok(()), Doubt::default()));
+            return Step::End(Ending::well());
         };
         self.call = Call { position: Position::Next(next), ordinal: self.call.ordinal + 1, attempt: 1 };
         match pause {
             Some(pause) if pause > WAIT_MAX => {
                 let message = "the connector asked to go on later";
                 let failure = Failure::new("rate-limited", message);
-                Step::End(Ending::later(failure, pause, Doubt::default()))
+                Step::End(Ending::later(failure, pause))
             }
             Some(pause) if !pause.is_zero() => Step::Wait(pause),
             _ => Step::Call(self.call.clone()),
@@ -124,7 +121,7 @@ impl ReadMachine {
         if failure.kind == "position-expired" {
             return match self.call.position {
                 Position::Next(_) if self.fallbacks < FALLBACKS_MAX && !doubt.unproven => self.fall_back(),
-                _ => Step::End(Ending::of(Err(failure), doubt)),
+                _ => Step::End(Ending::failed(failure)),
             };
         }
         match retry::verdict(&failure, self.call.attempt, doubt.harmless, random) {
@@ -132,8 +129,8 @@ impl ReadMachine {
                 self.call.attempt += 1;
                 Step::Wait(pause)
             }
-            Verdict::Later(pause) => Step::End(Ending::later(failure, pause, doubt)),
-            Verdict::Over => Step::End(Ending::of(Err(failure), doubt)),
+            Verdict::Later(pause) => Step::End(Ending::later(failure, pause)),
+            Verdict::Over => Step::End(Ending::failed(failure)),
         }
     }
 

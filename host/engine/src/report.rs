@@ -54,7 +54,7 @@ pub struct RunReport {
     pub correlation_id: String,
     /// Outcome.
     pub outcome: Outcome,
-    /// Short word: the kind of the failure, `contract-drift`, `cancelled`, `unproven-effect`, …
+    /// Short word: the kind of the failure, `contract-drift`, `cancelled`, `unproven-effect`, `possible-effect`, …
     pub reason: Option<String>,
     /// Where it did not end well.
     pub failure: Option<Failure>,

@@ -9,17 +9,18 @@ use portcullis_clock::Random;
 use portcullis_store::{Effects, Outcome};
 use std::time::Duration;
 
-/// How a run ends.
+/// How a run ends, as far as its calls tell. What it may have done at the vendor is asked when it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
-    pub(crate) outcome: Outcome,
-    pub(crate) reason: Option<String>,
+    /// None = well.
     pub(crate) failure: Option<Failure>,
+    /// Instead of the failure's kind.
+    pub(crate) reason: Option<&'static str>,
     /// From now, where the vendor asked for a pause.
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// What may have happened at the vendor, as far as the run's outcome and a repeat depend on it.
+/// What may have happened at the vendor, as far as a repeat depends on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Doubt {
     /// Something left without a proven answer.
@@ -33,7 +34,7 @@ pub(crate) enum Event {
     /// The call came back; `Err` with the kind `cancelled` where it was stopped.
     Returned(Result<(), Failure>, Doubt),
     Waited,
-    Cancelled(Doubt),
+    Cancelled,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -60,13 +61,13 @@ impl CallMachine {
                 self.attempt += 1;
                 Step::Call { attempt: self.attempt }
             }
-            Event::Cancelled(doubt) => Step::End(Ending::of(Err(Failure::cancelled()), doubt)),
-            Event::Returned(Ok(()), doubt) => Step::End(Ending::of(Ok(()), doubt)),
+            Event::Cancelled => Step::End(Ending::failed(Failure::cancelled())),
+            Event::Returned(Ok(()), _) => Step::End(Ending::well()),
             Event::Returned(Err(failure), doubt) => {
                 match retry::verdict(&failure, self.attempt, doubt.harmless, random) {
                     Verdict::Again(pause) => Step::Wait(pause),
-                    Verdict::Later(pause) => Step::End(Ending::later(failure, pause, doubt)),
-                    Verdict::Over => Step::End(Ending::of(Err(failure), doubt)),
+                    Verdict::Later(pause) => Step::End(Ending::later(failure, pause)),
+                    Verdict::Over => Step::End(Ending::failed(failure)),
                 }
             }
         }
@@ -74,37 +75,42 @@ impl CallMachine {
 }
 
 impl Doubt {
-    /// From what the store knows and the caller said. `keyed` = the action promises one key on every attempt.
-    pub(crate) fn new(effects: Effects, unproven: bool, keyed: bool) -> Self {
-        let harmless = match effects {
-            Effects { possible: false, .. } => !unproven,
-            Effects { unrepeatable, .. } => keyed && !unrepeatable,
-        };
-        Self { unproven: unproven || effects.unproven, harmless }
+    /// `keyed` = the action promises one key on every attempt.
+    pub(crate) fn new(effects: Effects, keyed: bool) -> Self {
+        let harmless = !effects.possible || keyed && !effects.unrepeatable;
+        Self { unproven: effects.unproven, harmless }
     }
 }
 
 impl Ending {
-    /// An effect that can be neither shown nor ruled out outweighs whatever else was said.
-    pub(crate) fn of(result: Result<(), Failure>, doubt: Doubt) -> Self {
-        let failure = result.err();
-        let (outcome, reason) = match &failure {
-            _ if doubt.unproven => (Outcome::Unknown, Some("unproven-effect".to_owned())),
-            None => (Outcome::Succeeded, None),
-            Some(failure) if failure.kind == "cancelled" => (Outcome::Cancelled, Some(failure.kind.clone())),
-            Some(failure) => (Outcome::Failed, Some(failure.kind.clone())),
-        };
-        Self { outcome, reason, failure, retry_after: None }
+    /// As it should.
+    pub(crate) fn well() -> Self {
+        Self { failure: None, reason: None, retry_after: None }
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), reason: None, retry_after: None }
     }
 
     /// A pause that is longer than a run waits.
-    pub(crate) fn later(failure: Failure, pause: Duration, doubt: Doubt) -> Self {
-        let mut ending = Self::of(Err(failure), doubt);
-        if ending.outcome == Outcome::Failed {
-            ending.reason = Some("rate-limited".to_owned());
-        }
-        ending.retry_after = Some(pause);
-        ending
+    pub(crate) fn later(failure: Failure, pause: Duration) -> Self {
+        Self { failure: Some(failure), reason: Some("rate-limited"), retry_after: Some(pause) }
+    }
+
+    /// The one rule: a run that did not end well is `unknown` where anything that it sent may have had an effect,
+    /// whatever ended it. One that ended well is in doubt only about what is not proven.
+    pub(crate) fn verdict(&self, effects: Effects) -> (Outcome, Option<String>) {
+        let doubt = effects.reason().filter(|_| self.failure.is_some() || effects.unproven);
+        let (outcome, reason) = match (&self.failure, doubt) {
+            (_, Some(doubt)) => (Outcome::Unknown, Some(doubt)),
+            (None, None) => (Outcome::Succeeded, None),
+            (Some(failure), None) => {
+                let cancelled = failure.kind == "cancelled";
+                let outcome = if cancelled { Outcome::Cancelled } else { Outcome::Failed };
+                (outcome, Some(self.reason.unwrap_or(&failure.kind)))
+            }
+        };
+        (outcome, reason.map(str::to_owned))
     }
 }
 
@@ -125,7 +131,6 @@ mod tests {
 
     const HARMLESS: Doubt = Doubt { unproven: false, harmless: true };
     const HARMFUL: Doubt = Doubt { unproven: false, harmless: false };
-    const IN_DOUBT: Doubt = Doubt { unproven: true, harmless: false };
 
     fn failed(kind: &str, after: Option<u64>) -> Result<(), Failure> {
         Err(Failure { retry_after_ms: after, ..Failure::new(kind, "") })
@@ -133,21 +138,31 @@ mod tests {
 
     #[test]
     fn outcomes() {
-        let check = |result, doubt, outcome, reason: Option<&str>| {
+        let none = Effects::default();
+        let possible = Effects { possible: true, ..none };
+        let unproven = Effects { unproven: true, ..possible };
+        let check = |result, effects, outcome, reason: Option<&str>| {
             let (mut machine, _) = CallMachine::begin();
-            let Step::End(ending) = machine.on(Event::Returned(result, doubt), &SeededRandom::new(1)) else {
+            let Step::End(ending) = machine.on(Event::Returned(result, HARMFUL), &SeededRandom::new(1))
+            else {
                 panic!("it goes on")
             };
-            assert_eq!((ending.outcome, ending.reason.as_deref()), (outcome, reason));
+            let (found, why) = ending.verdict(effects);
+            assert_eq!((found, why.as_deref()), (outcome, reason));
         };
-        check(Ok(()), HARMLESS, Outcome::Succeeded, None);
-        check(Ok(()), IN_DOUBT, Outcome::Unknown, Some("unproven-effect"));
-        check(failed("not-found", None), HARMLESS, Outcome::Failed, Some("not-found"));
-        check(failed("unavailable", None), HARMFUL, Outcome::Failed, Some("unavailable"));
-        check(failed("unavailable", None), IN_DOUBT, Outcome::Unknown, Some("unproven-effect"));
-        check(failed("cancelled", None), HARMLESS, Outcome::Cancelled, Some("cancelled"));
-        check(failed("cancelled", None), IN_DOUBT, Outcome::Unknown, Some("unproven-effect"));
-        check(failed("unavailable", Some(60_000)), HARMLESS, Outcome::Failed, Some("rate-limited"));
+        check(Ok(()), none, Outcome::Succeeded, None);
+        check(Ok(()), possible, Outcome::Succeeded, None);
+        check(Ok(()), unproven, Outcome::Unknown, Some("unproven-effect"));
+        for kind in ["not-found", "unavailable", "timeout", "trapped", "sink", "host"] {
+            check(failed(kind, None), none, Outcome::Failed, Some(kind));
+            check(failed(kind, None), possible, Outcome::Unknown, Some("possible-effect"));
+            check(failed(kind, None), unproven, Outcome::Unknown, Some("unproven-effect"));
+        }
+        check(failed("cancelled", None), none, Outcome::Cancelled, Some("cancelled"));
+        check(failed("cancelled", None), possible, Outcome::Unknown, Some("possible-effect"));
+        check(failed("cancelled", None), unproven, Outcome::Unknown, Some("unproven-effect"));
+        check(failed("unavailable", Some(60_000)), none, Outcome::Failed, Some("rate-limited"));
+        check(failed("unavailable", Some(60_000)), possible, Outcome::Unknown, Some("possible-effect"));
     }
 
     #[test]
@@ -161,13 +176,13 @@ mod tests {
             assert_eq!(machine.on(Event::Waited, &random), Step::Call { attempt });
         }
         let step = machine.on(Event::Returned(failed("unavailable", Some(7)), HARMLESS), &random);
-        assert!(matches!(step, Step::End(Ending { outcome: Outcome::Failed, .. })));
+        assert!(matches!(step, Step::End(Ending { failure: Some(_), .. })));
     }
 
     #[test]
     fn what_may_be_repeated() {
         let check = |unproven, possible, unrepeatable, keyed, harmless| {
-            let doubt = Doubt::new(Effects { unproven, possible, unrepeatable }, unproven, keyed);
+            let doubt = Doubt::new(Effects { unproven, possible, unrepeatable }, keyed);
             assert_eq!((doubt.harmless, doubt.unproven), (harmless, unproven));
         };
         check(false, false, false, false, true);
@@ -177,7 +192,5 @@ mod tests {
         // It happened for sure: only a key keeps it from happening twice.
         check(false, true, false, true, true);
         check(false, true, false, false, false);
-        // The caller knows of an effect that the store does not.
-        assert!(!Doubt::new(Effects::default(), true, true).harmless);
     }
 }

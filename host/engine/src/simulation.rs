@@ -3,11 +3,12 @@
 
 pub(crate) mod world;
 
-use crate::{CallOptions, Engine, Outcome, ReadOptions, ResumableFileSink, RunReport};
+use crate::{CallOptions, Engine, FileMark, Outcome, PageSink, ReadOptions, ResumableFileSink, RunReport};
 use portcullis_clock::{SeededClock, SeededRandom};
 use portcullis_store::{RunFilter, Store};
 use std::{
     collections::BTreeSet,
+    io,
     path::Path,
     sync::{Arc, Mutex, atomic::AtomicI64},
 };
@@ -114,7 +115,8 @@ async fn an_effect_at_the_vendor_is_never_a_failed_run_wherever_it_is_killed() {
                 let left = AtomicI64::new(i64::try_from(left).unwrap());
                 let mortal = Arc::new(Mortal { inner, left, effect_of_the_last });
                 let store = Arc::clone(&mortal) as Arc<dyn Store>;
-                let creator = Arc::new(Creator { store: Arc::clone(&store), log: Arc::clone(&log) });
+                let (kept, faults) = (Arc::clone(&log), None);
+                let creator = Arc::new(Creator { store: Arc::clone(&store), log: kept, faults });
                 let engine = setting.engine(store, creator, &id);
                 let _ = engine.call(CONNECTION, "create", "{}", CallOptions::default()).await;
                 mortal.is_dead()
@@ -139,6 +141,81 @@ async fn an_effect_at_the_vendor_is_never_a_failed_run_wherever_it_is_killed() {
         }
     }
     assert!(kills >= 8, "{kills}");
+}
+
+/// A sink whose last line can't be written.
+struct Full(u64);
+
+#[async_trait::async_trait]
+impl PageSink for Full {
+    async fn open(&mut self, _: Option<&FileMark>) -> io::Result<Option<FileMark>> {
+        Ok(None)
+    }
+    async fn write(&mut self, _: Vec<u8>) -> io::Result<Option<FileMark>> {
+        self.0 = self.0.saturating_sub(1);
+        if self.0 == 0 { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(None) }
+    }
+    async fn finish(&mut self) -> io::Result<()> {
+        if self.0 == 1 { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+    }
+    async fn discard(&mut self) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_at_the_vendor_is_never_a_failed_run_however_it_ends() {
+    let setting = Setting::new(0);
+    let (store, id) = setting.start().await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let mut seen = BTreeSet::new();
+    for seed in 0..600 {
+        let (kept, faults) = (Arc::clone(&log), Some(SeededRandom::new(seed)));
+        let creator = Creator { store: Arc::clone(&store), log: kept, faults };
+        let engine = setting.engine(Arc::clone(&store), Arc::new(creator), &id);
+        let options = CallOptions::default;
+        let report = match seed % 4 {
+            0 => engine.call(CONNECTION, "create", "{}", options()).await,
+            1 => engine.check(CONNECTION, options()).await,
+            2 => engine.discover(CONNECTION, options()).await,
+            _ => {
+                engine
+                    .read(CONNECTION, "customers", ReadOptions::default(), &mut Full(1 + seed / 4 % 5))
+                    .await
+            }
+        };
+        let report = report.unwrap();
+        let row = store.run(&report.run_id).await.unwrap().unwrap();
+        let done = log.lock().unwrap().contains(&report.run_id);
+        let possible = store.effects(&report.run_id).await.unwrap().possible;
+        let (outcome, reason) = (report.outcome, report.reason.clone().unwrap_or_default());
+        if done {
+            assert!(matches!(outcome, Outcome::Succeeded | Outcome::Unknown), "seed {seed}: {report:?}");
+        }
+        // Nor is a run in doubt that can have done nothing.
+        assert_eq!(outcome == Outcome::Unknown, reason.ends_with("-effect"), "seed {seed}: {report:?}");
+        assert!(outcome != Outcome::Unknown || possible, "seed {seed}: {report:?}");
+        // What ended it stays to be seen.
+        let kind = report.failure.as_ref().map(|failure| failure.kind.clone());
+        assert_eq!(row.summary.error_kind, kind);
+        assert!(outcome == Outcome::Succeeded || reason == "unproven-effect" || kind.is_some());
+        seen.insert(format!(
+            "{} {} {reason} {}",
+            row.summary.kind.as_str(),
+            outcome.as_str(),
+            kind.unwrap_or_default()
+        ));
+        check_runs(&*store, &[report]).await;
+    }
+    for kind in ["call", "read", "check", "discover"] {
+        for end in ["timeout", "trapped", "not-found", "rate-limited", "cancelled", "host"] {
+            // An action with a key is called again after a timeout, and hardly ends in one.
+            let line = format!("{kind} unknown possible-effect {end}");
+            assert!(seen.contains(&line) || (kind, end) == ("call", "timeout"), "{line}: {seen:#?}");
+        }
+        for end in ["failed not-found not-found", "cancelled cancelled cancelled", "succeeded  "] {
+            assert!(seen.contains(&format!("{kind} {end}")), "{kind} {end}: {seen:#?}");
+        }
+    }
+    assert!(seen.contains("read unknown possible-effect sink"), "{seen:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,6 +127,29 @@ impl Grants {
         operation: Option<&[Rule]>,
         credential: Option<&str>,
     ) -> Result<AuthorizedRequest, Denial> {
+        self.decide(connection, method, url, operation, credential, true)
+    }
+
+    /// Decides the same, and makes no words of a refusal that nobody will read: they cost more than the decision.
+    pub fn authorize_tersely(
+        &self,
+        method: &str,
+        url: &str,
+        operation: Option<&[Rule]>,
+        credential: Option<&str>,
+    ) -> Result<AuthorizedRequest, Denial> {
+        self.decide("", method, url, operation, credential, false)
+    }
+
+    fn decide(
+        &self,
+        connection: &str,
+        method: &str,
+        url: &str,
+        operation: Option<&[Rule]>,
+        credential: Option<&str>,
+        explained: bool,
+    ) -> Result<AuthorizedRequest, Denial> {
         let method = Method::parse(method).map_err(|_| {
             DenialReason::Method(method.chars().take(crate::limits::METHOD_BYTES_MAX).collect())
         })?;
@@ -134,7 +157,7 @@ impl Grants {
         let path = RequestPath::read(url.path())
             .map_err(|why| DenialReason::Path { path: url.path().to_owned(), why })?;
         refuse_method_in_query(&url)?;
-        let request = Request { method: &method, url: &url, path: &path };
+        let request = Request { method: &method, url: &url, path: &path, explained };
 
         let approved = self.approved(request)?;
         if operation.is_some_and(|rules| !rules.iter().any(|rule| request.passes(rule))) {
@@ -190,6 +213,8 @@ struct Request<'a> {
     method: &'a Method,
     url: &'a CanonicalUrl,
     path: &'a RequestPath<'a>,
+    /// A refusal is put into words.
+    explained: bool,
 }
 
 impl Request<'_> {
@@ -199,15 +224,21 @@ impl Request<'_> {
 
     /// What a person is shown: no query, which may hold personal data.
     fn text(&self) -> String {
+        if !self.explained {
+            return self.method.to_string();
+        }
         format!("{} {}", self.method, self.url.without_query())
     }
 
     fn nearest<'b>(&self, rules: impl Iterator<Item = (&'b str, &'b Rule)>) -> Option<String> {
-        nearest(rules, self.method, self.url)
+        self.explained.then(|| nearest(rules, self.method, self.url))?
     }
 
     /// The narrowest rule that lets this request pass, if what is printed of it is read back as such.
     fn narrowest(&self) -> Option<Rule> {
+        if !self.explained {
+            return None;
+        }
         let rule = Rule::of(self.method, self.url, self.path)?.to_string().parse().ok()?;
         self.passes(&rule).then_some(rule)
     }

@@ -7,6 +7,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+mod shared;
+
 /// An exact host: ASCII after IDNA, lower case, without trailing dot; or an address literal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
@@ -139,9 +141,13 @@ impl HostPattern {
         }
     }
 
-    /// Whether strangers can register names that this pattern matches: a wildcard at a private public suffix.
+    /// Whether strangers can have names that this pattern matches, or that lie below those: a wildcard at a private public
+    /// suffix, or above one (`s3.amazonaws.com` is one, and `*.amazonaws.com` matches it).
     pub fn is_open_to_strangers(&self) -> bool {
-        matches!(self, Self::OneLabel(suffix) if registry(suffix) == Registry::Private)
+        match self {
+            Self::Exact(_) => false,
+            Self::OneLabel(suffix) => registry(suffix) == Registry::Private || is_above_private(suffix),
+        }
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
@@ -183,6 +189,10 @@ fn registry(suffix: &str) -> Registry {
         Some(_) => Registry::Icann,
         None => Registry::Owner,
     }
+}
+
+fn is_above_private(suffix: &str) -> bool {
+    shared::ABOVE_PRIVATE.binary_search_by_key(&suffix, |(above, _)| above).is_ok()
 }
 
 /// `HOST[:PORT]` of a URL or rule, split as RFC 3986 does. No port = `default`.

@@ -169,7 +169,7 @@ impl Rule {
         let mut flags = Vec::new();
         match &self.host {
             HostPattern::OneLabel(suffix) if self.host.is_open_to_strangers() => flags.push(format!(
-                "exfiltration channel: strangers can register names below `{suffix}`, and the rule reaches them all"
+                "exfiltration channel: strangers can register names below `{suffix}`, and the rule reaches them"
             )),
             HostPattern::OneLabel(suffix) => flags.push(format!("wildcard host: every name right below `{suffix}`")),
             HostPattern::Exact(host) if let Some(address) = host.address() => {

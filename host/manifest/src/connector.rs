@@ -14,6 +14,7 @@ mod folder;
 mod json;
 mod toml;
 
+pub use check::{RateError, requests_per_second};
 pub use folder::Folder;
 
 /// `publisher/name`, both `[a-z0-9][a-z0-9-]{0,62}`.

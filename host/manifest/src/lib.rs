@@ -9,6 +9,7 @@ pub mod json;
 pub mod limits;
 pub mod lock;
 pub mod schema;
+pub mod signatures;
 pub mod world;
 
 pub use connector::{Action, Connector, ConnectorName, Delivery, Folder, Role, Slot, Stream};

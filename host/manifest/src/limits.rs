@@ -41,6 +41,8 @@ pub const SLOTS_MAX: usize = 64;
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// Longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Lowest `requests-per-second`, one request an hour: less is a mistake in the unit, and a wait that ends in no run.
+pub const REQUESTS_PER_SECOND_MIN: f64 = 1.0 / 3600.0;
 /// Highest `requests-per-second`.
 pub const REQUESTS_PER_SECOND_MAX: f64 = 1_000_000.0;
 
@@ -50,11 +52,14 @@ pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const SECTIONS_MAX: usize = 100_000;
 /// Most imports, and most exports, of a component.
 pub const EXTERNS_MAX: usize = 1024;
+/// Longest type of a function that is written out, in bytes; those of the WIT are shorter.
+pub const SIGNATURE_BYTES_MAX: usize = 4096;
 /// Largest asset.
 pub const ASSET_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most assets of a component.
 pub const ASSETS_MAX: usize = 256;
 
+const _: () = assert!(0.0 < REQUESTS_PER_SECOND_MIN && REQUESTS_PER_SECOND_MIN < REQUESTS_PER_SECOND_MAX);
 const _: () = assert!(SCHEMA_BYTES_MAX < MANIFEST_BYTES_MAX);
 const _: () = assert!(MANIFEST_BYTES_MAX < COMPONENT_BYTES_MAX);
 const _: () = assert!(ASSET_BYTES_MAX < COMPONENT_BYTES_MAX);

@@ -39,6 +39,10 @@ pub struct Approval {
     pub version: semver::Version,
     /// `sha256:HEX` of the component file.
     pub digest: String,
+    /// Its `position-version`; 1 in a lock that does not say.
+    pub position_version: u32,
+    /// Its `config-version`; 1 in a lock that does not say.
+    pub config_version: u32,
     /// Imports of the component, sorted.
     pub imports: Vec<String>,
     /// Exported roles.
@@ -141,6 +145,16 @@ impl FromStr for ApprovalId {
     }
 }
 
+/// Whether this is the id of an approval, and so a plain file name.
+pub fn is_approval_id(text: &str) -> bool {
+    text.parse::<ApprovalId>().is_ok()
+}
+
+/// Whether this is `sha256:HEX` as every document writes it.
+pub fn is_digest(text: &str) -> bool {
+    text.parse::<Digest>().is_ok()
+}
+
 struct Digest(String);
 impl FromStr for Digest {
     type Err = ShapeError;
@@ -198,6 +212,8 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
     let connector = table.required_parse("connector");
     let version = table.required_parse("version");
     let digest = table.required_parse::<Digest>("digest");
+    let position_version = number(table, "position-version");
+    let config_version = number(table, "config-version");
     let imports = table.required_strings("imports");
     let roles = table.parse_all::<Role>("roles");
     if roles.is_none() && !table.has("roles") {
@@ -217,12 +233,20 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
         connector: connector?.value,
         version: version?.value,
         digest: digest?.value.0,
+        position_version,
+        config_version,
         imports: imports?.into_iter().map(|import| import.value).collect(),
         roles: roles?.into_iter().map(|role| role.value).collect(),
         rules,
         credentials,
         network: network?,
     })
+}
+
+/// A number of the manifest that older locks do not pin.
+fn number(table: &mut Table<'_>, key: &str) -> u32 {
+    let read = table.integer(key, 1..=i64::from(u32::MAX));
+    read.and_then(|read| u32::try_from(read.value).ok()).unwrap_or(1)
 }
 
 fn rule_of(table: &mut Table<'_>) -> Option<ManifestRule> {

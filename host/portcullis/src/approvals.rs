@@ -11,26 +11,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod edit;
+pub mod known;
+
+pub use edit::edit_lock;
+
 /// Reads the lock beside the config; an absent one is empty.
 pub fn read_lock(config: &Config) -> Result<Lock> {
-    let file = config.lock_file();
-    match fs::read_to_string(&file) {
-        Ok(text) => Lock::parse_all(&file, &text).map_err(Failure::documents),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
-        Err(error) => Err(at_file("read", &file)(error)),
-    }
+    read_lock_file(&config.lock_file())
 }
 
-/// Changes the lock: one process at a time, so that no approval is lost between reading and writing.
-pub fn edit_lock<T>(config: &Config, change: impl FnOnce(&mut Lock) -> Result<T>) -> Result<T> {
-    let folder = config.folder();
-    let held = fs::File::open(folder).map_err(at_file("open", folder))?;
-    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive)
-        .map_err(|error| at_file("lock", folder)(error.into()))?;
-    let mut lock = read_lock(config)?;
-    let changed = change(&mut lock)?;
-    files::write_whole(&config.lock_file(), lock.print().as_bytes(), 0o644)?;
-    Ok(changed)
+/// Reads a lock; an absent one is empty.
+pub fn read_lock_file(file: &Path) -> Result<Lock> {
+    match fs::read_to_string(file) {
+        Ok(text) => Lock::parse_all(file, &text).map_err(Failure::documents),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Err(error) => Err(at_file("read", file)(error)),
+    }
 }
 
 /// Where a revocation of one approval lies. Every process looks for it before each attempt.
@@ -85,8 +82,10 @@ pub fn current<'l>(config: &Config, lock: &'l Lock, connection: &str) -> Result<
     Ok(approval)
 }
 
-/// The approved bytes: the kept ones, else the registry's where their digest is the pinned one.
+/// The approved bytes: the kept ones, else the registry's where their digest is the pinned one. A lock that pins another digest
+/// than the one that was approved here is refused; a version that this `data` meets for the first time is remembered.
 pub fn approved_package(config: &Config, approval: &Approval) -> Result<Package> {
+    known::refuse_pinned(&config.data, approval)?;
     let kept = kept_file(&config.data, &approval.digest);
     let package = if kept.exists() {
         registry::open(&kept)?
@@ -109,5 +108,6 @@ pub fn approved_package(config: &Config, approval: &Approval) -> Result<Package>
         ))
         .with_help("put the approved file back; a changed connector needs a new version"));
     }
+    known::remember(&config.data, approval)?;
     Ok(package)
 }

@@ -13,7 +13,7 @@ pub struct Arguments {
     /// Print JSON, one value a line
     #[arg(long, global = true)]
     pub json: bool,
-    /// Seconds to wait for another process that holds the data folder
+    /// Seconds to wait for another process that holds the data folder or the lock file
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
     pub wait: u64,
     /// Write the process's own events to stderr, as JSON: error, warn, info, debug, trace
@@ -102,8 +102,8 @@ pub struct Approve {
 /// `revoke`
 #[derive(Args, Debug)]
 pub struct Revoke {
-    /// A connection's name, or `sha256:HEX`: every approval of that component
-    #[arg(value_name = "CONNECTION|DIGEST")]
+    /// A connection's name; `sha256:HEX`: every approval of that component; or the id of one, `apr_…`
+    #[arg(value_name = "CONNECTION|DIGEST|APPROVAL")]
     pub target: String,
 }
 

@@ -3,6 +3,9 @@
 pub mod authored;
 pub mod diagnose;
 pub mod pinned;
+mod place;
+
+pub use place::Place;
 
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{OperatorRules, Rule};
@@ -109,14 +112,14 @@ impl Config {
         authored::parse(file, &text).map_err(crate::exit::Failure::documents)
     }
 
-    /// The folder that relative paths start at.
-    pub fn folder(&self) -> &Path {
-        folder_of(&self.file)
+    /// Where its data and its lock lie.
+    pub fn place(&self) -> Place {
+        Place { folder: folder_of(&self.file).to_owned(), data: self.data.clone() }
     }
 
     /// `portcullis.lock` beside the config.
     pub fn lock_file(&self) -> PathBuf {
-        self.folder().join("portcullis.lock")
+        self.place().lock_file()
     }
 
     /// A connection by name; the error suggests the nearest.
@@ -152,6 +155,11 @@ pub fn folder_of(file: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Without `.` in the middle: the path is shown to people.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 /// Rules of the operator's list; empty where everything approved is allowed.

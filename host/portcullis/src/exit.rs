@@ -16,7 +16,7 @@ pub enum Exit {
     NotApproved = 4,
     /// The run's effect is unknown.
     Unknown = 5,
-    /// Another process holds the data folder.
+    /// Another process holds the data folder or the lock file.
     Held = 6,
     /// Cancelled.
     Cancelled = 7,
@@ -39,7 +39,7 @@ Exit codes:
   3  a fault in config, manifest, lock, registry or data
   4  not approved, revoked, or different from what is approved
   5  the outcome is unknown: an effect may have happened
-  6  another process holds the data folder
+  6  another process holds the data folder or the lock file; a `revoke` has taken effect
   7  cancelled
   8  rate-limited for longer than the host waits";
 

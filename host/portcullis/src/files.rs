@@ -9,10 +9,36 @@ use std::{
 
 /// Writes `bytes` to `path` with `mode`: after a crash the old file or the new one is there, never a part.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    write_then(path, bytes, mode, |temporary| fs::rename(temporary, path))
+}
+
+/// The same, but what is there already stays, whatever it is.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    write_then(path, bytes, mode, |temporary| {
+        match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => fs::remove_file(temporary),
+            // Not every file system can do it in one step.
+            Err(Errno::INVAL | Errno::NOSYS) if !path.try_exists()? => fs::rename(temporary, path),
+            Err(errno) => Err(errno.into()),
+        }
+    })
+}
+
+fn write_then(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    place: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<()> {
     let folder = crate::config::folder_of(path);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = write_synced(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, bytes, mode).and_then(|()| place(&temporary));
     if let Err(error) = written {
         // What was left of the attempt must not stay; the error that counts is the first.
         let _ = fs::remove_file(&temporary);

@@ -15,13 +15,16 @@ mod wiring;
 use clap::Parser;
 use std::{ffi::OsString, process::ExitCode};
 
-/// The argument that turns the process into the compile child of the runtime; never typed by a person.
+/// The arguments that turn the process into a child of the runtime that compiles, or checks; never typed by a person.
 const COMPILE_CHILD: &str = "compile-child";
+const CHECK_CHILD: &str = "check-child";
 
 /// The whole life of the process. `arguments` as the system gave them.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    if arguments.get(1).is_some_and(|argument| argument == COMPILE_CHILD) {
-        return ExitCode::from(u8::try_from(portcullis_runtime::compile_child_main()).unwrap_or(1));
+    match arguments.get(1) {
+        Some(argument) if argument == COMPILE_CHILD => return child(portcullis_runtime::compile_child_main()),
+        Some(argument) if argument == CHECK_CHILD => return child(portcullis_runtime::check_child_main()),
+        _ => {}
     }
     let arguments = match cli::Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -32,4 +35,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => output::failure(&error, arguments.json),
     }
+}
+
+fn child(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

@@ -26,12 +26,26 @@ pub struct Package {
 /// Reads a component file.
 pub fn open(file: &Path) -> Result<Package> {
     let bytes = files::read_regular(file, COMPONENT_BYTES_MAX)?;
-    let component = Component::read(&bytes).map_err(|error| {
-        Failure::fault(format!("`{}` is not a connector", file.display()))
-            .because(&error)
-            .with_help("a connector is made by `portcullis build DIR`")
-    })?;
+    let component = Component::read(&bytes).map_err(|error| not_a_connector(file, &error))?;
     Ok(Package { file: file.to_owned(), bytes, component })
+}
+
+impl Package {
+    /// Refuses code that is not valid, or whose roles have other functions than the WIT says: in a child, before anybody is asked
+    /// to approve it. What runs is checked again where it is compiled.
+    pub fn judged(self) -> Result<Self> {
+        let child = (PathBuf::from("/proc/self/exe"), vec![crate::CHECK_CHILD.to_owned()]);
+        let code = Component::code(&self.bytes).map_err(|error| not_a_connector(&self.file, &error))?;
+        portcullis_runtime::check_component(&child, &code)
+            .map_err(|error| not_a_connector(&self.file, &error))?;
+        Ok(self)
+    }
+}
+
+fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::fault(format!("`{}` is not a connector", file.display()))
+        .because(error)
+        .with_help("a connector is made by `portcullis build DIR`")
 }
 
 /// One entry of the registry, by its path alone.

@@ -49,7 +49,7 @@ impl Host {
             clock.clone(),
             random.clone(),
             Arc::new(exchanges::Sink(exchanges.clone())),
-            Arc::new(intents::StoredIntents { store: store.clone(), clock: clock.clone() }),
+            Arc::new(intents::StoredIntents::new(store.clone(), clock.clone())),
         );
         let loader = Arc::new(Loader::new(config, store.clone(), egress, runtime.clone()));
         let caller =

@@ -14,9 +14,12 @@ use std::{
 };
 use wasmtime::{Engine, component::Component};
 
+mod room;
+
 /// The folder.
 pub(crate) struct Folder {
     path: PathBuf,
+    bytes_max: u64,
 }
 
 /// One entry of the folder: the digest of code digest, engine and settings.
@@ -26,7 +29,7 @@ pub(crate) struct Key(String);
 impl Key {
     /// Raise `CHECKS` when `component::check` gets stricter: code that passed the old checks is not reused.
     pub(crate) fn new(engine: &Engine, code_digest: &str) -> Self {
-        const CHECKS: &[u8] = b"portcullis-checks-1";
+        const CHECKS: &[u8] = b"portcullis-checks-2";
         let mut sha = Sha256::new();
         sha.update(CHECKS);
         sha.update((code_digest.len() as u64).to_le_bytes());
@@ -39,7 +42,7 @@ impl Key {
 impl Folder {
     /// Makes it where it is missing; refuses one that others own, or may look into.
     pub(crate) fn open(path: &Path) -> Result<Self, CompileError> {
-        let folder = Self { path: path.to_owned() };
+        let folder = Self { path: path.to_owned(), bytes_max: limits::CACHE_BYTES_MAX };
         folder.make().map_err(|error| folder.fault(format!("can't be made: {error}")))?;
         let stat =
             rustix::fs::lstat(path).map_err(|error| folder.fault(format!("can't be read: {error}")))?;
@@ -59,8 +62,8 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The code under `key`, if it is there and whole.
-    pub(crate) fn load(&self, engine: &Engine, key: &Key) -> Option<Component> {
+    /// The code under `key`, if it is there and whole, or why the engine does not take it.
+    pub(crate) fn load(&self, engine: &Engine, key: &Key) -> Option<wasmtime::Result<Component>> {
         match self.checked(key) {
             Ok(path) => {
                 #[expect(
@@ -68,9 +71,7 @@ impl Folder {
                     reason = "the folder and the file are ours alone and the hash is the one we wrote"
                 )]
                 let loaded = unsafe { Component::deserialize_file(engine, path) };
-                loaded
-                    .map_err(|error| tracing::warn!(key = key.0, "cached code does not load: {error:#}"))
-                    .ok()
+                Some(loaded)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
@@ -80,12 +81,17 @@ impl Folder {
         }
     }
 
-    /// Whole or not at all: the code first, then the hash that makes it count.
+    /// Whole or not at all: the code first, then the hash that makes it count. Makes room for what comes next.
     pub(crate) fn store(&self, key: &Key, code: &[u8]) -> Result<(), CompileError> {
         let hash = hex(&Sha256::digest(code));
         self.write(&self.code_path(key), code)
             .and_then(|()| self.write(&self.hash_path(key), hash.as_bytes()))
-            .map_err(|error| self.fault(format!("can't be written: {error}")))
+            .map_err(|error| self.fault(format!("can't be written: {error}")))?;
+        if let Err(error) = room::make(&self.path, &key.0, self.bytes_max) {
+            // Too large is no reason not to run.
+            tracing::warn!("the compile cache can't be made smaller: {error}");
+        }
+        Ok(())
     }
 
     fn make(&self) -> io::Result<()> {
@@ -125,6 +131,7 @@ impl Folder {
         let mut hash = String::new();
         plain(&self.hash_path(key))?.take(64 + 1).read_to_string(&mut hash)?;
         let mut code = plain(&path)?;
+        room::touch(&code);
         let (mut sha, mut chunk) = (Sha256::new(), vec![0_u8; 64 << 10]);
         loop {
             let read = code.read(&mut chunk)?;
@@ -237,6 +244,31 @@ mod tests {
         let link = place.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(Folder::open(&link).err().expect("is refused").to_string().contains("is not a folder"));
+    }
+
+    #[test]
+    fn the_folder_has_a_bound() {
+        let place = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(&place.path().join("cache")).unwrap();
+        assert_eq!(folder.bytes_max, 2 << 30);
+        folder.bytes_max = 200;
+        for name in ["a", "b", "c"] {
+            folder.store(&Key(name.to_owned()), &[7; 100]).unwrap();
+        }
+        let there = ["a", "b", "c"].map(|name| folder.checked(&Key(name.to_owned())).is_ok());
+        assert_eq!(there, [false, false, true]);
+    }
+
+    #[test]
+    fn a_load_is_a_use() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&place.path().join("cache")).unwrap();
+        folder.store(&key(), b"code").unwrap();
+        let code = File::options().write(true).open(folder.code_path(&key())).unwrap();
+        let before = code.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(60);
+        code.set_modified(before).unwrap();
+        folder.checked(&key()).expect("is whole");
+        assert!(code.metadata().unwrap().modified().unwrap() > before);
     }
 
     #[test]

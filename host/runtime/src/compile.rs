@@ -3,28 +3,48 @@
 
 mod child;
 
-pub use child::{ChildLimits, compile_child_main, compile_child_main_within};
+pub use child::{ChildLimits, check_child_main, compile_child_main, compile_child_main_within};
 
-use crate::{CompileError, limits, text};
+use crate::{CompileError, component, limits, text};
 use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+/// Checks a component as the compiler's child would, in a child of the same limits, without compiling it: for who reads a
+/// component and does not run it. `child` calls `check_child_main`. Blocks.
+pub fn check_component(child: &(PathBuf, Vec<String>), component: &[u8]) -> Result<(), CompileError> {
+    component::check_names(component)?;
+    let alone = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| CompileError::Engine(format!("no async runtime: {error}")))?;
+        runtime.block_on(in_child(child, component)).map(|_nothing| ())
+    };
+    // On a thread of its own: the caller's may be one of an async runtime.
+    std::thread::scope(|scope| scope.spawn(alone).join())
+        .unwrap_or_else(|_payload| Err(CompileError::Engine("the check ended by a panic".to_owned())))
+}
 
 /// Compiles `component` by the program `child` with its arguments.
 pub(crate) async fn in_child(
     child: &(PathBuf, Vec<String>),
     component: &[u8],
 ) -> Result<Vec<u8>, CompileError> {
-    let (program, arguments) = child;
-    match tokio::time::timeout(limits::COMPILE_WALL_MAX, run(program, arguments, component)).await {
+    in_child_within(child, component, limits::COMPILE_WALL_MAX).await
+}
+
+async fn in_child_within(
+    (program, arguments): &(PathBuf, Vec<String>),
+    component: &[u8],
+    wall_max: Duration,
+) -> Result<Vec<u8>, CompileError> {
+    match tokio::time::timeout(wall_max, run(program, arguments, component)).await {
         Ok(result) => result,
         // Dropping the future killed the child.
-        Err(_) => {
-            Err(CompileError::Stopped(format!("it took over {} s", limits::COMPILE_WALL_MAX.as_secs())))
-        }
+        Err(_) => Err(CompileError::Stopped(format!("it took over {} s", wall_max.as_secs()))),
     }
 }
 
@@ -86,8 +106,38 @@ fn verdict(status: ExitStatus, message: &str) -> CompileError {
             "it took over {} bytes of memory",
             limits::COMPILE_MEMORY_BYTES_MAX
         )),
+        Some(libc::SIGABRT | libc::SIGSEGV) if message.contains("overflowed its stack") => {
+            CompileError::Stopped("the component nests too deep".to_owned())
+        }
         Some(signal) => CompileError::Stopped(format!("the compiler ended by signal {signal}")),
         None if status.code() == Some(child::REFUSED) => CompileError::Invalid(message),
         None => CompileError::Stopped(format!("the compiler failed: {message}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_that_does_not_end_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("process");
+        let script = format!("echo $$ > {}; exec sleep 1000", file.display());
+        let child = (PathBuf::from("/bin/sh"), vec!["-c".to_owned(), script]);
+        let error = in_child_within(&child, b"", Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(error.to_string(), "compiling was stopped: it took over 1 s");
+        let process = std::fs::read_to_string(&file).unwrap();
+        let stat = PathBuf::from(format!("/proc/{}/stat", process.trim()));
+        // Gone, or dead and not yet reaped; a signal takes a moment.
+        let dead = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        for _ in 0..1_000 {
+            if dead() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("process {} lives on", process.trim());
     }
 }

@@ -2,7 +2,7 @@
 //! `portcullis_manifest::world`: the engine would link a look-alike by its semantic version.
 
 use crate::{CompileError, engine, limits, text};
-use portcullis_manifest::world;
+use portcullis_manifest::{signatures, world};
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
 /// Names alone: cheap enough for each start, and done again by the compile child.
@@ -34,7 +34,8 @@ pub(crate) fn check_names(component: &[u8]) -> Result<(), CompileError> {
     world::roles(&exports).map(|_roles| ()).map_err(CompileError::Foreign)
 }
 
-/// Names, sizes and validity, by exactly the features that the engine has on.
+/// Names, sizes, validity, by exactly the features that the engine has on, and the types of the roles' functions. For the child
+/// alone: a type that nests deep enough ends the process that reads it.
 pub(crate) fn check(component: &[u8]) -> Result<(), CompileError> {
     check_names(component)?;
     let (mut modules, mut functions) = (0_usize, 0_u32);
@@ -61,8 +62,8 @@ pub(crate) fn check(component: &[u8]) -> Result<(), CompileError> {
             _ => {}
         }
     }
-    Validator::new_with_features(engine::features()).validate_all(component).map_err(invalid)?;
-    Ok(())
+    let types = Validator::new_with_features(engine::features()).validate_all(component).map_err(invalid)?;
+    signatures::check(types.as_ref()).map_err(CompileError::Foreign)
 }
 
 fn bounded(limit: &'static str, value: u64, bound: u64) -> Result<(), CompileError> {

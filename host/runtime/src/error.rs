@@ -93,6 +93,16 @@ pub enum CallError {
         /// Bound.
         bound: u64,
     },
+    /// The run's `requests` were used up, and the connector took no denial for an answer.
+    #[error(
+        "the connector went on asking over the limit `requests` of {requests_max} a run; to allow more, raise `requests` in `[connections.{connection}.limits]`"
+    )]
+    Requests {
+        /// Whose limit.
+        connection: String,
+        /// The limit.
+        requests_max: u64,
+    },
     /// The host has no free instance.
     #[error("at capacity: {0} instances are running")]
     AtCapacity(u32),

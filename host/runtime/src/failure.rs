@@ -6,6 +6,7 @@ use crate::{
     limits::{self, MESSAGE_BYTES_MAX},
     text,
 };
+use portcullis_egress as egress;
 use std::time::Duration;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
@@ -21,6 +22,9 @@ pub(crate) struct Scene<'a> {
 pub(crate) fn classify(error: &Error, scene: &Scene<'_>) -> CallError {
     if let Some(halt) = error.downcast_ref::<Halt>() {
         return halt.into();
+    }
+    if let Some(egress::Error::Exhausted { connection, requests_max }) = error.downcast_ref() {
+        return CallError::Requests { connection: connection.clone(), requests_max: *requests_max };
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return CallError::Exited(*code);
@@ -82,6 +86,11 @@ mod tests {
         }
         check(Halt::Memory(5).into(), "the connector asked for more than its 5 bytes of memory");
         check(Halt::Limit("x", 5).into(), "the connector went over the limit `x` of 5");
+        check(
+            egress::Error::Exhausted { connection: "billing".to_owned(), requests_max: 5 }.into(),
+            "the connector went on asking over the limit `requests` of 5 a run; to allow more, raise `requests` in \
+             `[connections.billing.limits]`",
+        );
         check(I32Exit(3).into(), "the connector called exit(3)");
         check(ResourceTableError::Full.into(), "the connector went over the limit `handles` of 4096");
         check(Trap::Interrupt.into(), "the connector used up its CPU budget of 1000 ms");

@@ -21,7 +21,9 @@ pub use call::{
     Batch, CallSettings, Delivery, Limits, Operation, Output, Page, Position, Reply, RuntimeSettings,
     StreamDescriptor, Subscription, Usage,
 };
-pub use compile::{ChildLimits, compile_child_main, compile_child_main_within};
+pub use compile::{
+    ChildLimits, check_child_main, check_component, compile_child_main, compile_child_main_within,
+};
 pub use engine::{harden_process, pagemap_scan_available};
 pub use error::{CallError, CompileError, ConnectorError, ErrorKind};
 pub use ports::{Entry, LogLevel, Logs, State, StorageError};

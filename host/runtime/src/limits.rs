@@ -30,6 +30,10 @@ pub const COMPILED_BYTES_MAX: u64 = 512 << 20;
 pub const COMPILE_ERROR_BYTES_MAX: u64 = 4 << 10;
 /// Compile children at once: each may take every core and `COMPILE_MEMORY_BYTES_MAX`.
 pub const COMPILES_MAX: usize = 2;
+/// Compiled code in the cache folder, all of it: over it, what was unused longest goes.
+pub const CACHE_BYTES_MAX: u64 = 2 << 30;
+/// A file that another process was writing and has not touched for so long was left by a kill.
+pub const CACHE_LEFTOVER_AGE: Duration = Duration::from_secs(3_600);
 /// Compiled components held in memory.
 pub const PREPARED_MAX: usize = 256;
 
@@ -109,3 +113,5 @@ const _: () = assert!(PAGE_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
 const _: () = assert!(OUTPUT_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
 const _: () = assert!(STACK_BYTES_MAX < FIBER_STACK_BYTES);
 const _: () = assert!(COMPILE_MEMORY_BYTES_MAX < COMPILE_ADDRESS_SPACE_BYTES_MAX);
+// What was just compiled always fits.
+const _: () = assert!(COMPILED_BYTES_MAX < CACHE_BYTES_MAX);

@@ -87,7 +87,7 @@ impl Runtime {
             return Ok(prepared);
         }
         let component = self.component(code_digest, code).await?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| unlinkable(&error))?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| invalid(&error))?;
         let prepared = Arc::new(Prepared { roles: Roles::of(&pre)?, pre });
         self.memory.keep(code_digest, &prepared);
         Ok(prepared)
@@ -168,8 +168,10 @@ impl Runtime {
 
     async fn component(&self, code_digest: &str, code: &[u8]) -> Result<Component, CompileError> {
         let key = Key::new(&self.engine, code_digest);
-        if let Some(component) = self.load(&key).await? {
-            return Ok(component);
+        match self.load(&key).await? {
+            Some(Ok(component)) => return Ok(component),
+            Some(Err(error)) => tracing::warn!("cached code does not load: {error:#}"),
+            None => {}
         }
         if format!("sha256:{}", cache::hex(&Sha256::digest(code))) != code_digest {
             return Err(CompileError::Digest(text::shown(code_digest, limits::DIGEST_BYTES_MAX)));
@@ -181,12 +183,15 @@ impl Runtime {
         let (folder, stored) = (Arc::clone(&self.folder), key.clone());
         blocking(move || folder.store(&stored, &compiled)).await??;
         // Mapped, not copied: and never code that the folder did not give back whole.
-        self.load(&key)
-            .await?
-            .ok_or_else(|| CompileError::Stopped("the compiled code does not load".to_owned()))
+        match self.load(&key).await? {
+            Some(Ok(component)) => Ok(component),
+            // The pool knows limits that the compiler does not: instances, memories and tables of one component.
+            Some(Err(error)) => Err(invalid(&error)),
+            None => Err(CompileError::Stopped("the compiled code is not there".to_owned())),
+        }
     }
 
-    async fn load(&self, key: &Key) -> Result<Option<Component>, CompileError> {
+    async fn load(&self, key: &Key) -> Result<Option<wasmtime::Result<Component>>, CompileError> {
         let (folder, engine, key) = (Arc::clone(&self.folder), self.engine.clone(), key.clone());
         blocking(move || folder.load(&engine, &key)).await
     }
@@ -204,7 +209,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .map_err(|error| CompileError::Engine(format!("a task of the compile cache failed: {error}")))
 }
 
-fn unlinkable(error: &wasmtime::Error) -> CompileError {
+fn invalid(error: &wasmtime::Error) -> CompileError {
     CompileError::Invalid(text::shown(&format!("{error:#}"), limits::MESSAGE_BYTES_MAX))
 }
 

@@ -1,5 +1,6 @@
 //! `exchanges.db`: the record of what left and what was refused. What an exchange is, and who may ask for which.
 
+mod kept;
 mod log;
 mod rows;
 

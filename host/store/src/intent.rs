@@ -45,9 +45,24 @@ pub enum PriorIntent {
     Same {
         /// The stored idempotency key, which holds.
         idempotency_key: Option<String>,
+        /// When it was first stored.
+        started_at: Timestamp,
+        /// What came of it before rules an effect out: its end is proven, and a refusal.
+        refused: bool,
     },
     /// Another request: other bytes, method or URL.
     Different,
+}
+
+/// How an intent ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntentEnd {
+    /// It is known how: an HTTP status arrived, or no byte was written.
+    pub proven: bool,
+    /// An effect is ruled out. Counts only where it is proven.
+    pub refused: bool,
+    /// For people.
+    pub outcome: String,
 }
 
 /// A stored intent.
@@ -88,16 +103,31 @@ pub struct Effects {
     pub unrepeatable: bool,
 }
 
+impl Effects {
+    /// Why a run that did not succeed ends as `unknown`; none where nothing that it sent can have had an effect.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self { unproven: true, .. } => Some("unproven-effect"),
+            Self { possible: true, .. } => Some("possible-effect"),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) fn begin(conn: &Connection, intent: &NewIntent) -> Result<PriorIntent, StoreError> {
     let key = &intent.key;
-    let sql = "SELECT method, request_hash, idempotency_key FROM intents
+    let sql = "SELECT method, request_hash, idempotency_key, started_at, proven AND NOT effect FROM intents
                WHERE run_id = ?1 AND step = ?2 AND call = ?3 AND ordinal = ?4";
     let place = params![key.run_id, key.step, key.call, key.ordinal];
-    let stored: Option<(String, String, Option<String>)> = conn
-        .prepare_cached(sql)?
-        .query_row(place, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((method, hash, idempotency_key)) = stored else {
+    let stored = conn.prepare_cached(sql)?.query_row(place, |row| {
+        let same = PriorIntent::Same {
+            idempotency_key: row.get(2)?,
+            started_at: Timestamp::from_millis(row.get(3)?),
+            refused: row.get(4)?,
+        };
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, same))
+    });
+    let Some((method, hash, same)) = stored.optional()? else {
         let sql = "INSERT INTO intents (run_id, step, call, ordinal, method, url, request_hash, idempotency_key,
                                         repeatable, started_at)
                    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM runs WHERE run_id = ?1 AND outcome IS NULL";
@@ -127,7 +157,7 @@ pub(crate) fn begin(conn: &Connection, intent: &NewIntent) -> Result<PriorIntent
                WHERE run_id = ?1 AND step = ?2 AND call = ?3 AND ordinal = ?4
                  AND EXISTS (SELECT 1 FROM runs WHERE run_id = ?1 AND outcome IS NULL)";
     match conn.prepare_cached(sql)?.execute(place)? {
-        1 => Ok(PriorIntent::Same { idempotency_key }),
+        1 => Ok(same),
         _ => Err(StoreError::Conflict { what: "run", id: key.run_id.clone() }),
     }
 }
@@ -135,15 +165,14 @@ pub(crate) fn begin(conn: &Connection, intent: &NewIntent) -> Result<PriorIntent
 pub(crate) fn end(
     conn: &Connection,
     key: &IntentKey,
-    proven: bool,
-    outcome: &str,
+    end: &IntentEnd,
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE intents SET proven = ?5, effect = ?6, outcome = ?7, ended_at = ?8
                WHERE run_id = ?1 AND step = ?2 AND call = ?3 AND ordinal = ?4";
-    let effect = !(proven && is_refusal(outcome));
+    let effect = !(end.proven && end.refused);
     let at = at.as_millis();
-    let values = params![key.run_id, key.step, key.call, key.ordinal, proven, effect, outcome, at];
+    let values = params![key.run_id, key.step, key.call, key.ordinal, end.proven, effect, end.outcome, at];
     match conn.prepare_cached(sql)?.execute(values)? {
         1 => Ok(()),
         _ => Err(StoreError::NotFound { what: "intent", id: format!("{}/{}", key.run_id, key.ordinal) }),
@@ -170,14 +199,6 @@ pub(crate) fn of_run(conn: &Connection, run_id: &str) -> Result<Vec<IntentRow>, 
     Ok(intents)
 }
 
-/// The vendor refused (4xx), or, where the text names no status, no byte was written.
-fn is_refusal(outcome: &str) -> bool {
-    let words = outcome.split(|c: char| !c.is_ascii_digit());
-    let mut statuses =
-        words.filter(|digits| digits.len() == 3).filter_map(|digits| digits.parse::<u16>().ok());
-    statuses.all(|status| (400..500).contains(&status))
-}
-
 fn row(row: &Row<'_>) -> rusqlite::Result<IntentRow> {
     Ok(IntentRow {
         step: row.get(0)?,
@@ -192,23 +213,4 @@ fn row(row: &Row<'_>) -> rusqlite::Result<IntentRow> {
         proven: row.get(9)?,
         outcome: row.get(10)?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_refusal_or_nothing_sent_rules_an_effect_out() {
-        fn check(outcome: &str, refusal: bool) {
-            assert_eq!(is_refusal(outcome), refusal, "{outcome}");
-        }
-        check("status 400", true);
-        check("status 404, then malformed", true);
-        check("connect", true);
-        check("status 200", false);
-        check("status 303", false);
-        check("status 500", false);
-        check("status 503, then timeout", false);
-    }
 }

@@ -28,14 +28,14 @@ mod suite;
 pub use audit::{AuditFilter, AuditRow};
 pub use error::StoreError;
 pub use exchange::{ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow};
-pub use intent::{Effects, IntentKey, IntentRow, NewIntent, PriorIntent};
+pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
 pub use lock::{DataLock, LockError};
-pub use position::{FileMark, NewMark, NewPosition, PageCommit, Position, PositionKey};
+pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey};
 pub use reader::StateReader;
 pub use run::{
     AttemptEnd, AttemptRow, ClosedRun, Counts, NewAttempt, NewRun, Outcome, RunEnd, RunFilter, RunKind,
     RunRow, RunSummary, StepRow,
 };
 pub use sqlite::SqliteStore;
-pub use state::{StateEntry, StateWrite};
+pub use state::{StateEntry, StateSpace, StateWrite};
 pub use store::Store;

@@ -45,13 +45,23 @@ pub const EXCHANGE_QUEUE_BODIES_MAX: usize = 1024;
 pub const EXCHANGE_GROUP_ROWS_MAX: usize = 1024;
 /// How long an exchange may wait to be committed.
 pub const EXCHANGE_GROUP_WAIT: Duration = Duration::from_millis(50);
-/// Exchanges kept; the oldest go first.
-pub const EXCHANGES_MAX: u64 = 1_000_000;
-/// The cap on exchanges is looked after once in so many rows.
-pub const EXCHANGE_PRUNE_ROWS: u64 = 10_000;
+/// Exchanges kept of one connection; its oldest go first.
+pub const EXCHANGE_CONNECTION_ROWS_MAX: u64 = 200_000;
+/// Bytes of the exchanges of one connection.
+pub const EXCHANGE_CONNECTION_BYTES_MAX: u64 = 256 << 20;
+/// Exchanges kept of all connections; the oldest of the one that has most go first.
+pub const EXCHANGE_ROWS_MAX: u64 = 1_000_000;
+/// Bytes of all exchanges.
+pub const EXCHANGE_BYTES_MAX: u64 = 2 << 30;
+/// Over a cap, this part of it (one in so many) is freed as well, so that the next rows find room.
+pub const EXCHANGE_ROOM_SHARE: u64 = 32;
+/// Exchanges removed in one transaction.
+pub const EXCHANGE_PRUNE_ROWS: u64 = 1_000;
 /// Keys of secret uses counted in memory until their run ends.
 pub const SECRET_USES_MAX: usize = 100_000;
 
+const _: () = assert!(EXCHANGE_CONNECTION_ROWS_MAX < EXCHANGE_ROWS_MAX);
+const _: () = assert!(EXCHANGE_CONNECTION_BYTES_MAX < EXCHANGE_BYTES_MAX);
 const _: () = assert!(EXCHANGE_QUEUE_BODIES_MAX < EXCHANGE_QUEUE_ROWS_MAX);
 const _: () = assert!(GROUP_UNITS_MAX <= WRITER_QUEUE_UNITS_MAX);
 const _: () = assert!(STATE_VALUE_BYTES_MAX + STATE_KEY_BYTES_MAX <= STATE_BYTES_MAX as usize);

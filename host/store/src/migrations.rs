@@ -12,11 +12,15 @@ pub(crate) struct Schema {
 }
 
 /// `state.db`
-pub(crate) const STATE: Schema =
-    Schema { application: 0x5043_5331, steps: &[include_str!("migrations/state_1.sql")] };
+pub(crate) const STATE: Schema = Schema {
+    application: 0x5043_5331,
+    steps: &[include_str!("migrations/state_1.sql"), include_str!("migrations/state_2.sql")],
+};
 /// `exchanges.db`
-pub(crate) const EXCHANGES: Schema =
-    Schema { application: 0x5043_4531, steps: &[include_str!("migrations/exchanges_1.sql")] };
+pub(crate) const EXCHANGES: Schema = Schema {
+    application: 0x5043_4531,
+    steps: &[include_str!("migrations/exchanges_1.sql"), include_str!("migrations/exchanges_2.sql")],
+};
 
 impl Schema {
     /// The version that this program writes.

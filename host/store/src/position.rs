@@ -18,6 +18,8 @@ pub struct PositionKey {
     pub reader: String,
     /// Stream.
     pub stream: String,
+    /// `position-version` of the connector that reads: another number's positions mean something else.
+    pub position_version: u32,
 }
 
 /// Where a reader's file ends.
@@ -31,6 +33,17 @@ pub struct FileMark {
     pub tail: String,
 }
 
+/// All that is known of a reader in a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its position, of the version asked for.
+    pub position: Option<Position>,
+    /// Its file, where it writes one: one for all versions, and it only grows.
+    pub file: Option<FileMark>,
+    /// The other versions that it has a position of, ascending.
+    pub other_versions: Vec<u32>,
+}
+
 /// How far a reader has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -38,15 +51,13 @@ pub struct Position {
     pub next: Option<String>,
     /// Where a later read begins.
     pub checkpoint: Option<String>,
-    /// Its file, where it writes one.
-    pub file: Option<FileMark>,
     /// Records since the beginning.
     pub records: u64,
     /// Last written.
     pub updated_at: Timestamp,
 }
 
-/// A reader's first position.
+/// A reader's first position of a version.
 #[derive(Clone, Debug)]
 pub struct NewPosition {
     /// Whose.
@@ -81,22 +92,35 @@ pub struct NewMark {
     pub file: Option<FileMark>,
 }
 
-pub(crate) fn read(conn: &Connection, key: &PositionKey) -> Result<Option<Position>, StoreError> {
-    let sql = "SELECT next, checkpoint, file_path, file_length, file_tail, records, updated_at FROM positions
+pub(crate) fn place(conn: &Connection, key: &PositionKey) -> Result<Place, StoreError> {
+    // One moment for all statements, beside a writer that goes on.
+    let snapshot = conn.unchecked_transaction()?;
+    let reader = params![key.connection_id, key.reader, key.stream];
+    let sql = "SELECT next, checkpoint, records, updated_at FROM positions
+               WHERE connection_id = ?1 AND reader = ?2 AND stream = ?3 AND position_version = ?4";
+    let one = params![key.connection_id, key.reader, key.stream, key.position_version];
+    let position = snapshot.prepare_cached(sql)?.query_row(one, row).optional()?;
+    let sql = "SELECT path, length, tail FROM reader_files
                WHERE connection_id = ?1 AND reader = ?2 AND stream = ?3";
-    let key = params![key.connection_id, key.reader, key.stream];
-    Ok(conn.prepare_cached(sql)?.query_row(key, row).optional()?)
+    let file = snapshot.prepare_cached(sql)?.query_row(reader, |row| {
+        Ok(FileMark { path: row.get(0)?, length: unsigned(row.get(1)?), tail: row.get(2)? })
+    });
+    let file = file.optional()?;
+    let sql = "SELECT position_version FROM positions
+               WHERE connection_id = ?1 AND reader = ?2 AND stream = ?3 AND position_version <> ?4
+               ORDER BY position_version";
+    let mut statement = snapshot.prepare_cached(sql)?;
+    let other_versions = statement.query_map(one, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Place { position, file, other_versions })
 }
 
 pub(crate) fn begin(conn: &Connection, position: &NewPosition) -> Result<(), StoreError> {
-    let sql =
-        "INSERT INTO positions (connection_id, reader, stream, file_path, file_length, file_tail, updated_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO positions (connection_id, reader, stream, position_version, updated_at)
+               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
     let NewPosition { key, file, at } = position;
-    let (path, length, tail) = columns(file.as_ref());
-    let values = params![key.connection_id, key.reader, key.stream, path, length, tail, at.as_millis()];
+    let values = params![key.connection_id, key.reader, key.stream, key.position_version, at.as_millis()];
     match conn.prepare_cached(sql)?.execute(values)? {
-        1 => Ok(()),
+        1 => mark(conn, key, file.as_ref()),
         _ => Err(StoreError::Conflict { what: "position", id: name(key) }),
     }
 }
@@ -119,54 +143,59 @@ pub(crate) fn commit(conn: &Connection, commit: &PageCommit) -> Result<(), Store
     }
 }
 
-/// A mark moves; its length never goes back behind what an earlier page made durable.
 fn advance(
     conn: &Connection,
     key: &PositionKey,
-    mark: &NewMark,
+    new: &NewMark,
     commit: &PageCommit,
 ) -> Result<(), StoreError> {
-    for text in [&mark.next, &mark.checkpoint].into_iter().flatten() {
+    for text in [&new.next, &new.checkpoint].into_iter().flatten() {
         if text.len() > POSITION_BYTES_MAX {
             return Err(StoreError::TooLarge { what: "a position", bound: POSITION_BYTES_MAX as u64 });
         }
     }
     let sql =
-        "INSERT INTO positions (connection_id, reader, stream, next, checkpoint, file_path, file_length,
-                                      file_tail, records, run_id, updated_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-               ON CONFLICT (connection_id, reader, stream) DO UPDATE SET
+        "INSERT INTO positions (connection_id, reader, stream, position_version, next, checkpoint, records, run_id,
+                                      updated_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+               ON CONFLICT (connection_id, reader, stream, position_version) DO UPDATE SET
                    next = excluded.next, checkpoint = coalesce(excluded.checkpoint, checkpoint),
-                   file_path = excluded.file_path, file_length = excluded.file_length,
-                   file_tail = excluded.file_tail, records = records + excluded.records,
-                   run_id = excluded.run_id, updated_at = excluded.updated_at
-               WHERE file_length IS NULL OR excluded.file_length IS NULL
-                  OR excluded.file_length >= file_length";
-    let (path, length, tail) = columns(mark.file.as_ref());
-    let written = conn.prepare_cached(sql)?.execute(params![
+                   records = records + excluded.records, run_id = excluded.run_id,
+                   updated_at = excluded.updated_at";
+    conn.prepare_cached(sql)?.execute(params![
         key.connection_id,
         key.reader,
         key.stream,
-        mark.next,
-        mark.checkpoint,
-        path,
-        length,
-        tail,
+        key.position_version,
+        new.next,
+        new.checkpoint,
         int(commit.records),
         commit.attempt.run_id,
         commit.attempt.ended_at.as_millis()
     ])?;
-    match written {
-        1 => Ok(()),
-        _ => Err(StoreError::Conflict { what: "position", id: name(key) }),
-    }
+    mark(conn, key, new.file.as_ref())
 }
 
-fn columns(file: Option<&FileMark>) -> (Option<&str>, Option<i64>, Option<&str>) {
-    match file {
-        Some(mark) => (Some(&mark.path), Some(int(mark.length)), Some(&mark.tail)),
-        None => (None, None, None),
-    }
+/// A reader's mark moves; it never goes back behind what an earlier page made durable, of whatever version, and a
+/// reader that has a file keeps it.
+fn mark(conn: &Connection, key: &PositionKey, file: Option<&FileMark>) -> Result<(), StoreError> {
+    let written = match file {
+        Some(mark) => {
+            let sql = "INSERT INTO reader_files (connection_id, reader, stream, path, length, tail)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                       ON CONFLICT (connection_id, reader, stream) DO UPDATE SET
+                           path = excluded.path, length = excluded.length, tail = excluded.tail
+                       WHERE excluded.length >= length";
+            let (length, tail) = (int(mark.length), &mark.tail);
+            let values = params![key.connection_id, key.reader, key.stream, mark.path, length, tail];
+            conn.prepare_cached(sql)?.execute(values)? == 1
+        }
+        None => {
+            let sql = "SELECT 1 FROM reader_files WHERE connection_id = ?1 AND reader = ?2 AND stream = ?3";
+            !conn.prepare_cached(sql)?.exists([&key.connection_id, &key.reader, &key.stream])?
+        }
+    };
+    if written { Ok(()) } else { Err(StoreError::Conflict { what: "position", id: name(key) }) }
 }
 
 fn name(key: &PositionKey) -> String {
@@ -174,15 +203,10 @@ fn name(key: &PositionKey) -> String {
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Position> {
-    let file = match (row.get(2)?, row.get::<_, Option<i64>>(3)?, row.get(4)?) {
-        (Some(path), Some(length), Some(tail)) => Some(FileMark { path, length: unsigned(length), tail }),
-        _ => None,
-    };
     Ok(Position {
         next: row.get(0)?,
         checkpoint: row.get(1)?,
-        file,
-        records: unsigned(row.get(5)?),
-        updated_at: Timestamp::from_millis(row.get(6)?),
+        records: unsigned(row.get(2)?),
+        updated_at: Timestamp::from_millis(row.get(3)?),
     })
 }

@@ -1,7 +1,7 @@
 //! The reading side of `state.db`: read-only connections, a few at a time, without a lock.
 
 use crate::{
-    AuditFilter, AuditRow, Position, PositionKey, RunFilter, RunRow, RunSummary, StoreError, audit,
+    AuditFilter, AuditRow, Place, PositionKey, RunFilter, RunRow, RunSummary, StoreError, audit,
     limits::READERS_MAX, migrations, open, position, run,
 };
 use rusqlite::Connection;
@@ -48,8 +48,8 @@ impl StateReader {
         audit::list(&self.conn, filter)
     }
     /// How far a reader has come.
-    pub fn position(&self, key: &PositionKey) -> Result<Option<Position>, StoreError> {
-        position::read(&self.conn, key)
+    pub fn place(&self, key: &PositionKey) -> Result<Place, StoreError> {
+        position::place(&self.conn, key)
     }
 }
 

@@ -30,7 +30,7 @@ pub enum Outcome {
     DeadLettered,
     /// Someone stopped it.
     Cancelled,
-    /// An effect at the vendor can be neither shown nor ruled out.
+    /// It did not end well, and an effect at the vendor can't be ruled out.
     Unknown,
 }
 
@@ -117,9 +117,9 @@ pub struct RunEnd {
     pub outcome: Outcome,
     /// A success that looks wrong.
     pub suspicious: bool,
-    /// Short word: `rate-limited`, `interrupted`, `contract-drift`, …
+    /// Short word: `rate-limited`, `interrupted`, `unproven-effect`, `possible-effect`, `contract-drift`, …
     pub reason: Option<String>,
-    /// Kind of the error, where it failed.
+    /// Kind of the error, where it did not end well, `unknown` included.
     pub error_kind: Option<String>,
     /// For people.
     pub detail: Option<String>,
@@ -395,15 +395,15 @@ pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec
     let mut closed = Vec::new();
     for (run_id, kind, connection, subject) in rows::open(conn)? {
         // A proven answer that is no refusal was an effect, and the run that it belongs to never said how it went.
-        let possible = intent::effects(conn, &run_id)?.possible;
-        let outcome = if possible { Outcome::Unknown } else { Outcome::Failed };
+        let doubt = intent::effects(conn, &run_id)?.reason();
+        let outcome = if doubt.is_some() { Outcome::Unknown } else { Outcome::Failed };
         let requests = rows::requests(conn, &run_id)?;
         let end_as = RunEnd {
             outcome,
             suspicious: false,
-            reason: Some("interrupted".to_owned()),
-            error_kind: None,
-            detail: None,
+            reason: Some(doubt.unwrap_or("interrupted").to_owned()),
+            error_kind: Some("interrupted".to_owned()),
+            detail: Some("the process ended before the run did".to_owned()),
             output: None,
             retry_at: None,
             requests,

@@ -1,9 +1,9 @@
 //! The store on SQLite: statements go to the one writer, queries to readers on blocking threads.
 
 use crate::{
-    AttemptEnd, AuditFilter, AuditRow, ClosedRun, DataLock, Effects, IntentKey, NewAttempt, NewIntent,
-    NewPosition, NewRun, PageCommit, Position, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
-    RunSummary, StateEntry, StateWrite, Store, StoreError, audit, connection, intent,
+    AttemptEnd, AuditFilter, AuditRow, ClosedRun, DataLock, Effects, IntentEnd, IntentKey, NewAttempt,
+    NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
+    RunSummary, StateEntry, StateSpace, StateWrite, Store, StoreError, audit, connection, intent,
     limits::SECRET_USES_MAX,
     migrations, open, position,
     reader::{Readers, STATE_FILE},
@@ -69,7 +69,10 @@ impl SqliteStore {
         let mut conn = open::writer(&path, open::Durability::Full)?;
         migrations::STATE.migrate(&mut conn, &path)?;
         let raise = "UPDATE meta SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch";
-        let epoch: i64 = conn.query_row(raise, [], |row| row.get(0))?;
+        // Not by itself: the error of a commit that a query ends with is lost.
+        let transaction = conn.transaction()?;
+        let epoch: i64 = transaction.query_row(raise, [], |row| row.get(0))?;
+        transaction.commit().map_err(|error| StoreError::Commit(error.to_string()))?;
         let writer = Writer::start(conn, epoch, on_fatal)?;
         let (readers, secret_uses) = (Readers::new(path), Mutex::default());
         Ok(Self { writer, readers, clock, random, secret_uses, epoch, _lock: lock })
@@ -140,15 +143,8 @@ impl Store for SqliteStore {
         self.writer.write(move |conn| intent::begin(conn, &intent)).await
     }
 
-    async fn end_intent(
-        &self,
-        key: IntentKey,
-        proven: bool,
-        outcome: &str,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let outcome = outcome.to_owned();
-        self.writer.write(move |conn| intent::end(conn, &key, proven, &outcome, at)).await
+    async fn end_intent(&self, key: IntentKey, end: IntentEnd, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(move |conn| intent::end(conn, &key, &end, at)).await
     }
 
     async fn effects(&self, run_id: &str) -> Result<Effects, StoreError> {
@@ -198,9 +194,9 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| audit::list(conn, &filter)).await
     }
 
-    async fn position(&self, key: &PositionKey) -> Result<Option<Position>, StoreError> {
+    async fn place(&self, key: &PositionKey) -> Result<Place, StoreError> {
         let key = key.clone();
-        self.readers.read(move |conn| position::read(conn, &key)).await
+        self.readers.read(move |conn| position::place(conn, &key)).await
     }
 
     async fn begin_position(&self, new: NewPosition) -> Result<(), StoreError> {
@@ -211,37 +207,41 @@ impl Store for SqliteStore {
         self.writer.write(move |conn| position::commit(conn, &commit)).await
     }
 
-    async fn state_get(&self, connection_id: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
-        let (connection_id, key) = (connection_id.to_owned(), key.to_owned());
-        self.readers.read(move |conn| state::read(conn, &connection_id, &key)).await
+    async fn state_get(&self, space: &StateSpace, key: &str) -> Result<Option<StateEntry>, StoreError> {
+        let (space, key) = (space.clone(), key.to_owned());
+        self.readers.read(move |conn| state::read(conn, &space, &key)).await
     }
 
     async fn state_set(
         &self,
-        connection_id: &str,
+        space: &StateSpace,
         key: &str,
         value: Vec<u8>,
         expected: Option<u64>,
     ) -> Result<StateWrite, StoreError> {
-        let (connection_id, key) = (connection_id.to_owned(), key.to_owned());
-        self.writer.write(move |conn| state::set(conn, &connection_id, &key, &value, expected)).await
+        let (space, key) = (space.clone(), key.to_owned());
+        self.writer.write(move |conn| state::set(conn, &space, &key, &value, expected)).await
     }
 
-    async fn state_delete(&self, connection_id: &str, key: &str) -> Result<bool, StoreError> {
-        let (connection_id, key) = (connection_id.to_owned(), key.to_owned());
-        self.writer.write(move |conn| state::delete(conn, &connection_id, &key)).await
+    async fn state_delete(&self, space: &StateSpace, key: &str) -> Result<bool, StoreError> {
+        let (space, key) = (space.clone(), key.to_owned());
+        self.writer.write(move |conn| state::delete(conn, &space, &key)).await
     }
 
     async fn state_list(
         &self,
-        connection_id: &str,
+        space: &StateSpace,
         prefix: &str,
         after: Option<&str>,
         max: u32,
     ) -> Result<Vec<String>, StoreError> {
-        let (connection_id, prefix) = (connection_id.to_owned(), prefix.to_owned());
-        let after = after.map(str::to_owned);
-        self.readers.read(move |conn| state::list(conn, &connection_id, &prefix, after.as_deref(), max)).await
+        let (space, prefix, after) = (space.clone(), prefix.to_owned(), after.map(str::to_owned));
+        self.readers.read(move |conn| state::list(conn, &space, &prefix, after.as_deref(), max)).await
+    }
+
+    async fn state_versions(&self, connection_id: &str) -> Result<Vec<u32>, StoreError> {
+        let connection_id = connection_id.to_owned();
+        self.readers.read(move |conn| state::versions(conn, &connection_id)).await
     }
 }
 

@@ -9,6 +9,15 @@ use crate::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
+/// Whose values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSpace {
+    /// `conn_…`
+    pub connection_id: String,
+    /// `position-version` of the connector: another number's values mean something else, and are kept.
+    pub position_version: u32,
+}
+
 /// A stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
@@ -42,19 +51,21 @@ struct Totals {
 
 pub(crate) fn read(
     conn: &Connection,
-    connection_id: &str,
+    space: &StateSpace,
     key: &str,
 ) -> Result<Option<StateEntry>, StoreError> {
-    let sql = "SELECT value, version FROM state_values WHERE connection_id = ?1 AND key = ?2";
-    let entry = conn.prepare_cached(sql)?.query_row([connection_id, key], |row| {
-        Ok(StateEntry { value: row.get(0)?, version: unsigned(row.get(1)?) })
-    });
+    let sql = "SELECT value, version FROM state_values
+               WHERE connection_id = ?1 AND position_version = ?2 AND key = ?3";
+    let place = params![space.connection_id, space.position_version, key];
+    let entry = conn
+        .prepare_cached(sql)?
+        .query_row(place, |row| Ok(StateEntry { value: row.get(0)?, version: unsigned(row.get(1)?) }));
     Ok(entry.optional()?)
 }
 
 pub(crate) fn set(
     conn: &Connection,
-    connection_id: &str,
+    space: &StateSpace,
     key: &str,
     value: &[u8],
     expected: Option<u64>,
@@ -65,12 +76,12 @@ pub(crate) fn set(
     if value.len() > STATE_VALUE_BYTES_MAX {
         return Ok(StateWrite::TooLarge(STATE_VALUE_BYTES_MAX as u64));
     }
-    let stored = stored(conn, connection_id, key)?;
+    let stored = stored(conn, space, key)?;
     let version = stored.map_or(0, |(version, _)| version);
     if expected.is_some_and(|expected| expected != version) {
         return Ok(StateWrite::Conflict(version));
     }
-    let mut totals = totals(conn, connection_id)?;
+    let mut totals = totals(conn, &space.connection_id)?;
     let bytes_before = stored.map_or(0, |(_, bytes)| bytes);
     totals.keys += u64::from(stored.is_none());
     totals.bytes = totals.bytes.saturating_sub(bytes_before) + (key.len() + value.len()) as u64;
@@ -81,17 +92,22 @@ pub(crate) fn set(
     if totals.bytes > STATE_BYTES_MAX {
         return Ok(StateWrite::Quota(STATE_BYTES_MAX));
     }
-    let sql = "INSERT INTO state_values (connection_id, key, value, version) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (connection_id, key) DO UPDATE SET value = excluded.value, version = excluded.version";
-    conn.prepare_cached(sql)?.execute(params![connection_id, key, value, int(totals.version_last)])?;
+    let sql =
+        "INSERT INTO state_values (connection_id, position_version, key, value, version) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (connection_id, position_version, key) DO UPDATE SET value = excluded.value,
+                                                                                version = excluded.version";
+    let StateSpace { connection_id, position_version } = space;
+    let last = int(totals.version_last);
+    conn.prepare_cached(sql)?.execute(params![connection_id, position_version, key, value, last])?;
     set_totals(conn, connection_id, totals)?;
     Ok(StateWrite::Stored(totals.version_last))
 }
 
-pub(crate) fn delete(conn: &Connection, connection_id: &str, key: &str) -> Result<bool, StoreError> {
-    let Some((_, bytes)) = stored(conn, connection_id, key)? else { return Ok(false) };
-    let sql = "DELETE FROM state_values WHERE connection_id = ?1 AND key = ?2";
-    conn.prepare_cached(sql)?.execute([connection_id, key])?;
+pub(crate) fn delete(conn: &Connection, space: &StateSpace, key: &str) -> Result<bool, StoreError> {
+    let Some((_, bytes)) = stored(conn, space, key)? else { return Ok(false) };
+    let StateSpace { connection_id, position_version } = space;
+    let sql = "DELETE FROM state_values WHERE connection_id = ?1 AND position_version = ?2 AND key = ?3";
+    conn.prepare_cached(sql)?.execute(params![connection_id, position_version, key])?;
     let mut totals = totals(conn, connection_id)?;
     totals.keys = totals.keys.saturating_sub(1);
     totals.bytes = totals.bytes.saturating_sub(bytes);
@@ -99,22 +115,33 @@ pub(crate) fn delete(conn: &Connection, connection_id: &str, key: &str) -> Resul
     Ok(true)
 }
 
+/// The versions that a connection has values of, ascending.
+pub(crate) fn versions(conn: &Connection, connection_id: &str) -> Result<Vec<u32>, StoreError> {
+    let sql = "SELECT DISTINCT position_version FROM state_values WHERE connection_id = ?1
+               ORDER BY position_version";
+    let mut statement = conn.prepare_cached(sql)?;
+    let versions = statement.query_map([connection_id], |row| row.get(0))?;
+    Ok(versions.collect::<Result<_, _>>()?)
+}
+
 pub(crate) fn list(
     conn: &Connection,
-    connection_id: &str,
+    space: &StateSpace,
     prefix: &str,
     after: Option<&str>,
     max: u32,
 ) -> Result<Vec<String>, StoreError> {
     // TEXT compares as its bytes do (BINARY), so the keys of a prefix lie side by side, from the prefix on.
     let sql = "SELECT key FROM state_values
-               WHERE connection_id = ?1 AND key >= ?2 AND (?3 IS NULL OR key > ?3)
+               WHERE connection_id = ?1 AND position_version = ?6 AND key >= ?2 AND (?3 IS NULL OR key > ?3)
                  AND substr(CAST(key AS BLOB), 1, ?4) = CAST(?2 AS BLOB)
                ORDER BY key LIMIT ?5";
     let mut statement = conn.prepare_cached(sql)?;
     let length = int(prefix.len() as u64);
     let limit = max.min(STATE_LIST_KEYS_MAX);
-    let keys = statement.query_map(params![connection_id, prefix, after, length, limit], |row| row.get(0))?;
+    let StateSpace { connection_id, position_version } = space;
+    let values = params![connection_id, prefix, after, length, limit, position_version];
+    let keys = statement.query_map(values, |row| row.get(0))?;
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
@@ -131,15 +158,18 @@ fn key_fault(key: &str) -> Option<&'static str> {
 }
 
 /// Version and bytes (key and value) of a stored value.
-fn stored(conn: &Connection, connection_id: &str, key: &str) -> Result<Option<(u64, u64)>, StoreError> {
+fn stored(conn: &Connection, space: &StateSpace, key: &str) -> Result<Option<(u64, u64)>, StoreError> {
     let sql = "SELECT version, length(value) + length(CAST(key AS BLOB)) FROM state_values
-               WHERE connection_id = ?1 AND key = ?2";
+               WHERE connection_id = ?1 AND position_version = ?2 AND key = ?3";
     let found = conn
         .prepare_cached(sql)?
-        .query_row([connection_id, key], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))));
+        .query_row(params![space.connection_id, space.position_version, key], |row| {
+            Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)))
+        });
     Ok(found.optional()?)
 }
 
+/// Over all versions: what is kept for a rollback takes its room.
 fn totals(conn: &Connection, connection_id: &str) -> Result<Totals, StoreError> {
     let sql = "SELECT keys, bytes, version_last FROM state_totals WHERE connection_id = ?1";
     let found = conn.prepare_cached(sql)?.query_row([connection_id], |row| {

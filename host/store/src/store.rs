@@ -2,9 +2,9 @@
 //! implementation to the same promises.
 
 use crate::{
-    AttemptEnd, AuditFilter, AuditRow, ClosedRun, Effects, IntentKey, NewAttempt, NewIntent, NewPosition,
-    NewRun, PageCommit, Position, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
-    StateEntry, StateWrite, StoreError,
+    AttemptEnd, AuditFilter, AuditRow, ClosedRun, Effects, IntentEnd, IntentKey, NewAttempt, NewIntent,
+    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
+    StateEntry, StateSpace, StateWrite, StoreError,
 };
 use portcullis_clock::Timestamp;
 
@@ -28,21 +28,14 @@ pub trait Store: Send + Sync {
     async fn run(&self, run_id: &str) -> Result<Option<RunRow>, StoreError>;
     /// Runs, newest first.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError>;
-    /// Closes every run that a crash left open: `unknown` where an unsafe request of it may have had an effect
-    /// (no proven end, or a proven one that is not a refusal), else `failed`; reason `interrupted` in both.
+    /// Closes every run that a crash left open: `unknown` where an unsafe request of it may have had an effect,
+    /// with the reason of [`Effects::reason`], else `failed` with reason `interrupted`; kind `interrupted` in both.
     async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError>;
 
     /// Stores that an unsafe request is about to leave, or says what was stored for this place before.
     async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError>;
-    /// How it ended. `proven` = an HTTP status arrived, or no byte was written. `outcome` is a short text that
-    /// holds the three digits of the status where one arrived.
-    async fn end_intent(
-        &self,
-        key: IntentKey,
-        proven: bool,
-        outcome: &str,
-        at: Timestamp,
-    ) -> Result<(), StoreError>;
+    /// How it ended.
+    async fn end_intent(&self, key: IntentKey, end: IntentEnd, at: Timestamp) -> Result<(), StoreError>;
     /// What the unsafe requests of a run may have done so far.
     async fn effects(&self, run_id: &str) -> Result<Effects, StoreError>;
     /// An audit row per (run, step, credential, rule): durable before the first use, then counted in memory;
@@ -61,30 +54,33 @@ pub trait Store: Send + Sync {
     async fn audit_rows(&self, filter: AuditFilter) -> Result<Vec<AuditRow>, StoreError>;
 
     /// How far a reader has come.
-    async fn position(&self, key: &PositionKey) -> Result<Option<Position>, StoreError>;
-    /// A reader's first position, before it has read anything; refused where there is one.
+    async fn place(&self, key: &PositionKey) -> Result<Place, StoreError>;
+    /// A reader's first position of a version, before it has read anything; refused where there is one, and where
+    /// its file would forget what is in it.
     async fn begin_position(&self, position: NewPosition) -> Result<(), StoreError>;
     /// Position, counts, the attempt's end and the next one's beginning, in one transaction.
     async fn commit_page(&self, commit: PageCommit) -> Result<(), StoreError>;
 
     /// `state.get` of a connection.
-    async fn state_get(&self, connection_id: &str, key: &str) -> Result<Option<StateEntry>, StoreError>;
-    /// `state.set`: `expected` 0 = must not exist.
+    async fn state_get(&self, space: &StateSpace, key: &str) -> Result<Option<StateEntry>, StoreError>;
+    /// `state.set`: `expected` 0 = must not exist. The quota counts all versions together.
     async fn state_set(
         &self,
-        connection_id: &str,
+        space: &StateSpace,
         key: &str,
         value: Vec<u8>,
         expected: Option<u64>,
     ) -> Result<StateWrite, StoreError>;
     /// `state.delete`; false where there was none.
-    async fn state_delete(&self, connection_id: &str, key: &str) -> Result<bool, StoreError>;
+    async fn state_delete(&self, space: &StateSpace, key: &str) -> Result<bool, StoreError>;
     /// `state.list-keys`, in byte order.
     async fn state_list(
         &self,
-        connection_id: &str,
+        space: &StateSpace,
         prefix: &str,
         after: Option<&str>,
         max: u32,
     ) -> Result<Vec<String>, StoreError>;
+    /// The versions that a connection has values of, ascending.
+    async fn state_versions(&self, connection_id: &str) -> Result<Vec<u32>, StoreError>;
 }

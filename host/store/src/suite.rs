@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{
-    AttemptEnd, AuditFilter, Effects, FileMark, IntentKey, NewAttempt, NewIntent, NewMark, NewPosition,
-    NewRun, Outcome, PageCommit, PositionKey, PriorIntent, RunEnd, RunFilter, RunKind, StateWrite, Store,
-    StoreError,
+    AttemptEnd, AuditFilter, Effects, FileMark, IntentEnd, IntentKey, NewAttempt, NewIntent, NewMark,
+    NewPosition, NewRun, Outcome, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunKind,
+    StateSpace, StateWrite, Store, StoreError,
     limits::{RUN_JSON_BYTES_MAX, STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 };
 use portcullis_clock::Timestamp;
@@ -19,7 +19,9 @@ pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn()
     interrupted(&make().await).await;
     secret_uses(&make().await).await;
     positions(&make().await).await;
+    position_versions(&make().await).await;
     state(&make().await).await;
+    state_versions(&make().await).await;
     state_quota(&make().await).await;
 }
 
@@ -90,6 +92,12 @@ fn new_intent(run: &str, ordinal: u32, hash: &str, idempotency_key: Option<&str>
         repeatable: idempotency_key.is_some(),
         started_at: at(1003),
     }
+}
+
+fn intent_end(proven: bool, refused: bool) -> IntentEnd {
+    // A text that says the opposite: nothing is read out of it.
+    let outcome = if refused { "status 200" } else { "status 404" };
+    IntentEnd { proven, refused, outcome: outcome.to_owned() }
 }
 
 async fn begin(store: &impl Store, id: &str, kind: RunKind) {
@@ -181,8 +189,10 @@ async fn intents(store: &impl Store) {
     let effects = store.effects("run_1").await.unwrap();
     assert_eq!(effects, Effects { unproven: true, possible: true, unrepeatable: false });
     // The stored key holds against another one; other bytes are refused.
-    let again = store.begin_intent(new_intent("run_1", 0, "h", Some("other"))).await.unwrap();
-    assert_eq!(again, PriorIntent::Same { idempotency_key: Some("k".to_owned()) });
+    let same =
+        |refused| PriorIntent::Same { idempotency_key: Some("k".to_owned()), started_at: at(1003), refused };
+    let later = NewIntent { started_at: at(9999), ..new_intent("run_1", 0, "h", Some("other")) };
+    assert_eq!(store.begin_intent(later.clone()).await.unwrap(), same(false));
     assert_eq!(
         store.begin_intent(new_intent("run_1", 0, "g", Some("k"))).await.unwrap(),
         PriorIntent::Different
@@ -190,55 +200,67 @@ async fn intents(store: &impl Store) {
     let put = NewIntent { method: "PUT".to_owned(), ..new_intent("run_1", 0, "h", Some("k")) };
     assert_eq!(store.begin_intent(put).await.unwrap(), PriorIntent::Different);
 
-    store.end_intent(key("run_1", 0), true, "status 404", at(1004)).await.unwrap();
+    store.end_intent(key("run_1", 0), intent_end(true, true), at(1004)).await.unwrap();
     assert_eq!(store.effects("run_1").await.unwrap(), Effects::default());
-    // It leaves once more: in doubt again.
-    store.begin_intent(new_intent("run_1", 0, "h", Some("k"))).await.unwrap();
+    // It leaves once more: in doubt again, and counted from the first time.
+    assert_eq!(store.begin_intent(later.clone()).await.unwrap(), same(true));
     assert!(store.effects("run_1").await.unwrap().unproven);
-    store.end_intent(key("run_1", 0), true, "status 201", at(1005)).await.unwrap();
+    assert_eq!(store.begin_intent(later).await.unwrap(), same(false));
+    store.end_intent(key("run_1", 0), intent_end(true, false), at(1005)).await.unwrap();
     let effects = store.effects("run_1").await.unwrap();
     assert_eq!(effects, Effects { unproven: false, possible: true, unrepeatable: false });
     store.begin_intent(new_intent("run_1", 1, "h", None)).await.unwrap();
     assert!(store.effects("run_1").await.unwrap().unrepeatable);
     assert!(matches!(
-        store.end_intent(key("run_1", 7), true, "status 200", at(1)).await,
+        store.end_intent(key("run_1", 7), intent_end(true, false), at(1)).await,
         Err(StoreError::NotFound { .. })
     ));
     let run = store.run("run_1").await.unwrap().unwrap();
     assert_eq!(run.intents.len(), 2);
-    assert_eq!((run.intents[0].proven, run.intents[0].outcome.as_deref()), (true, Some("status 201")));
+    assert_eq!((run.intents[0].proven, run.intents[0].outcome.as_deref()), (true, Some("status 404")));
 }
 
 async fn interrupted(store: &impl Store) {
+    use Outcome::{Failed, Unknown};
     let ends = [
-        ("run_none", None, Outcome::Failed),
-        ("run_open", Some((false, "")), Outcome::Unknown),
-        ("run_lost", Some((false, "timeout")), Outcome::Unknown),
-        ("run_unsent", Some((true, "connect")), Outcome::Failed),
-        ("run_refused", Some((true, "status 422")), Outcome::Failed),
+        ("run_none", vec![], Failed, "interrupted"),
+        ("run_open", vec![None], Unknown, "unproven-effect"),
+        ("run_lost", vec![Some(intent_end(false, false))], Unknown, "unproven-effect"),
+        ("run_refused", vec![Some(intent_end(true, true))], Failed, "interrupted"),
         // The vendor did it, and the run never came to say so.
-        ("run_done", Some((true, "status 200")), Outcome::Unknown),
-        ("run_broken", Some((true, "status 500")), Outcome::Unknown),
+        ("run_done", vec![Some(intent_end(true, false))], Unknown, "possible-effect"),
+        (
+            "run_mixed",
+            vec![Some(intent_end(true, true)), Some(intent_end(true, false))],
+            Unknown,
+            "possible-effect",
+        ),
+        // A refusal that is not proven is none.
+        ("run_odd", vec![Some(intent_end(false, true))], Unknown, "unproven-effect"),
     ];
-    for (run, end, _) in ends {
+    for (run, intents, ..) in &ends {
         begin(store, run, RunKind::Call).await;
-        let Some((proven, outcome)) = end else { continue };
-        store.begin_intent(new_intent(run, 0, "h", Some("k"))).await.unwrap();
-        if !outcome.is_empty() {
-            store.end_intent(key(run, 0), proven, outcome, at(1004)).await.unwrap();
+        for (ordinal, end) in (0..).zip(intents) {
+            store.begin_intent(new_intent(run, ordinal, "h", Some("k"))).await.unwrap();
+            if let Some(end) = end {
+                store.end_intent(key(run, ordinal), end.clone(), at(1004)).await.unwrap();
+            }
         }
     }
     begin(store, "run_over", RunKind::Read).await;
     store.end_run("run_over", run_end(Outcome::Succeeded)).await.unwrap();
     let closed = store.close_interrupted(at(5000)).await.unwrap();
     let found: Vec<_> = closed.iter().map(|run| (run.run_id.as_str(), run.outcome)).collect();
-    assert_eq!(found, ends.map(|(run, _, outcome)| (run, outcome)));
-    for (run, _, outcome) in ends {
+    assert_eq!(found, ends.each_ref().map(|(run, _, outcome, _)| (*run, *outcome)));
+    for (run, _, outcome, reason) in ends {
         let row = store.run(run).await.unwrap().unwrap();
         assert_eq!(
             (row.summary.outcome, row.summary.reason.as_deref()),
-            (Some(outcome), Some("interrupted"))
+            (Some(outcome), Some(reason)),
+            "{run}"
         );
+        assert_eq!(row.summary.error_kind.as_deref(), Some("interrupted"));
+        assert!(row.summary.detail.is_some());
         assert_eq!(row.summary.ended_at, Some(at(5000)));
         assert_eq!((row.steps[0].outcome, row.attempts[0].outcome), (Some(outcome), Some(outcome)));
     }
@@ -269,7 +291,7 @@ async fn secret_uses(store: &impl Store) {
 
 async fn positions(store: &impl Store) {
     let connection_id = store.connection_id("billing", "acme/stripe").await.unwrap();
-    let key = PositionKey { connection_id, reader: "nightly".to_owned(), stream: "customers".to_owned() };
+    let key = position_key(connection_id, 1);
     let mark = |length| Some(FileMark { path: "/out".to_owned(), length, tail: length.to_string() });
     let page = |call: u64, records, new: NewMark| PageCommit {
         attempt: attempt_end("run_1", &call.to_string(), 1),
@@ -277,16 +299,17 @@ async fn positions(store: &impl Store) {
         records,
         position: Some((key.clone(), new)),
     };
-    assert!(store.position(&key).await.unwrap().is_none());
+    assert_eq!(store.place(&key).await.unwrap(), Place::default());
     store.begin_position(NewPosition { key: key.clone(), file: mark(0), at: at(5) }).await.unwrap();
     let twice = store.begin_position(NewPosition { key: key.clone(), file: mark(0), at: at(5) }).await;
     assert!(matches!(twice, Err(StoreError::Conflict { .. })));
     begin(store, "run_1", RunKind::Read).await;
     let first = NewMark { next: Some("n1".into()), checkpoint: Some("c1".into()), file: mark(10) };
     store.commit_page(page(0, 2, first.clone())).await.unwrap();
-    let found = store.position(&key).await.unwrap().unwrap();
+    let place = store.place(&key).await.unwrap();
+    let found = place.position.unwrap();
     assert_eq!((found.next.as_deref(), found.checkpoint.as_deref()), (Some("n1"), Some("c1")));
-    assert_eq!((found.file, found.records, found.updated_at), (mark(10), 2, at(1002)));
+    assert_eq!((place.file, found.records, found.updated_at), (mark(10), 2, at(1002)));
 
     // A page is committed once, and whole: the second try moves nothing.
     assert!(store.commit_page(page(0, 2, first)).await.is_err());
@@ -302,15 +325,64 @@ async fn positions(store: &impl Store) {
 
     let last = NewMark { next: None, checkpoint: None, file: mark(30) };
     store.commit_page(page(1, 3, last)).await.unwrap();
-    let found = store.position(&key).await.unwrap().unwrap();
+    let found = store.place(&key).await.unwrap().position.unwrap();
     assert_eq!((found.next, found.checkpoint.as_deref(), found.records), (None, Some("c1"), 5));
     let other = PositionKey { reader: "other".to_owned(), ..key.clone() };
-    assert!(store.position(&other).await.unwrap().is_none());
+    assert_eq!(store.place(&other).await.unwrap(), Place::default());
+}
+
+fn position_key(connection_id: String, position_version: u32) -> PositionKey {
+    let (reader, stream) = ("nightly".to_owned(), "customers".to_owned());
+    PositionKey { connection_id, reader, stream, position_version }
+}
+
+async fn position_versions(store: &impl Store) {
+    let connection_id = store.connection_id("billing", "acme/stripe").await.unwrap();
+    let key = |version| position_key(connection_id.clone(), version);
+    let mark = |length| Some(FileMark { path: "/out".to_owned(), length, tail: length.to_string() });
+    let read = async |version, run: &str, next: Option<&str>, length| {
+        if store.place(&key(version)).await.unwrap().position.is_none() {
+            let first = NewPosition { key: key(version), file: mark(length), at: at(5) };
+            store.begin_position(first).await.unwrap();
+        }
+        begin(store, run, RunKind::Read).await;
+        let new =
+            NewMark { next: next.map(str::to_owned), checkpoint: Some(run.to_owned()), file: mark(length) };
+        let (attempt, position) = (attempt_end(run, "0", 1), Some((key(version), new)));
+        store.commit_page(PageCommit { attempt, next_attempt: None, records: 1, position }).await
+    };
+    read(1, "run_1", Some("n1"), 10).await.unwrap();
+    // Another version begins empty, behind what the file holds.
+    let place = store.place(&key(2)).await.unwrap();
+    assert_eq!((place.position, place.file, place.other_versions), (None, mark(10), vec![1]));
+    // Its file may not forget what the first one wrote, not even before a page.
+    let behind = NewPosition { key: key(2), file: mark(9), at: at(5) };
+    assert!(matches!(store.begin_position(behind).await, Err(StoreError::Conflict { .. })));
+    let elsewhere = NewPosition { key: key(2), file: None, at: at(5) };
+    assert!(matches!(store.begin_position(elsewhere).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.place(&key(2)).await.unwrap().position, None);
+    read(2, "run_2", Some("n2"), 20).await.unwrap();
+    // Going back finds the old position, and the file as long as it is now.
+    let place = store.place(&key(1)).await.unwrap();
+    let position = place.position.unwrap();
+    assert_eq!((position.next.as_deref(), position.checkpoint.as_deref()), (Some("n1"), Some("run_1")));
+    assert_eq!((position.records, place.file, place.other_versions), (1, mark(20), vec![2]));
+    let behind = read(1, "run_3", None, 19).await;
+    assert!(matches!(behind, Err(StoreError::Conflict { .. })), "behind what version 2 wrote");
+    assert_eq!(store.place(&key(1)).await.unwrap().position.unwrap().next.as_deref(), Some("n1"));
+    read(1, "run_4", None, 30).await.unwrap();
+    let place = store.place(&key(2)).await.unwrap();
+    assert_eq!((place.position.unwrap().next.as_deref(), place.file), (Some("n2"), mark(30)));
+}
+
+async fn space(store: &impl Store, connection: &str, position_version: u32) -> StateSpace {
+    let connection_id = store.connection_id(connection, "acme/stripe").await.unwrap();
+    StateSpace { connection_id, position_version }
 }
 
 async fn state(store: &impl Store) {
-    let a = store.connection_id("a", "acme/stripe").await.unwrap();
-    let b = store.connection_id("b", "acme/stripe").await.unwrap();
+    let a = space(store, "a", 1).await;
+    let b = space(store, "b", 1).await;
     assert_eq!(store.state_set(&a, "k", vec![0, 255], Some(0)).await.unwrap(), StateWrite::Stored(1));
     assert_eq!(store.state_set(&a, "k", vec![1], Some(0)).await.unwrap(), StateWrite::Conflict(1));
     assert_eq!(store.state_set(&a, "k", vec![1], Some(7)).await.unwrap(), StateWrite::Conflict(1));
@@ -339,8 +411,24 @@ async fn state(store: &impl Store) {
     assert!(store.state_list(&b, "%", None, 10).await.unwrap().is_empty());
 }
 
+async fn state_versions(store: &impl Store) {
+    let (one, two) = (space(store, "a", 1).await, space(store, "a", 2).await);
+    assert!(store.state_versions(&one.connection_id).await.unwrap().is_empty());
+    assert_eq!(store.state_set(&one, "k", vec![1], Some(0)).await.unwrap(), StateWrite::Stored(1));
+    assert_eq!(store.state_get(&two, "k").await.unwrap(), None, "another version begins empty");
+    assert!(store.state_list(&two, "", None, 10).await.unwrap().is_empty());
+    assert!(!store.state_delete(&two, "k").await.unwrap());
+    assert_eq!(store.state_set(&two, "k", vec![2], Some(0)).await.unwrap(), StateWrite::Stored(2));
+    assert_eq!(store.state_set(&two, "k", vec![3], None).await.unwrap(), StateWrite::Stored(3));
+    assert_eq!(store.state_versions(&one.connection_id).await.unwrap(), [1, 2]);
+    assert!(store.state_delete(&two, "k").await.unwrap());
+    // Going back finds the old value.
+    assert_eq!(store.state_get(&one, "k").await.unwrap().unwrap().value, [1]);
+    assert_eq!(store.state_list(&one, "", None, 10).await.unwrap(), ["k"]);
+}
+
 async fn state_quota(store: &impl Store) {
-    let a = store.connection_id("a", "acme/stripe").await.unwrap();
+    let a = space(store, "a", 1).await;
     let fit = STATE_BYTES_MAX / (STATE_VALUE_BYTES_MAX as u64 + 3);
     for n in 0..fit {
         let write =
@@ -353,6 +441,10 @@ async fn state_quota(store: &impl Store) {
     let same = store.state_set(&a, "k00", vec![1; STATE_VALUE_BYTES_MAX], None).await.unwrap();
     assert!(matches!(same, StateWrite::Stored(_)));
     assert!(store.state_delete(&a, "k01").await.unwrap());
+    // What another version left is counted along.
+    let other = StateSpace { position_version: 2, ..a.clone() };
     let fits = store.state_set(&a, "k99", vec![0; STATE_VALUE_BYTES_MAX], None).await.unwrap();
     assert!(matches!(fits, StateWrite::Stored(_)));
+    let over = store.state_set(&other, "k00", vec![0; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+    assert_eq!(over, StateWrite::Quota(STATE_BYTES_MAX));
 }

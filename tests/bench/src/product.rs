@@ -4,8 +4,8 @@ use anyhow::ensure;
 use async_trait::async_trait;
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_egress::{
-    CallContext, Connection, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentError,
-    Intents, NetworkSettings, Outcome, Prior,
+    CallContext, Connection, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentEnd,
+    IntentError, Intents, NetworkSettings, Outcome, Prior,
 };
 use portcullis_grants::{AddressPolicy, Attributes, Grants, ManifestRule, OperatorRules};
 use portcullis_runtime::{
@@ -337,7 +337,10 @@ impl Intents for StoredIntents {
         };
         match self.0.begin_intent(new).await.map_err(|error| IntentError(error.to_string()))? {
             PriorIntent::New => Ok(Prior::New),
-            PriorIntent::Same { idempotency_key } => Ok(Prior::Same { key: idempotency_key }),
+            PriorIntent::Same { idempotency_key, started_at, refused } => {
+                let age = RealClock.now().since(started_at);
+                Ok(Prior::Same { key: idempotency_key, age, refused })
+            }
             PriorIntent::Different => Ok(Prior::Different),
         }
     }
@@ -348,12 +351,13 @@ impl Intents for StoredIntents {
         step: &str,
         call: &str,
         ordinal: u32,
-        proven: bool,
-        outcome: &str,
+        end: IntentEnd,
     ) -> Result<(), IntentError> {
         let key =
             IntentKey { run_id: run_id.to_owned(), step: step.to_owned(), call: call.to_owned(), ordinal };
-        let ended = self.0.end_intent(key, proven, outcome, RealClock.now()).await;
+        let IntentEnd { proven, refused, outcome } = end;
+        let end = portcullis_store::IntentEnd { proven, refused, outcome };
+        let ended = self.0.end_intent(key, end, RealClock.now()).await;
         ended.map_err(|error| IntentError(error.to_string()))
     }
 

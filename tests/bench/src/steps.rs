@@ -6,7 +6,7 @@ use crate::{
     report::Report,
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
-use portcullis_store::{IntentKey, NewIntent, Outcome, RunEnd, Store};
+use portcullis_store::{IntentEnd, IntentKey, NewIntent, Outcome, RunEnd, Store};
 use std::{sync::Arc, time::Duration};
 
 const WINDOW: Duration = Duration::from_millis(400);
@@ -50,7 +50,8 @@ impl Work for Step {
                 started_at: RealClock.now(),
             };
             self.store.begin_intent(intent).await?;
-            self.store.end_intent(key, true, "status 200", RealClock.now()).await?;
+            let end = IntentEnd { proven: true, refused: false, outcome: "status 200".to_owned() };
+            self.store.end_intent(key, end, RealClock.now()).await?;
         }
         let end = RunEnd {
             outcome: Outcome::Succeeded,

@@ -58,12 +58,32 @@ fn what_a_guest_may_never_set() {
         "x_forwarded_proto",
         "X-Forwarded-Anything",
         "X_HTTP_METHOD_OVERRIDE",
+        "Forwarded",
+        "X-Forwarded",
+        "X_FORWARDED",
+        "X-ForwardedFor",
+        "X-Original-URL",
+        "X-Original-Method",
+        "x_original_host",
+        "X-Host",
+        "X_Host",
+        "VIA",
+        "X-HTTP-Path-Override",
+        "X-Envoy-Original-Path",
+        "Referer",
     ] {
         check(&kit, name, false);
     }
-    for name in
-        ["Content-Type", "Accept", "X-Request-Id", "Stripe-Version", "If-None-Match", "Range", "User-Agent"]
-    {
+    for name in [
+        "Content-Type",
+        "Accept",
+        "X-Request-Id",
+        "Stripe-Version",
+        "If-None-Match",
+        "Range",
+        "User-Agent",
+        "Origin",
+    ] {
         check(&kit, name, true);
     }
 }
@@ -123,6 +143,9 @@ fn a_rule_may_list_a_header_but_none_of_the_transport_nor_its_own_credentials() 
     };
     check(&kit(listed(&["authorization"], vec![])), "Authorization", true);
     check(&kit(listed(&["authorization"], vec![])), "Cookie", false);
+    check(&kit(listed(&["referer"], vec![])), "Referer", true);
+    check(&kit(listed(&["referer"], vec![])), "Via", false);
+    check(&kit(listed(&["x-original-host"], vec![])), "X-Original-Host", true);
     check(&kit(listed(&["host", "content-length"], vec![])), "Host", false);
     check(&kit(listed(&["x-vendor-key"], vec![])), "X-Vendor-Key", true);
     check(&kit(listed(&["x-vendor-key"], vec!["header".to_owned()])), "X-Vendor-Key", false);

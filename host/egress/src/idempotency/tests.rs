@@ -4,18 +4,20 @@ use super::*;
 use crate::{
     Error, Request,
     state::{CallState, lock},
-    testing::{Kit, Script, keyed, request, response, state, with_body},
+    testing::{Kit, Script, ended, keyed, request, response, state, with_body},
 };
 use portcullis_grants::Attributes;
 
 const PLAIN: &str = "https://api.vendor.test/v1/items";
 const KEYED: &str = "https://api.vendor.test/v1/keyed";
+const SEARCH: &str = "https://api.vendor.test/v1/search";
 
 fn kit() -> Kit {
     Kit::seeded(&[
         ("GET https://api.vendor.test/**", Attributes::default()),
         ("POST,DELETE https://api.vendor.test/v1/items", Attributes::default()),
-        ("POST https://api.vendor.test/v1/keyed", keyed()),
+        ("POST,PUT https://api.vendor.test/v1/keyed", keyed()),
+        ("POST https://api.vendor.test/v1/search", Attributes { safe: true, ..keyed() }),
     ])
 }
 
@@ -73,7 +75,7 @@ async fn an_unsafe_one_is_durable_before_it_leaves_and_is_closed_after() {
     assert_eq!((begun[0].ordinal, begun[0].method.as_str(), begun[0].url.as_str()), (0, "POST", PLAIN));
     assert_eq!((begun[0].key.clone(), begun[0].repeatable), (None, false));
     // A 5xx is an answer.
-    assert_eq!(*lock(&kit.intents.ended), [(0, true, "status 500".to_owned())]);
+    assert_eq!(*lock(&kit.intents.ended), [(0, ended(true, false, "status 500"))]);
     assert_eq!(state.unproven.load(Ordering::SeqCst), 0);
 }
 
@@ -94,7 +96,7 @@ async fn a_lost_answer_is_unproven_with_a_key_too() {
         let state = state(&kit);
         assert!(sent(&kit, &state, with_body("POST", url, "{}"), lost()).await.0.is_err());
         assert_eq!(state.unproven.load(Ordering::SeqCst), 1, "{url}");
-        assert_eq!(*lock(&kit.intents.ended), [(0, false, "connect".to_owned())]);
+        assert_eq!(*lock(&kit.intents.ended), [(0, ended(false, false, "connect"))]);
     }
 }
 
@@ -105,7 +107,70 @@ async fn what_never_left_is_proven() {
     let refused = Err(Failure::unsent(Error::Connect("refused".to_owned())));
     assert!(sent(&kit, &state, with_body("POST", PLAIN, "{}"), refused).await.0.is_err());
     assert_eq!(state.unproven.load(Ordering::SeqCst), 0);
-    assert!(lock(&kit.intents.ended)[0].1);
+    assert_eq!(*lock(&kit.intents.ended), [(0, ended(true, true, "connect"))]);
+}
+
+#[tokio::test]
+async fn only_a_refusal_rules_an_effect_out() {
+    let check = async |outcome: Result<Response, Failure>, refused: bool| {
+        let kit = kit();
+        let text = format!("{outcome:?}");
+        let _ = sent(&kit, &state(&kit), with_body("POST", PLAIN, "{}"), outcome).await;
+        let (_, end) = lock(&kit.intents.ended)[0].clone();
+        assert_eq!((end.proven, end.refused), (true, refused), "{text}");
+    };
+    for (status, refused) in [(200, false), (303, false), (400, true), (404, true), (499, true), (500, false)]
+    {
+        check(Ok(response(status, &[])), refused).await;
+        let broken = Failure::sent(Error::Malformed("x".to_owned()));
+        check(Err(Failure { status: Some(status), ..broken }), refused).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_after_what_may_have_acted_rules_nothing_out() {
+    let check = async |first: Result<Response, Failure>, refused: bool| {
+        let kit = kit();
+        let text = format!("{first:?}");
+        let _ = sent(&kit, &state(&kit), request("DELETE", PLAIN), first).await;
+        let _ = sent(&kit, &state(&kit), request("DELETE", PLAIN), Ok(response(404, &[]))).await;
+        assert_eq!(lock(&kit.intents.ended)[1].1, ended(true, refused, "status 404"), "{text}");
+    };
+    // It worked, and its answer was lost: what it deleted is not found any more.
+    check(lost(), false).await;
+    check(Ok(response(503, &[])), false).await;
+    check(Ok(response(429, &[])), true).await;
+    check(Err(Failure::unsent(Error::Connect("refused".to_owned()))), true).await;
+}
+
+#[tokio::test]
+async fn after_the_window_a_repetition_by_key_is_refused_and_unproven() {
+    let window = keyed().idempotency.unwrap().window;
+    let check = async |method: &str, url: &str, first: Result<Response, Failure>, age, again: bool| {
+        let kit = kit();
+        let _ = sent(&kit, &state(&kit), with_body(method, url, "{}"), first).await;
+        *lock(&kit.intents.age) = age;
+        let repeated = state(&kit);
+        let script = Script::new([Ok(response(200, &[]))]);
+        let mut layers = Idempotency::new(crate::retry::Retry::new(script.service()));
+        let outcome = layers.call(kit.prepared(&repeated, with_body(method, url, "{}"))).await;
+        assert_eq!(script.asked(), usize::from(again), "{method} {url} {age:?}");
+        if !again {
+            let Error::Denied { denial, .. } = outcome.unwrap_err().error else { panic!("not denied") };
+            assert!(denial.reason.contains("window of 86400s in http[2].allow[0]"), "{}", denial.reason);
+            assert_eq!(repeated.unproven.load(Ordering::SeqCst), 1);
+            assert_eq!(lock(&kit.intents.ended)[1].1, ended(false, false, "denied"));
+        }
+    };
+    let short = Duration::from_millis(1);
+    check("POST", KEYED, lost(), window - short, true).await;
+    check("POST", KEYED, lost(), window, false).await;
+    check("POST", KEYED, Ok(response(200, &[])), window, false).await;
+    // Nothing happened before: it is a first time, with a key or without.
+    check("POST", KEYED, Ok(response(400, &[])), window, true).await;
+    // Idempotent by itself, or harmless by its rule: the vendor need remember nothing.
+    check("PUT", KEYED, lost(), window, true).await;
+    check("POST", SEARCH, Ok(response(200, &[])), window, true).await;
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ async fn a_lost_answer_is_asked_again_with_one_key_and_one_intent() {
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1]);
     assert_eq!(lock(&kit.intents.begun).len(), 1);
-    assert_eq!(*lock(&kit.intents.ended), [(0, true, "status 201".to_owned())]);
+    assert_eq!(*lock(&kit.intents.ended), [(0, crate::testing::ended(true, false, "status 201"))]);
     assert!(!call.has_unproven_effect());
     assert!(matches!(&kit.rows()[0].outcome, Outcome::Failed { kind: "connect", .. }), "{:?}", kit.rows()[0]);
 }

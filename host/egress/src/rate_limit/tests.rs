@@ -8,9 +8,14 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
+/// A bucket of one connection that asks for this rate.
+fn bucket(per_second: Option<f64>) -> Share {
+    Share::of(&Arc::new(Bucket::new(Duration::ZERO)), per_second)
+}
+
 #[test]
 fn a_burst_of_a_second_then_the_rate() {
-    let bucket = Bucket::new(Some(2.0), Duration::ZERO);
+    let Share { bucket, .. } = &bucket(Some(2.0));
     let waits: Vec<_> = (0..5).map(|_| bucket.take(Duration::ZERO, WAIT_MAX).unwrap().as_millis()).collect();
     assert_eq!(waits, [0, 0, 500, 1000, 1500]);
     assert_eq!(bucket.take(seconds(10.0), WAIT_MAX), Ok(Duration::ZERO));
@@ -18,7 +23,7 @@ fn a_burst_of_a_second_then_the_rate() {
 
 #[test]
 fn a_wait_that_is_too_long_takes_no_token() {
-    let bucket = Bucket::new(Some(0.1), Duration::ZERO);
+    let Share { bucket, .. } = &bucket(Some(0.1));
     assert_eq!(bucket.take(Duration::ZERO, WAIT_MAX), Ok(Duration::ZERO));
     assert_eq!(bucket.take(Duration::ZERO, seconds(5.0)), Err(seconds(10.0)));
     assert_eq!(bucket.take(Duration::ZERO, WAIT_MAX), Ok(seconds(10.0)));
@@ -27,7 +32,7 @@ fn a_wait_that_is_too_long_takes_no_token() {
 #[test]
 fn emptied_it_stays_shut_until_then() {
     for rate in [None, Some(1000.0)] {
-        let bucket = Bucket::new(rate, Duration::ZERO);
+        let Share { bucket, .. } = &bucket(rate);
         bucket.empty(seconds(1.0), seconds(3.0));
         let wait = bucket.take(seconds(2.0), WAIT_MAX).unwrap();
         assert!(wait >= seconds(2.0) && wait < seconds(2.01), "{wait:?}");
@@ -40,10 +45,42 @@ fn emptied_it_stays_shut_until_then() {
     }
 }
 
+#[test]
+fn of_different_rates_the_smallest_holds_for_all_that_share() {
+    let bucket = Arc::new(Bucket::new(Duration::ZERO));
+    let waits = |now: f64| {
+        (0..4).map(|_| bucket.take(seconds(now), seconds(60.0)).unwrap().as_millis()).collect::<Vec<_>>()
+    };
+    let (_fast, _none) = (Share::of(&bucket, Some(100.0)), Share::of(&bucket, None));
+    assert_eq!(waits(0.0), [0, 0, 0, 0]);
+    let slow = Share::of(&bucket, Some(0.5));
+    assert_eq!(waits(10.0), [0, 2000, 4000, 6000]);
+    assert_eq!(waits(20.0), [0, 2000, 4000, 6000]);
+    // It counts for as long as its connection lives.
+    drop(slow);
+    assert_eq!(waits(100.0), [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_429_is_shared_by_connections_with_different_rates() {
+    let mut kit = Kit::seeded(&[("GET https://api.vendor.test/**", slot("key"))]);
+    kit.bearer("key", Some(100.0));
+    let one = state(&kit);
+    kit.bearer("key", Some(50.0));
+    let other = state(&kit);
+    let script = Script::new([Ok(response(429, &[("retry-after", "7")])), Ok(response(200, &[]))]);
+    let attempt =
+        |state| Attempt::new(Arc::new(kit.prepared(state, request("GET", "https://api.vendor.test/"))), 1);
+    let mut layer = RateLimit::new(script.service());
+    layer.call(attempt(&one)).await.unwrap();
+    layer.call(attempt(&other)).await.unwrap();
+    assert!(kit.clock.slept() >= Duration::from_secs(7), "{:?}", kit.clock.slept());
+}
+
 proptest! {
     #[test]
     fn never_more_than_the_rate_and_a_burst(rate in 0.5_f64..50.0, steps in prop::collection::vec(0_u64..400, 1..200)) {
-        let bucket = Bucket::new(Some(rate), Duration::ZERO);
+        let Share { bucket, .. } = &bucket(Some(rate));
         let (mut now, mut uses) = (Duration::ZERO, Vec::new());
         for step in steps {
             now += Duration::from_millis(step);

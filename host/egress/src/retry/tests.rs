@@ -113,6 +113,47 @@ async fn an_earlier_lost_answer_is_remembered() {
     assert!(prepared.lost.load(Ordering::SeqCst));
 }
 
+/// Sends a request with a key whose window ends two seconds from now.
+async fn sent_in_window(
+    answers: Vec<Result<Response, Failure>>,
+) -> (Result<Response, Failure>, usize, Arc<Prepared>) {
+    let kit = kit();
+    let script = Script::new(answers);
+    let url = "https://api.vendor.test/v1/keyed";
+    let mut prepared = kit.prepared(&state(&kit), with_body("POST", url, "{}"));
+    prepared.repeats_until = Some(prepared.call.now() + Duration::from_secs(2));
+    let prepared = Arc::new(prepared);
+    let outcome = Retry::new(script.service()).call(Arc::clone(&prepared)).await;
+    (outcome, script.asked(), prepared)
+}
+
+#[tokio::test]
+async fn what_only_a_key_allows_ends_with_its_window() {
+    let long = |status: u16| Ok(response(status, &[("retry-after", "3")]));
+    let short = |status: u16| Ok(response(status, &[("retry-after", "1")]));
+    let done = || Ok(response(200, &[]));
+    let (outcome, asked, _) = sent_in_window(vec![short(503), done()]).await;
+    assert_eq!((outcome.unwrap().status, asked), (200, 2));
+    // Refused so far: the next attempt repeats nothing, whatever the vendor forgot.
+    let (outcome, asked, _) = sent_in_window(vec![long(429), done()]).await;
+    assert_eq!((outcome.unwrap().status, asked), (200, 2));
+    // An answer that is no refusal keeps its status; the rest stays unproven.
+    let cases = [(vec![long(503), done()], Some(503)), (vec![lost(), long(429), done()], Some(429))];
+    for (answers, status) in cases {
+        let tries = answers.len() - 1;
+        let (outcome, asked, _) = sent_in_window(answers).await;
+        let failure = outcome.unwrap_err();
+        let Error::Denied { denial, .. } = &failure.error else { panic!("{failure:?}") };
+        assert!(denial.reason.contains("idempotency window"), "{}", denial.reason);
+        assert_eq!((asked, failure.status, failure.unsent), (tries, status, false));
+    }
+    // An attempt that could not be made hides none that was lost.
+    let answers = vec![lost(), refused(), long(429), done()];
+    let (outcome, asked, prepared) = sent_in_window(answers).await;
+    assert!(matches!(outcome.unwrap_err().error, Error::Denied { .. }));
+    assert_eq!((asked, prepared.lost.load(Ordering::SeqCst)), (3, true));
+}
+
 #[tokio::test]
 async fn cancelling_ends_the_wait() {
     let kit = kit();

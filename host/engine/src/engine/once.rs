@@ -4,7 +4,7 @@ use super::{Engine, Fruit, Run};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
     limits::INPUT_BYTES_MAX,
-    run::{CallMachine, Event, Step},
+    run::{CallMachine, Doubt, Event, Step},
 };
 use portcullis_store::RunKind;
 
@@ -81,11 +81,10 @@ impl Engine {
             let mut report =
                 self.attempt(run.request(errand.operation.clone(), 0, attempt), &run.cancellation).await;
             run.tally.add(&mut report);
-            run.tally.unproven = report.unproven_effect;
             let result = report.result.and_then(|answer| accept(&errand.operation, answer));
             let failure = result.as_ref().err().cloned();
             let last = self.attempt_end(&run, 0, attempt, report.requests, failure.as_ref());
-            let doubt = self.doubt(&run, report.unproven_effect, errand.keyed).await?;
+            let doubt = Doubt::new(self.effects(&run).await?, errand.keyed);
             let outcome = match &failure {
                 Some(failure) => Err(failure.clone()),
                 None => Ok(()),
@@ -103,7 +102,7 @@ impl Engine {
                     let event = if self.pause(pause, &run.cancellation).await {
                         Event::Waited
                     } else {
-                        Event::Cancelled(doubt)
+                        Event::Cancelled
                     };
                     match machine.on(event, &*self.random) {
                         Step::Call { attempt: next } => attempt = next,

@@ -9,7 +9,7 @@ use crate::{
     run::{Doubt, Ending},
 };
 use portcullis_store::{
-    AttemptEnd, FileMark, NewMark, NewPosition, PageCommit, Position as Stored, PositionKey, RunKind,
+    AttemptEnd, FileMark, NewMark, NewPosition, PageCommit, Place, Position as Stored, PositionKey, RunKind,
 };
 use std::time::Duration;
 
@@ -42,17 +42,18 @@ impl Engine {
         if !facts.has_source {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }
-        if !facts.streams.contains_key(stream) {
+        if !facts.streams.contains(stream) {
             return Err(EngineError::NoSuchStream {
                 connection: connection.to_owned(),
                 stream: stream.to_owned(),
-                known: facts.streams.keys().cloned().collect(),
+                known: facts.streams.iter().cloned().collect(),
             });
         }
         let reader = options.resume.clone().map(|reader| PositionKey {
             connection_id: facts.connection_id.clone(),
             reader,
             stream: stream.to_owned(),
+            position_version: facts.position_version,
         });
         let time_max = options.time_max.unwrap_or(READ_TIME_MAX);
         let plan = Plan {
@@ -66,7 +67,8 @@ impl Engine {
             correlation_id: plan.options.correlation_id.clone(),
             cancelled: plan.options.cancelled.clone(),
         };
-        let opened = self.open_sink(&plan, sink).await?;
+        let place = self.place(&plan, facts.migrates).await?;
+        let opened = self.open_sink(&plan, place, sink).await?;
         let run = self.draft(&facts, RunKind::Read, stream, run_options);
         let ended = self.pages(run, &plan, opened, sink).await;
         if ended.is_err() {
@@ -75,14 +77,30 @@ impl Engine {
         ended
     }
 
-    /// Opens the output where the reader's position belongs, and stores a first position for a new one: from then
-    /// on what is in the file beyond the position is known to be a page that was not committed.
-    async fn open_sink(&self, plan: &Plan, sink: &mut dyn PageSink) -> Result<Opened, EngineError> {
-        let stored = match &plan.reader {
-            Some(key) => self.store.position(key).await?,
-            None => None,
-        };
-        let before = stored.as_ref().and_then(|position| position.file.as_ref());
+    /// Where the reader is. Another version's position is none of this one's; where the connector says that it can
+    /// move it, beginning empty would not be what its author meant.
+    async fn place(&self, plan: &Plan, migrates: bool) -> Result<Place, EngineError> {
+        let Some(key) = &plan.reader else { return Ok(Place::default()) };
+        let place = self.store.place(key).await?;
+        if migrates && place.position.is_none() && !place.other_versions.is_empty() {
+            return Err(EngineError::PositionNotMigrated {
+                reader: key.reader.clone(),
+                found: place.other_versions,
+                wanted: key.position_version,
+            });
+        }
+        Ok(place)
+    }
+
+    /// Opens the output where the reader's file ends, and stores a first position for a new one: from then on what
+    /// is in the file beyond its mark is known to be a page that was not committed.
+    async fn open_sink(
+        &self,
+        plan: &Plan,
+        place: Place,
+        sink: &mut dyn PageSink,
+    ) -> Result<Opened, EngineError> {
+        let (stored, before) = (place.position, place.file.as_ref());
         let mark = sink.open(before).await.map_err(EngineError::Sink)?;
         if let Some(key) = &plan.reader {
             if let (Some(before), None) = (before, &mark) {
@@ -115,10 +133,10 @@ impl Engine {
         loop {
             let (page, last) = match self.page(&mut run, plan, &call).await {
                 (Ok(page), last) => (page, last),
-                (Err((failure, unproven)), last) => {
-                    let doubt = self.doubt(&run, unproven, false).await?;
+                (Err(failure), last) => {
+                    let doubt = Doubt::new(self.effects(&run).await?, false);
                     let step = machine.on(Event::Failed(failure, doubt), &*self.random);
-                    match self.go_on(&mut run, plan, &mut machine, step, doubt, Some(last)).await? {
+                    match self.go_on(&mut run, plan, &mut machine, step, Some(last)).await? {
                         Onward::Call(next) => call = next,
                         Onward::End(end) => return self.close(run, end.0, end.1, sink).await,
                     }
@@ -135,14 +153,13 @@ impl Engine {
                 Ok(now) => mark = now.or(mark),
                 Err(error) => {
                     let failure = Failure::new("sink", format!("the output can't be written: {error}"));
-                    let ending = Ending::of(Err(failure), Doubt::default());
-                    return self.close(run, ending, Some(last), sink).await;
+                    return self.close(run, Ending::failed(failure), Some(last), sink).await;
                 }
             }
             let step = machine.on(Event::Delivered, &*self.random);
             let new = NewMark { next, checkpoint, file: mark.clone() };
             self.commit(&mut run, plan, last, count, new, &step).await?;
-            match self.go_on(&mut run, plan, &mut machine, step, Doubt::default(), None).await? {
+            match self.go_on(&mut run, plan, &mut machine, step, None).await? {
                 Onward::Call(next) => call = next,
                 Onward::End(end) => return self.close(run, end.0, end.1, sink).await,
             }
@@ -150,12 +167,7 @@ impl Engine {
     }
 
     /// One attempt at one page, and its end as it will be stored.
-    async fn page(
-        &self,
-        run: &mut Run,
-        plan: &Plan,
-        call: &Call,
-    ) -> (Result<Page, (Failure, bool)>, AttemptEnd) {
+    async fn page(&self, run: &mut Run, plan: &Plan, call: &Call) -> (Result<Page, Failure>, AttemptEnd) {
         let operation = Operation::Read {
             stream: plan.stream.clone(),
             position: call.position.clone(),
@@ -170,16 +182,13 @@ impl Engine {
         run.tally.add(&mut report);
         let result = match report.result {
             Ok(Answer::Page(page)) => {
-                run.tally.unproven |= report.unproven_effect;
+                run.tally.unproven_before |= report.unproven_effect;
                 Ok(page)
             }
-            Ok(_) => {
-                let failure = Failure::new("internal", "the answer does not belong to the call");
-                Err((failure, report.unproven_effect))
-            }
-            Err(failure) => Err((failure, report.unproven_effect)),
+            Ok(_) => Err(Failure::new("internal", "the answer does not belong to the call")),
+            Err(failure) => Err(failure),
         };
-        let failure = result.as_ref().err().map(|(failure, _)| failure);
+        let failure = result.as_ref().err();
         let last = self.attempt_end(run, call.ordinal, call.attempt, report.requests, failure);
         (result, last)
     }
@@ -213,7 +222,6 @@ impl Engine {
         plan: &Plan,
         machine: &mut ReadMachine,
         step: Step,
-        doubt: Doubt,
         mut last: Option<AttemptEnd>,
     ) -> Result<Onward, EngineError> {
         let mut begun = last.is_none() && matches!(step, Step::Call(_));
@@ -222,7 +230,7 @@ impl Engine {
             match step {
                 Step::Call(_) if self.clock.monotonic() > plan.end => {
                     let failure = Failure::new("timeout", "the read took longer than it may");
-                    return Ok(Onward::End(Box::new((Ending::of(Err(failure), doubt), last))));
+                    return Ok(Onward::End(Box::new((Ending::failed(failure), last))));
                 }
                 Step::Call(call) => {
                     if let Some(last) = last.take() {
@@ -239,7 +247,7 @@ impl Engine {
                     }
                     self.tell(run, plan, Some(pause));
                     let waited = self.pause(pause, &run.cancellation).await;
-                    let event = if waited { Event::Waited } else { Event::Cancelled(doubt) };
+                    let event = if waited { Event::Waited } else { Event::Cancelled };
                     step = machine.on(event, &*self.random);
                 }
                 Step::End(ending) => return Ok(Onward::End(Box::new((ending, last)))),
@@ -260,7 +268,7 @@ impl Engine {
             sink.discard().await;
         } else if let Err(error) = sink.finish().await {
             let failure = Failure::new("sink", format!("the output can't be finished: {error}"));
-            ending = Ending::of(Err(failure), Doubt::default());
+            ending = Ending::failed(failure);
             sink.discard().await;
         }
         self.finish(run, ending, Fruit::default(), last).await

@@ -234,8 +234,9 @@ async fn a_position_moves_only_behind_what_was_written() {
         connection_id: bench.store.connection_id(CONNECTION, "acme/stripe").await.unwrap(),
         reader: "r".to_owned(),
         stream: "customers".to_owned(),
+        position_version: 1,
     };
-    let position = bench.store.position(&key).await.unwrap().unwrap();
+    let position = bench.store.place(&key).await.unwrap().position.unwrap();
     assert_eq!((position.next.as_deref(), position.records), (Some("0"), 1));
 }
 

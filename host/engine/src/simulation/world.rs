@@ -3,12 +3,12 @@
 use crate::*;
 use portcullis_clock::{Random, SeededClock, SeededRandom, Timestamp};
 use portcullis_store::{
-    AttemptEnd, AuditFilter, AuditRow, DataLock, Effects, IntentKey, NewAttempt, NewIntent, NewPosition,
-    NewRun, PageCommit, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary, SqliteStore,
-    StateEntry, StateWrite, Store, StoreError,
+    AttemptEnd, AuditFilter, AuditRow, DataLock, Effects, IntentEnd, IntentKey, NewAttempt, NewIntent,
+    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
+    SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -38,7 +38,6 @@ pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<Connectio
         output: Schema::new(r#"{"type":"object","required":["id"]}"#),
         at_least_once,
     };
-    let stream = StreamFacts { schema: Schema::new("true"), primary_key: vec!["id".to_owned()] };
     Arc::new(ConnectionFacts {
         name: CONNECTION.to_owned(),
         connection_id,
@@ -46,7 +45,9 @@ pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<Connectio
         version: "1.0.0".to_owned(),
         digest: "sha256:00".to_owned(),
         actions: BTreeMap::from([("create".to_owned(), action)]),
-        streams: BTreeMap::from([("customers".to_owned(), stream)]),
+        streams: BTreeSet::from(["customers".to_owned()]),
+        position_version: 1,
+        migrates: false,
         has_source: true,
         has_actions: true,
     })
@@ -159,17 +160,28 @@ impl Caller for Vendor {
     }
 }
 
-/// Creates something at a vendor that keeps the run's id, the way egress does: intent, send, end.
+/// Sends an unsafe request to a vendor that keeps the id of each run that it did something for, the way egress
+/// does: intent, send, end. Without faults it is done and said so.
 pub(crate) struct Creator {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Arc<Mutex<Vec<String>>>,
+    /// How vendor, wire and connector fail.
+    pub(crate) faults: Option<SeededRandom>,
 }
 
-#[async_trait::async_trait]
-impl Caller for Creator {
-    async fn call(&self, request: CallRequest) -> CallReport {
-        let (run_id, step, call) = (request.run_id.clone(), request.step, request.call);
-        let key = IntentKey { run_id, step, call, ordinal: 0 };
+impl Creator {
+    fn draw(&self, below: u64) -> u64 {
+        let Some(random) = &self.faults else { return 0 };
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        u64::from_le_bytes(bytes) % below
+    }
+
+    /// One unsafe request, with or without an answer; true = its effect is not proven.
+    async fn create(&self, request: &CallRequest) -> Result<bool, StoreError> {
+        let (run_id, step) = (request.run_id.clone(), request.step.clone());
+        let key = IntentKey { run_id, step, call: request.call.clone(), ordinal: 0 };
+        let at = Timestamp::from_millis(0);
         let intent = NewIntent {
             key: key.clone(),
             method: "POST".to_owned(),
@@ -177,14 +189,57 @@ impl Caller for Creator {
             request_hash: "h".to_owned(),
             idempotency_key: Some("k".to_owned()),
             repeatable: true,
-            started_at: Timestamp::from_millis(0),
+            started_at: at,
         };
-        if self.store.begin_intent(intent).await.is_err() {
-            return report(Err(failure("denied")));
+        let prior = self.store.begin_intent(intent).await?;
+        let earlier = matches!(prior, PriorIntent::Same { refused: false, .. });
+        let (done, proven, refused) = match self.draw(5) {
+            // Done, and answered; done, and answered 5xx or not at all; refused; never sent.
+            0 => (true, true, false),
+            1 => (true, !earlier, false),
+            2 => (true, false, false),
+            3 => (false, true, !earlier),
+            _ => (false, !earlier, !earlier),
+        };
+        if done {
+            self.log.lock().unwrap().push(request.run_id.clone());
         }
-        self.log.lock().unwrap().push(request.run_id);
-        let _ = self.store.end_intent(key, true, "status 200", Timestamp::from_millis(1)).await;
-        report(Ok(Answer::Done("{\"id\":1}".to_owned())))
+        let end = IntentEnd { proven, refused, outcome: String::new() };
+        self.store.end_intent(key, end, at).await?;
+        Ok(!proven)
+    }
+}
+
+#[async_trait::async_trait]
+impl Caller for Creator {
+    async fn call(&self, request: CallRequest) -> CallReport {
+        let unproven = match self.draw(8) {
+            7 => Ok(false),
+            _ => self.create(&request).await,
+        };
+        let Ok(unproven_effect) = unproven else { return report(Err(failure("denied"))) };
+        let good = match &request.operation {
+            Operation::Check => Answer::Checked,
+            Operation::Discover => Answer::Streams(Vec::new()),
+            Operation::Invoke { .. } => Answer::Done("{\"id\":1}".to_owned()),
+            Operation::Read { position, .. } => Answer::Page(Page {
+                records: b"{}\n".to_vec(),
+                count: 1,
+                next: (*position == Position::Start).then(|| "1".to_owned()),
+                ..Page::default()
+            }),
+        };
+        let result = match self.draw(9) {
+            0 | 1 => Ok(good),
+            2 => Err(failure("timeout")),
+            3 => Err(failure("trapped")),
+            4 => Err(failure("not-found")),
+            5 => Err(Failure { retry_after_ms: Some(60_000), ..failure("rate-limited") }),
+            6 => Err(Failure::cancelled()),
+            7 => Ok(Answer::Pending { resume: String::new(), after_ms: 1 }),
+            _ => panic!("a fault of the host"),
+        };
+        CallReport { unproven_effect, ..report(result) }
     }
 }
 
@@ -233,18 +288,19 @@ mortal! {
     runs(filter: RunFilter) -> Vec<RunSummary>;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
     begin_intent(intent: NewIntent) -> PriorIntent;
-    end_intent(key: IntentKey, proven: bool, outcome: &str, at: Timestamp) -> ();
+    end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();
     effects(run_id: &str) -> Effects;
     record_secret_use(run_id: &str, step: &str, credential: &str, rule: &str, at: Timestamp) -> ();
     audit(kind: &str, subject: &str, detail: &str, at: Timestamp) -> ();
     audit_rows(filter: AuditFilter) -> Vec<AuditRow>;
-    position(key: &PositionKey) -> Option<portcullis_store::Position>;
+    place(key: &PositionKey) -> Place;
     begin_position(position: NewPosition) -> ();
     commit_page(commit: PageCommit) -> ();
-    state_get(connection_id: &str, key: &str) -> Option<StateEntry>;
-    state_set(connection_id: &str, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
-    state_delete(connection_id: &str, key: &str) -> bool;
-    state_list(connection_id: &str, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+    state_get(space: &StateSpace, key: &str) -> Option<StateEntry>;
+    state_set(space: &StateSpace, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
+    state_delete(space: &StateSpace, key: &str) -> bool;
+    state_list(space: &StateSpace, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+    state_versions(connection_id: &str) -> Vec<u32>;
 }
 
 /// A file that a killed process leaves as it is.

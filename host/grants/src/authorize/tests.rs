@@ -39,6 +39,38 @@ fn stripe(operator: OperatorRules) -> Grants {
 }
 
 #[test]
+fn without_words_the_decision_is_the_same() {
+    let grants = stripe(listed(&["GET https://api.stripe.com/**", "GET https://files.stripe.com/**"]));
+    let narrowed = rules(&["GET https://api.stripe.com/v1/customers/cus_1"]);
+    let mut allowed = 0;
+    for method in ["GET", "POST", "DELETE", "TRACE"] {
+        for url in [
+            "https://api.stripe.com/v1/customers/cus_1?a=b",
+            "https://api.stripe.com/v1/customers/cus_2",
+            "https://api.stripe.com/v1/customers/cus_1?_method=DELETE",
+            "https://api.stripe.com/v1/customers/%2e%2e/x",
+            "https://files.stripe.com/v1/x",
+            "https://evil.test/",
+            "nonsense",
+        ] {
+            for operation in [None, Some(narrowed.as_slice())] {
+                let told = grants.authorize("billing", method, url, operation, None);
+                let terse = grants.authorize_tersely(method, url, operation, None);
+                assert_eq!(told.is_ok(), terse.is_ok(), "{method} {url}: {told:?} {terse:?}");
+                assert!(terse.as_ref().err().is_none_or(|denial| denial.remedy.is_none()), "{terse:?}");
+                assert!(
+                    terse.is_ok()
+                        || terse.unwrap_err().to_string().len()
+                            <= told.as_ref().unwrap_err().to_string().len()
+                );
+                allowed += usize::from(told.is_ok());
+            }
+        }
+    }
+    assert_eq!(allowed, 3);
+}
+
+#[test]
 fn one_rule_of_each_side_must_match() {
     fn check(operator: OperatorRules, request: &str, places: Option<(&str, &str)>) {
         let (method, url) = request.split_once(' ').unwrap();

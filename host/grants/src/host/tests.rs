@@ -100,8 +100,35 @@ fn no_wildcard_at_a_public_suffix() {
     check("*.github.io", Some(true));
     check("*.s3.amazonaws.com", Some(true));
     check("*.blob.core.windows.net", Some(true));
+    // Above a private one: `s3.amazonaws.com`, `a.ap-east-1.airflow.amazonaws.com`, `s3.ap-east-1.amazonaws.com`.
+    check("*.amazonaws.com", Some(true));
+    check("*.airflow.amazonaws.com", Some(true));
+    check("*.ap-east-1.amazonaws.com", Some(true));
+    check("*.amazonaws.com.cn", Some(true));
+    check("*.windows.net", Some(true));
+    check("*.stripe.com", Some(false));
     check("*.acme.github.io", Some(false));
+    check("*.bucket.s3.amazonaws.com", Some(false));
     check("github.io", Some(false));
+}
+
+/// The table of names above private suffixes says what the list says, and is of this list.
+#[test]
+fn every_row_is_above_a_private_suffix() {
+    for [(before, _), (after, _)] in shared::ABOVE_PRIVATE.array_windows() {
+        assert!(before < after, "{before} {after}");
+    }
+    for (above, front) in shared::ABOVE_PRIVATE {
+        let name = format!("{front}.{above}");
+        let suffix = psl::suffix(name.as_bytes()).unwrap();
+        assert_eq!((suffix.as_bytes(), suffix.typ()), (name.as_bytes(), Some(psl::Type::Private)), "{name}");
+        assert_eq!(registry(above), Registry::Owner, "{above} needs no row");
+    }
+    let lock = include_str!("../../../../Cargo.lock");
+    assert!(
+        lock.contains("name = \"psl\"\nversion = \"2.1.247\""),
+        "another list: make `host/shared.rs` anew from its `data/rules.txt`, and write its version there and here"
+    );
 }
 
 #[test]

@@ -137,6 +137,7 @@ fn flags_for_a_security_person() {
     check("GET https://api.example.com/v1/**", &[]);
     check("GET https://*.example.com/v1/**", &["wildcard host"]);
     check("GET https://*.github.io/v1/**", &["exfiltration channel"]);
+    check("GET https://*.amazonaws.com/v1/**", &["exfiltration channel"]);
     check(
         "GET http://127.0.0.1:8080/**",
         &["is a loopback address; needs", "plain `http`", "port 8080", "every path"],

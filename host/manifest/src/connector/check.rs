@@ -120,16 +120,25 @@ fn identity(connector: &Connector, faults: &mut Faults) {
         faults.add(&["connector", "capabilities"], message);
     }
     if let Some(rate) = connector.requests_per_second
-        && !(rate > 0.0 && rate <= REQUESTS_PER_SECOND_MAX)
+        && let Err(message) = requests_per_second(rate)
     {
-        faults.add(
-            &["limits", "requests-per-second"],
-            format!(
-                "`requests-per-second` is {rate}: expected more than 0, at most {REQUESTS_PER_SECOND_MAX}"
-            ),
-        );
+        faults.add(&["limits", "requests-per-second"], message.to_string());
     }
 }
+
+/// Whether this may be a `requests-per-second`, in a manifest or in a config.
+pub fn requests_per_second(rate: f64) -> Result<(), RateError> {
+    // Not a number is in no range.
+    let possible = (REQUESTS_PER_SECOND_MIN..=REQUESTS_PER_SECOND_MAX).contains(&rate);
+    if possible { Ok(()) } else { Err(RateError(rate)) }
+}
+
+/// A rate that no host can keep.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "`requests-per-second` is {0:?}: expected at least 1/3600 (one request an hour, `0.00028`), at most {REQUESTS_PER_SECOND_MAX}"
+)]
+pub struct RateError(f64);
 
 /// A text that `approve` prints on a terminal.
 fn people(path: &[&str], text: &str, faults: &mut Faults) {

@@ -215,7 +215,16 @@ fn faults_of_rules_operations_and_files() {
         (
             "requests-per-second = 25",
             "requests-per-second = -1",
-            &["36:23: `requests-per-second` is -1: expected more than 0, at most 1000000"],
+            &[
+                "36:23: `requests-per-second` is -1.0: expected at least 1/3600 (one request an hour, `0.00028`), at most 1000000",
+            ],
+        ),
+        (
+            "requests-per-second = 25",
+            "requests-per-second = 1e-300",
+            &[
+                "36:23: `requests-per-second` is 1e-300: expected at least 1/3600 (one request an hour, `0.00028`), at most 1000000",
+            ],
         ),
         (
             "\"schemas/create-customer.json\"",
@@ -447,6 +456,26 @@ fn no_rules_is_a_manifest_that_reaches_nothing() {
         faults_of(&manifest.replace("\"webhook\"", "\"source\"")),
         ["6:9: role `source` is declared, but there is no `[streams.*]`"]
     );
+}
+
+#[test]
+fn rates_that_a_host_can_keep() {
+    for (rate, possible) in [
+        (25.0, true),
+        (1.0 / 3600.0, true),
+        (0.00028, true),
+        (1e6, true),
+        (0.00027, false),
+        (f64::MIN_POSITIVE, false),
+        (5e-324, false),
+        (0.0, false),
+        (-0.0, false),
+        (1e7, false),
+        (f64::INFINITY, false),
+        (f64::NAN, false),
+    ] {
+        assert_eq!(requests_per_second(rate).is_ok(), possible, "{rate:?}");
+    }
 }
 
 proptest::proptest! {

@@ -25,6 +25,8 @@ fn approval(out: &mut String, name: &str, approval: &Approval) {
     pair(out, "connector", &approval.connector.to_string());
     pair(out, "version", &approval.version.to_string());
     pair(out, "digest", &approval.digest);
+    let _ = writeln!(out, "position-version = {}", approval.position_version);
+    let _ = writeln!(out, "config-version = {}", approval.config_version);
     list(out, "roles", approval.roles.iter().map(|role| role.as_str()));
     list(out, "imports", approval.imports.iter().map(String::as_str));
     for rule in &approval.rules {

@@ -12,6 +12,8 @@ fn lock() -> Lock {
         connector: "acme/stripe".parse().unwrap(),
         version: "1.2.0".parse().unwrap(),
         digest: digest.clone(),
+        position_version: 2,
+        config_version: 1,
         imports: vec![
             "portcullis:connector/http@0.1.0".into(),
             "portcullis:connector/types@0.1.0".into(),
@@ -57,6 +59,8 @@ approved-at = "2026-01-31T12:00:00.000Z"
 connector = "acme/stripe"
 version = "1.2.0"
 digest = "sha256:abababababababababababababababababababababababababababababababab"
+position-version = 2
+config-version = 1
 roles = ["actions", "source"]
 imports = [
     "portcullis:connector/http@0.1.0",
@@ -138,28 +142,33 @@ fn refused() {
         (
             "GET https://api.stripe.com/v1/customers/**",
             "GET https://*/**",
-            "portcullis.lock:19:9: `allow` is `GET https://*/**`: `*` as any host, which belongs to `[boundary]`, is not supported by this version",
+            "portcullis.lock:21:9: `allow` is `GET https://*/**`: `*` as any host, which belongs to `[boundary]`, is not supported by this version",
+        ),
+        (
+            "position-version = 2",
+            "position-version = 0",
+            "portcullis.lock:10:20: `position-version` is `0`: expected 1 to 4294967295",
         ),
         (
             "\"127.0.0.1/32\"",
             "\"127.0.0.1/8\"",
-            "portcullis.lock:39:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
+            "portcullis.lock:41:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
         ),
         (
             "roots = \"bundled\"",
             "roots = \"none\"",
-            "portcullis.lock:37:9: `roots` is `none`: expected `bundled` or `system`",
+            "portcullis.lock:39:9: `roots` is `none`: expected `bundled` or `system`",
         ),
-        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:42:24: `127.0.0.1`: expected `HOST:PORT`"),
+        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:44:24: `127.0.0.1`: expected `HOST:PORT`"),
         (
             "why = \"read and create customers\"",
             "why = \"x\"\nquery = {}",
-            "portcullis.lock:23:1: `query` is not supported yet",
+            "portcullis.lock:25:1: `query` is not supported yet",
         ),
         (
             "roles = [\"actions\", \"source\"]",
             "roles = []\norigins = { a = \"https://x\" }",
-            "portcullis.lock:11:1: `origins` is not supported yet",
+            "portcullis.lock:13:1: `origins` is not supported yet",
         ),
     ];
     let wrong: Vec<_> = cases
@@ -168,6 +177,17 @@ fn refused() {
         .filter(|(found, expected)| found != expected)
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Locks of before these keys pinned components whose numbers were never used.
+#[test]
+fn a_lock_without_the_numbers_counts_as_one() {
+    let text = lock().print().replace("position-version = 2\nconfig-version = 1\n", "");
+    let read = Lock::parse(Path::new("portcullis.lock"), &text).unwrap();
+    let numbers = |approval: &Approval| (approval.position_version, approval.config_version);
+    assert_eq!(numbers(&read.approvals["billing"]), (1, 1));
+    let read = Lock::parse(Path::new("portcullis.lock"), &lock().print()).unwrap();
+    assert_eq!(numbers(&read.approvals["billing"]), (2, 1));
 }
 
 #[test]

@@ -10,9 +10,12 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{OperatorRules, Rule};
-use portcullis_manifest::{Approval, Lock};
+use portcullis_manifest::{Approval, Role};
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal};
+use std::{
+    io::{BufRead, IsTerminal},
+    time::Duration,
+};
 
 /// Approves a connection.
 pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
@@ -32,7 +35,7 @@ pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
         return Err(Failure::new(Exit::NotApproved, "not approved"));
     }
     let name = asked.connection.name.clone();
-    grant(&config, asked)?;
+    grant(&config, asked, arguments.wait())?;
     output::note(&format!("approved `{name}`: pinned in `{}`", config.lock_file().display()));
     Ok(Exit::Success)
 }
@@ -43,51 +46,63 @@ pub struct Asked<'c> {
     /// What would be pinned.
     pub approval: Approval,
     package: Package,
+    /// What follows from numbers that the connection's former approval pinned otherwise.
+    follows: Vec<String>,
 }
 
 /// Reads the newest fitting component and joins it with the connection; refuses what can't be approved.
 pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
     let connection = config.connection(connection)?;
     let lock = approvals::read_lock(config)?;
-    let package =
-        registry::read(&registry::newest(&config.registry, &connection.connector, &connection.version)?)?;
+    let entry = registry::newest(&config.registry, &connection.connector, &connection.version)?;
+    let package = registry::read(&entry)?.judged()?;
     let clock = RealClock;
     let approval_id = new_id("apr", &clock, &RealRandom);
     let approval =
         pinned::approval(config, connection, &package.component, approval_id, clock.now().to_string())
             .map_err(Failure::documents)?;
-    refuse_other_digest(&lock, &approval)?;
-    Ok(Asked { connection, approval, package })
+    approvals::known::refuse_asked(&config.data, &lock, &approval)?;
+    let former = lock.approvals.get(&connection.name);
+    let follows = former.map_or(Vec::new(), |former| follows(former, &approval));
+    Ok(Asked { connection, approval, package, follows })
 }
 
-/// Keeps the bytes, then pins them: a lock never names bytes that are not there.
-pub fn grant(config: &Config, asked: Asked<'_>) -> Result<()> {
+/// What another `position-version` or `config-version` of the same connector means for this connection.
+fn follows(former: &Approval, now: &Approval) -> Vec<String> {
+    let mut lines = Vec::new();
+    if former.connector != now.connector {
+        return lines;
+    }
+    if former.position_version != now.position_version {
+        let what = if now.roles.contains(&Role::Migration) {
+            "migration is not built yet: reads that have a position are refused"
+        } else {
+            "positions and state start empty; the old ones are kept for a rollback"
+        };
+        lines
+            .push(format!("position-version {} → {}: {what}", former.position_version, now.position_version));
+    }
+    if former.config_version != now.config_version {
+        let what = "the meaning of `config` changed: check it";
+        lines.push(format!("config-version {} → {}: {what}", former.config_version, now.config_version));
+    }
+    lines
+}
+
+/// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there.
+pub fn grant(config: &Config, asked: Asked<'_>, wait: Duration) -> Result<()> {
     approvals::keep(&config.data, &asked.package)?;
-    approvals::edit_lock(config, |lock| {
-        refuse_other_digest(lock, &asked.approval)?;
+    approvals::edit_lock(&config.place(), wait, |lock| {
+        approvals::known::refuse_asked(&config.data, lock, &asked.approval)?;
+        // The one that is replaced too: it is the last time that a lock of before the memory names it.
+        approvals::known::remember_all(&config.data, lock)?;
+        approvals::known::remember(&config.data, &asked.approval)?;
         let former = lock.approvals.insert(asked.connection.name.clone(), asked.approval);
         // An approval that is followed by another has ended: an older lock, or a call that runs under it, must not
         // outlive a later `revoke`.
         former.map_or(Ok(()), |former| approvals::revoke(&config.data, &former.approval_id))?;
         Ok(())
     })
-}
-
-/// A version that was approved once keeps its bytes, whichever connection it was approved for.
-fn refuse_other_digest(lock: &Lock, approval: &Approval) -> Result<()> {
-    let same = |other: &&Approval| other.connector == approval.connector && other.version == approval.version;
-    match lock.approvals.values().find(|other| same(other) && other.digest != approval.digest) {
-        None => Ok(()),
-        Some(other) => Err(Failure::fault(format!(
-            "`{}/{}` {} was approved with the digest `{}`; the registry now holds `{}`",
-            approval.connector.publisher,
-            approval.connector.name,
-            approval.version,
-            other.digest,
-            approval.digest
-        ))
-        .with_help("a changed connector needs a new version; put the approved file back")),
-    }
 }
 
 fn confirmed(approval: &Approval) -> Result<bool> {
@@ -117,6 +132,9 @@ impl Asked<'_> {
             "connector": format!("{}/{}", approval.connector.publisher, approval.connector.name),
             "version": approval.version.to_string(),
             "digest": approval.digest,
+            "position_version": approval.position_version,
+            "config_version": approval.config_version,
+            "follows": self.follows,
             "imports": approval.imports,
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
             "rules": rules.collect::<Vec<_>>(),
@@ -128,11 +146,11 @@ impl Asked<'_> {
 
     /// What a security person reads before saying yes.
     pub fn text(&self) -> String {
-        text(self.connection, &self.approval, &self.package)
+        text(self.connection, &self.approval, &self.package, &self.follows)
     }
 }
 
-fn text(connection: &Connection, approval: &Approval, package: &Package) -> String {
+fn text(connection: &Connection, approval: &Approval, package: &Package, follows: &[String]) -> String {
     let manifest = &package.component.manifest;
     let mut lines = vec![
         format!(
@@ -142,9 +160,16 @@ fn text(connection: &Connection, approval: &Approval, package: &Package) -> Stri
         format!("  {}", output::shown_line(&manifest.summary)),
         format!("  digest {}", approval.digest),
         format!("  roles {}", approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
-        String::new(),
-        "it may send".to_owned(),
+        format!(
+            "  position-version {}, config-version {}",
+            approval.position_version, approval.config_version
+        ),
     ];
+    if !follows.is_empty() {
+        lines.push("\nother than what was approved before".to_owned());
+        lines.extend(follows.iter().map(|line| format!("  {line}")));
+    }
+    lines.push("\nit may send".to_owned());
     lines.extend(approval.rules.iter().map(|rule| format!("  {}", rule_line(rule))));
     match &connection.allow {
         OperatorRules::Requested => {
@@ -172,6 +197,11 @@ fn text(connection: &Connection, approval: &Approval, package: &Package) -> Stri
             pinned.place,
             hosts.join(", ")
         ));
+        let proposed = manifest.slots.get(slot).and_then(|slot| slot.place.as_deref());
+        let name = pinned.place.split_once(' ').map_or("", |(_, name)| name);
+        if let Some(proposed) = proposed.filter(|proposed| !proposed.eq_ignore_ascii_case(name)) {
+            lines.push(format!("    but its author proposes `{proposed}`"));
+        }
     }
     lines.push("\nnetwork".to_owned());
     for (from, to) in &approval.network.connect_to {

@@ -4,6 +4,7 @@ use crate::{
     config::Config,
     exit::{Exit, Failure, Result, at_file},
     output, registry,
+    registry::Package,
 };
 use portcullis_manifest::{Component, Connector, embed};
 use serde_json::{Value, json};
@@ -24,7 +25,16 @@ pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
     // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
     let component = Component::read(&whole)
         .map_err(|error| Failure::fault("the build is not a connector").because(&error))?;
-    let file = registry::put(&registry_folder(arguments, options)?, &whole, &component)?;
+    let package = Package { file: options.dir.clone(), bytes: whole, component }.judged();
+    let package = package.map_err(|failure| Failure {
+        message: "the build is not a connector".to_owned(),
+        help: Some(
+            "its roles have the functions of the WIT of this portcullis, and it imports no others".to_owned(),
+        ),
+        ..failure
+    })?;
+    let Package { bytes, component, .. } = &package;
+    let file = registry::put(&registry_folder(arguments, options)?, bytes, component)?;
     let name = format!("{}/{}", manifest.name.publisher, manifest.name.name);
     if arguments.json {
         output::json_line(&json!({

@@ -1,4 +1,4 @@
-//! `inspect`: what a component says of itself. Nothing is compiled or run.
+//! `inspect`: what a component says of itself. It is checked as it would be before a run; nothing is compiled or run.
 use crate::{
     cli::{Arguments, Inspect},
     config::Config,
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Shows one component.
 pub fn run(arguments: &Arguments, options: &Inspect) -> Result<Exit> {
-    let package = find(arguments, &options.reference)?;
+    let package = find(arguments, &options.reference)?.judged()?;
     if arguments.json {
         output::json_line(&as_json(&package));
     } else {
@@ -48,6 +48,8 @@ fn as_json(package: &Package) -> Value {
         "file": package.file.display().to_string(),
         "digest": digest,
         "size": size,
+        "position_version": manifest.position_version,
+        "config_version": manifest.config_version,
         "roles": roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
         "imports": imports,
         "assets": assets.iter().map(|(name, bytes)| json!({ "name": name, "size": bytes.len() })).collect::<Vec<_>>(),
@@ -63,6 +65,10 @@ fn as_text(package: &Package) -> String {
         String::new(),
         format!("digest   {digest}"),
         format!("size     {size} bytes"),
+        format!(
+            "numbers  position-version {}, config-version {}",
+            manifest.position_version, manifest.config_version
+        ),
         format!("roles    {}", roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
         format!("imports  {}", imports.join("\n         ")),
     ];

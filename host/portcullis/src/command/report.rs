@@ -67,6 +67,9 @@ pub fn explain(report: &RunReport) {
         None => report.reason.clone().unwrap_or_else(|| report.outcome.as_str().to_owned()),
     };
     output::note(&format!("error: the run ended as `{}`: {what}", report.outcome.as_str()));
+    if report.outcome == Outcome::Unknown {
+        output::note("  something that it sent may have had an effect: ask the vendor before you repeat it");
+    }
     if let Some(at) = report.retry_at {
         output::note(&format!("  not before {at}"));
     }

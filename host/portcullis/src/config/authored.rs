@@ -1,5 +1,5 @@
 //! Reads `portcullis.toml` as an operator wrote it. What a later version brings is refused with its line, never ignored.
-use super::{Config, Connection};
+use super::{Config, Connection, plain};
 use portcullis_manifest::{
     Diagnostic,
     diagnose::{Document, Spanned, Table},
@@ -8,11 +8,7 @@ use portcullis_secrets::{
     Credential, DirectoryProvider, EnvProvider, FileProvider, Provider, Providers, Reference, Scheme,
     UserName,
 };
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 mod connection;
 
@@ -47,11 +43,6 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         providers,
         connections,
     })
-}
-
-/// Without `.` in the middle: the path is shown to people.
-fn plain(path: &Path) -> PathBuf {
-    path.components().collect()
 }
 
 fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Provider>> {
@@ -102,8 +93,10 @@ fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, 
     for (name, mut table) in root.entries("credentials") {
         let Some(scheme) = scheme(&mut table, providers) else { continue };
         let requests_per_second = table.float("requests-per-second");
-        if let Some(rate) = requests_per_second.as_ref().filter(|rate| rate.value <= 0.0) {
-            table.fault(rate.span.clone(), "`requests-per-second` must be more than 0", None);
+        if let Some(rate) = &requests_per_second
+            && let Err(error) = portcullis_manifest::connector::requests_per_second(rate.value)
+        {
+            table.fault(rate.span.clone(), error.to_string(), None);
         }
         let short = table.boolean("short").is_some_and(|short| short.value);
         table.reject_later("rotate-every");

@@ -30,6 +30,8 @@ pub fn approval(
         connector: manifest.name.clone(),
         version: manifest.version.clone(),
         digest: component.digest.clone(),
+        position_version: manifest.position_version,
+        config_version: manifest.config_version,
         imports: component.imports.clone(),
         roles: component.roles.clone(),
         rules: manifest.rules.clone(),

@@ -11,7 +11,7 @@ use portcullis_engine::{
 };
 use portcullis_grants::Rule;
 use portcullis_runtime::{CallError, CallSettings, Output, Runtime};
-use portcullis_store::Store;
+use portcullis_store::{StateSpace, Store};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -39,7 +39,10 @@ impl Caller for RuntimeCaller {
             egress: Some(way_out.clone()),
             state: Arc::new(ConnectionState {
                 store: self.store.clone(),
-                connection_id: request.connection_id.clone(),
+                space: StateSpace {
+                    connection_id: request.connection_id.clone(),
+                    position_version: loaded.facts.position_version,
+                },
             }),
             logs: Arc::new(CallLogs {
                 connection: request.connection.clone(),
@@ -51,6 +54,7 @@ impl Caller for RuntimeCaller {
         };
         let operation = operation(&loaded, request.operation);
         let (result, usage) = self.runtime.call(&loaded.prepared, settings, operation).await;
+        way_out.close().await;
         let denied = |(exchange, denial): (String, portcullis_egress::error::DenialDetail)| Denied {
             exchange,
             reason: denial.reason,
@@ -182,6 +186,7 @@ fn failure(error: CallError) -> Failure {
         CallError::Trapped(_) => "trapped",
         CallError::Exited(_) => "exited",
         CallError::Limit { .. } => "limit",
+        CallError::Requests { .. } => "requests",
         CallError::AtCapacity(_) => "at-capacity",
         CallError::Cancelled => "cancelled",
         CallError::NoSuchRole(_) => "no-such-role",

@@ -7,7 +7,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
-use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema, StreamFacts};
+use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema};
 use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role};
 use portcullis_runtime::{Limits, Prepared, Runtime};
@@ -253,13 +253,6 @@ fn facts(
         };
         (name.clone(), facts)
     };
-    let stream = |(name, stream): (&String, &portcullis_manifest::Stream)| {
-        let facts = StreamFacts {
-            schema: Schema::new(stream.schema.to_string()),
-            primary_key: stream.primary_key.clone(),
-        };
-        (name.clone(), facts)
-    };
     ConnectionFacts {
         name: connection.name.clone(),
         connection_id,
@@ -267,7 +260,9 @@ fn facts(
         version: approval.version.to_string(),
         digest: approval.digest.clone(),
         actions: manifest.actions.iter().map(action).collect(),
-        streams: manifest.streams.iter().map(stream).collect(),
+        streams: manifest.streams.keys().cloned().collect(),
+        position_version: manifest.position_version,
+        migrates: component.roles.contains(&Role::Migration),
         has_source: component.roles.contains(&Role::Source),
         has_actions: component.roles.contains(&Role::Actions),
     }

@@ -1,4 +1,4 @@
-//! The compile child: limits itself before it reads a byte, checks, compiles, writes. It gets no environment, opens no file,
+//! The compile child: limits itself before it reads a byte, checks, compiles (or ends there), writes. It gets no environment, opens no file,
 //! and its only outputs are the code on stdout or a reason on stderr.
 
 use crate::{CompileError, component, engine, limits};
@@ -35,7 +35,16 @@ pub fn compile_child_main() -> i32 {
 
 /// The same under other limits: tests meet them sooner.
 pub fn compile_child_main_within(limits: ChildLimits) -> i32 {
-    let (code, message) = match work(limits) {
+    report(checked(limits).and_then(|component| compiled(&component)))
+}
+
+/// The same without compiling: says whether the component would be taken.
+pub fn check_child_main() -> i32 {
+    report(checked(ChildLimits::default()).map(|_component| ()))
+}
+
+fn report(result: Result<(), Fault>) -> i32 {
+    let (code, message) = match result {
         Ok(()) => return 0,
         Err(Fault::Refused(error)) => (REFUSED, inner(&error)),
         Err(Fault::Failed(message)) => (FAILED, message),
@@ -56,14 +65,22 @@ impl From<CompileError> for Fault {
     }
 }
 
-fn work(limits: ChildLimits) -> Result<(), Fault> {
-    let failed = |error: std::io::Error| Fault::Failed(error.to_string());
+fn failed(error: std::io::Error) -> Fault {
+    Fault::Failed(error.to_string())
+}
+
+/// The component on stdin, once it passed.
+fn checked(limits: ChildLimits) -> Result<Vec<u8>, Fault> {
     restrict(limits).map_err(failed)?;
     let mut bytes = Vec::new();
     std::io::stdin().lock().take(limits::COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     component::check(&bytes)?;
+    Ok(bytes)
+}
+
+fn compiled(component: &[u8]) -> Result<(), Fault> {
     let engine = engine::compiling().map_err(|error| Fault::Failed(error.to_string()))?;
-    let code = engine.precompile_component(&bytes).map_err(|error| Fault::Failed(format!("{error:#}")))?;
+    let code = engine.precompile_component(component).map_err(|error| Fault::Failed(format!("{error:#}")))?;
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(&code).and_then(|()| stdout.flush()).map_err(failed)
 }

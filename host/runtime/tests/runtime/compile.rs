@@ -120,6 +120,57 @@ async fn a_digest_of_other_bytes_is_refused() {
     assert!(matches!(error, CompileError::Digest(_)), "{error:?}");
 }
 
+/// The probe's `pending.after-ms` is a `u64` (0x77, `w`); as an `s64` (0x78, `x`) the component is valid, and another one.
+#[tokio::test]
+async fn a_role_has_the_functions_of_the_wit() {
+    for (from, to, message) in [
+        (
+            "after-msw",
+            "after-msx",
+            "the component is invalid: the component exports `portcullis:connector/actions@0.1.0`: its function `invoke` has \
+             another type: `…ding(record { resume: string, after-ms: s64 }) }, record { kind: enum { invalid-input, inv…`, \
+             expected `…ding(record { resume: string, after-ms: u64 }) }, record { kind: enum { invalid-input, inv…`",
+        ),
+        (
+            "invoke",
+            "evokes",
+            "the component is invalid: the component exports `portcullis:connector/actions@0.1.0`: it lacks the function \
+             `invoke` of `actions`",
+        ),
+        (
+            "again-after-ms",
+            "hence-after-ms",
+            "the component is invalid: the component exports `portcullis:connector/source@0.1.0`: its function `read` has \
+             another type: `…on<string>, checkpoint: option<string>, hence-after-ms: option<u64> }, record { kind: enum…`, \
+             expected `…on<string>, checkpoint: option<string>, again-after-ms: option<u64> }, record { kind: enum…`",
+        ),
+    ] {
+        let component = replaced(from, to);
+        assert_eq!(refused(&component).await.to_string(), message);
+        let check = portcullis_runtime::check_component(&child(&["check"]), &component);
+        assert_eq!(check.unwrap_err().to_string(), message);
+    }
+    portcullis_runtime::check_component(&child(&["check"]), probe_bytes()).unwrap();
+}
+
+/// What it imports is compared by the link step, which is before any call.
+#[tokio::test]
+async fn an_import_has_the_functions_of_the_host() {
+    for (from, to, why) in [
+        ("list-keys", "list-kids", "`list-kids` has the wrong type: function implementation is missing"),
+        ("versionw", "versionx", "expected `u64` found `s64`"),
+    ] {
+        let error = refused(&replaced(from, to)).await.to_string();
+        assert!(
+            error.starts_with(
+                "the component is invalid: component imports instance `portcullis:connector/state@0.1.0`"
+            ),
+            "{error}"
+        );
+        assert!(error.contains(why), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn too_many_or_too_large_functions_are_refused() {
     let error = refused(&with_module(&module(200_000, 0, |_| {}))).await;

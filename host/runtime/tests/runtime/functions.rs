@@ -4,7 +4,7 @@ use crate::support::Setting;
 use portcullis_clock::{RealClock, RealRandom};
 use portcullis_egress as egress;
 use portcullis_grants::{Attributes, Grants, ManifestRule, OperatorRules};
-use portcullis_runtime::LogLevel;
+use portcullis_runtime::{CallError, LogLevel};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
@@ -42,6 +42,17 @@ async fn requests_that_are_not_built_are_unsupported() {
     assert!(denied["detail"].as_str().unwrap().starts_with("exch_"), "{denied}");
 }
 
+/// Whoever takes no denial for an answer is stopped, and its error names the key to raise.
+#[tokio::test]
+async fn a_guest_that_asks_on_over_its_limit_is_ended() {
+    let setting = Setting { egress: Some(granted()), ..Setting::default() };
+    let order = r#"{"n":1000000,"url":"https://example.org/"}"#;
+    match setting.act("send-many", order).await {
+        Err(CallError::Requests { connection, requests_max: 100 }) => assert_eq!(connection, "c"),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A call of a connection that may read `example.com`; no test sends there.
 fn granted() -> Arc<egress::Call> {
     struct Nowhere;
@@ -60,8 +71,7 @@ fn granted() -> Arc<egress::Call> {
             _: &str,
             _: &str,
             _: u32,
-            _: bool,
-            _: &str,
+            _: egress::IntentEnd,
         ) -> Result<(), egress::IntentError> {
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! The order at the start: pool first, hardening after, as an ordinary user.
 
-use crate::support::{built, probe_bytes};
+use crate::support::{example, probe_bytes};
 use std::{
     io::Write,
     os::unix::{fs::PermissionsExt, process::CommandExt},
@@ -26,7 +26,7 @@ fn facts(arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("hardened");
-    std::fs::copy(built().join("examples/hardened"), &program).unwrap();
+    std::fs::copy(example("hardened"), &program).unwrap();
     let mut command = Command::new(&program);
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);

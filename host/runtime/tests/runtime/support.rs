@@ -55,12 +55,28 @@ pub fn built() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
 }
 
+/// A program of `examples`. `cargo test --test runtime` leaves an old one in its place: built here, once, but where
+/// `tests/run` says that it did.
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if std::env::var_os("PORTCULLIS_TESTS_BUILT").is_some_and(|value| value == "1") {
+            return;
+        }
+        let ran = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "portcullis-runtime", "--examples", "--target-dir"])
+            .arg(built().parent().unwrap())
+            .current_dir(checkout())
+            .status()
+            .expect("cargo starts");
+        assert!(ran.success(), "the examples do not build");
+    });
+    built().join("examples").join(name)
+}
+
 /// The compile child with these arguments.
 pub fn child(arguments: &[&str]) -> (PathBuf, Vec<String>) {
-    (
-        built().join("examples/compile_child"),
-        arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-    )
+    (example("compile_child"), arguments.iter().map(|argument| (*argument).to_owned()).collect())
 }
 
 pub fn settings(cache: &Path) -> RuntimeSettings {

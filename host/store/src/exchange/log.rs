@@ -3,17 +3,21 @@
 //! A log must not fail or stall what it is a log of, until it has to: where the queue is long, bodies are dropped
 //! and the row says so; where it is full, the next request waits. A database that fails loses rows, loudly.
 
-use super::{EXCHANGES_FILE, ExchangeRow, rows};
+use super::{
+    EXCHANGES_FILE, ExchangeRow,
+    kept::{Amount, CAPS, Kept},
+    rows,
+};
 use crate::{
     DataLock, StoreError,
     limits::{
-        EXCHANGE_GROUP_ROWS_MAX, EXCHANGE_GROUP_WAIT, EXCHANGE_PRUNE_ROWS, EXCHANGE_QUEUE_BODIES_MAX,
-        EXCHANGE_QUEUE_ROWS_MAX, EXCHANGES_MAX,
+        EXCHANGE_GROUP_ROWS_MAX, EXCHANGE_GROUP_WAIT, EXCHANGE_QUEUE_BODIES_MAX, EXCHANGE_QUEUE_ROWS_MAX,
     },
     migrations, open,
 };
 use rusqlite::Connection;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicI32},
     thread::JoinHandle,
 };
@@ -42,7 +46,7 @@ impl ExchangeLog {
         let path = lock.data().join(EXCHANGES_FILE);
         let mut conn = open::writer(&path, open::Durability::Normal)?;
         migrations::EXCHANGES.migrate(&mut conn, &path)?;
-        rows::prune(&conn, EXCHANGES_MAX)?;
+        let kept = Kept::load(&conn)?;
         let pages = open::count_wal_pages(&mut conn)?;
         let (queue, entries) = mpsc::channel(EXCHANGE_QUEUE_ROWS_MAX);
         let hurry = Arc::new(Notify::new());
@@ -54,7 +58,7 @@ impl ExchangeLog {
             .map_err(|source| StoreError::File { path: path.clone(), source })?;
         let thread = std::thread::Builder::new()
             .name("exchange-writer".to_owned())
-            .spawn(move || runtime.block_on(work(conn, pages, entries, &hurried)))
+            .spawn(move || runtime.block_on(work(conn, kept, pages, entries, &hurried)))
             .map_err(|source| StoreError::File { path, source })?;
         Ok(Self { queue: Some(queue), hurry, thread: Some(thread), _lock: lock })
     }
@@ -97,22 +101,23 @@ impl Drop for ExchangeLog {
     }
 }
 
-async fn work(conn: Connection, pages: Arc<AtomicI32>, mut entries: mpsc::Receiver<Entry>, hurry: &Notify) {
-    let mut until_prune = EXCHANGE_PRUNE_ROWS;
+async fn work(
+    conn: Connection,
+    mut kept: Kept,
+    pages: Arc<AtomicI32>,
+    mut entries: mpsc::Receiver<Entry>,
+    hurry: &Notify,
+) {
     while let Some(first) = entries.recv().await {
         let (rows, flushes) = group(first, &mut entries, hurry).await;
-        if let Err(error) = commit(&conn, &rows) {
-            if !conn.is_autocommit() {
-                let _ = conn.execute_batch("ROLLBACK");
-            }
+        if let Err(error) = commit(&conn, &mut kept, &rows) {
+            roll_back(&conn);
             tracing::error!(%error, cause = %cause(&error), lost = rows.len(), "exchanges were lost");
         }
-        until_prune = until_prune.saturating_sub(rows.len() as u64);
-        if until_prune == 0 {
-            until_prune = EXCHANGE_PRUNE_ROWS;
-            if let Err(error) = rows::prune(&conn, EXCHANGES_MAX) {
-                tracing::warn!(%error, cause = %cause(&error), "old exchanges could not be removed");
-            }
+        // After each group: what one group brings is all that there can be too much.
+        if let Err(error) = kept.prune(&conn, &pages, CAPS) {
+            roll_back(&conn);
+            tracing::warn!(%error, cause = %cause(&error), "old exchanges could not be removed");
         }
         for flush in flushes {
             let _ = flush.send(());
@@ -120,6 +125,12 @@ async fn work(conn: Connection, pages: Arc<AtomicI32>, mut entries: mpsc::Receiv
         if let Err(error) = open::checkpoint(&conn, &pages) {
             tracing::warn!(%error, "`exchanges.db` could not be brought up to its log");
         }
+    }
+}
+
+fn roll_back(conn: &Connection) {
+    if !conn.is_autocommit() {
+        let _ = conn.execute_batch("ROLLBACK");
     }
 }
 
@@ -149,13 +160,20 @@ async fn group(
     (rows, flushes)
 }
 
-fn commit(conn: &Connection, rows: &[Box<ExchangeRow>]) -> Result<(), StoreError> {
+fn commit(conn: &Connection, kept: &mut Kept, rows: &[Box<ExchangeRow>]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
     conn.execute_batch("BEGIN IMMEDIATE")?;
-    rows.iter().try_for_each(|row| rows::insert(conn, row))?;
-    conn.execute_batch("COMMIT").map_err(|error| StoreError::Commit(error.to_string()))
+    let mut added: BTreeMap<&str, Amount> = BTreeMap::new();
+    for row in rows {
+        let bytes = rows::insert(conn, row)?;
+        added.entry(&row.connection_id).or_default().add(Amount { rows: 1, bytes });
+    }
+    Kept::write(conn, &added)?;
+    conn.execute_batch("COMMIT").map_err(|error| StoreError::Commit(error.to_string()))?;
+    kept.committed(added);
+    Ok(())
 }
 
 fn cause(error: &StoreError) -> String {
@@ -163,4 +181,4 @@ fn cause(error: &StoreError) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

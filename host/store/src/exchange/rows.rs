@@ -1,6 +1,6 @@
 //! Exchanges as rows.
 
-use super::{ExchangeFilter, ExchangeRow};
+use super::{ExchangeFilter, ExchangeRow, kept};
 use crate::{
     StoreError,
     limits::LIST_ROWS_MAX,
@@ -16,7 +16,9 @@ const COLUMNS: &str = "exchange_id, run_id, step, call, correlation_id, connecti
     request_headers, request_body, request_bytes, status, response_headers, response_body, response_bytes, outcome,
     reason, detail, remedy, echoes, bodies_dropped";
 
-pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<(), StoreError> {
+/// Stores one and says how many bytes it takes.
+pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<u64, StoreError> {
+    let (request_headers, response_headers) = (json(&row.request_headers), json(&row.response_headers));
     let sql = format!(
         "INSERT INTO exchanges ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
          ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)"
@@ -40,11 +42,11 @@ pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<(), StoreEr
         row.peer,
         row.protocol,
         row.idempotency_key,
-        json(&row.request_headers),
+        request_headers,
         row.request_body,
         int(row.request_bytes),
         row.status,
-        json(&row.response_headers),
+        response_headers,
         row.response_body,
         int(row.response_bytes),
         row.outcome,
@@ -54,15 +56,7 @@ pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<(), StoreEr
         row.echoes,
         row.bodies_dropped
     ])?;
-    Ok(())
-}
-
-/// Removes the oldest beyond `rows_max`.
-pub(super) fn prune(conn: &Connection, rows_max: u64) -> Result<(), StoreError> {
-    // `seq` has no gaps but those that this statement makes at its beginning.
-    let sql = "DELETE FROM exchanges WHERE seq <= (SELECT max(seq) FROM exchanges) - ?1";
-    conn.prepare_cached(sql)?.execute([int(rows_max)])?;
-    Ok(())
+    Ok(kept::bytes_of(row, request_headers.len() + response_headers.len()))
 }
 
 pub(super) fn list(conn: &Connection, filter: &ExchangeFilter) -> Result<Vec<ExchangeRow>, StoreError> {

@@ -49,7 +49,9 @@ fn a_newer_or_foreign_database_is_refused() {
         schema.migrate(&mut conn, &path).unwrap();
         conn.pragma_update(None, "user_version", schema.version() + 1).unwrap();
         let refused = schema.migrate(&mut conn, &path).unwrap_err();
-        let text = format!("`{}` has schema version 2, this program knows up to 1", path.display());
+        let (found, known) = (schema.version() + 1, schema.version());
+        let text =
+            format!("`{}` has schema version {found}, this program knows up to {known}", path.display());
         assert_eq!(refused.to_string(), text);
         drop(conn);
         std::fs::remove_file(path).unwrap();
@@ -62,6 +64,40 @@ fn a_newer_or_foreign_database_is_refused() {
     let mut conn = open::writer(&path, open::Durability::Full).unwrap();
     EXCHANGES.migrate(&mut conn, &path).unwrap();
     assert!(matches!(STATE.migrate(&mut conn, &path), Err(StoreError::Foreign { .. })));
+}
+
+/// One row each, as `query_row` gives them.
+fn texts(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = conn.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn what_version_1_stored_is_of_position_version_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let mut conn = open::writer(&path, open::Durability::Full).unwrap();
+    let first = Schema { application: STATE.application, steps: &STATE.steps[..1] };
+    first.migrate(&mut conn, &path).unwrap();
+    conn.execute_batch(
+        "INSERT INTO connections VALUES ('c', 'billing', NULL, 'acme/stripe', 1);
+         INSERT INTO positions VALUES ('c', 'file', 's', 'n', 'k', '/out', 7, 'sha256:00', 3, 'run_1', 5);
+         INSERT INTO positions VALUES ('c', 'pipe', 's', NULL, 'k', NULL, NULL, NULL, 2, NULL, 6);
+         INSERT INTO state_values VALUES ('c', 'key', x'00ff', 4);
+         INSERT INTO state_totals VALUES ('c', 1, 5, 4);",
+    )
+    .unwrap();
+    STATE.migrate(&mut conn, &path).unwrap();
+    assert_eq!(STATE.check(&conn, &path).unwrap(), STATE.version());
+    let positions =
+        "SELECT concat_ws(' ', reader, position_version, next, checkpoint, records, run_id, updated_at)
+                     FROM positions ORDER BY reader";
+    assert_eq!(texts(&conn, positions), ["file 1 n k 3 run_1 5", "pipe 1 k 2 6"]);
+    let files = "SELECT concat_ws(' ', reader, path, length, tail) FROM reader_files";
+    assert_eq!(texts(&conn, files), ["file /out 7 sha256:00"]);
+    let values = "SELECT concat_ws(' ', position_version, key, hex(value), version) FROM state_values";
+    assert_eq!(texts(&conn, values), ["1 key 00FF 4"]);
+    assert_eq!(texts(&conn, "SELECT \"table\" FROM pragma_foreign_key_check"), Vec::<String>::new());
 }
 
 #[test]

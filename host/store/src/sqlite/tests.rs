@@ -45,18 +45,19 @@ forward! {
     runs(filter: RunFilter) -> Vec<RunSummary>;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
     begin_intent(intent: NewIntent) -> PriorIntent;
-    end_intent(key: IntentKey, proven: bool, outcome: &str, at: Timestamp) -> ();
+    end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();
     effects(run_id: &str) -> Effects;
     record_secret_use(run_id: &str, step: &str, credential: &str, rule: &str, at: Timestamp) -> ();
     audit(kind: &str, subject: &str, detail: &str, at: Timestamp) -> ();
     audit_rows(filter: AuditFilter) -> Vec<AuditRow>;
-    position(key: &PositionKey) -> Option<Position>;
+    place(key: &PositionKey) -> Place;
     begin_position(position: NewPosition) -> ();
     commit_page(commit: PageCommit) -> ();
-    state_get(connection_id: &str, key: &str) -> Option<StateEntry>;
-    state_set(connection_id: &str, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
-    state_delete(connection_id: &str, key: &str) -> bool;
-    state_list(connection_id: &str, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+    state_get(space: &StateSpace, key: &str) -> Option<StateEntry>;
+    state_set(space: &StateSpace, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
+    state_delete(space: &StateSpace, key: &str) -> bool;
+    state_list(space: &StateSpace, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+    state_versions(connection_id: &str) -> Vec<u32>;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,5 +151,6 @@ async fn keys_are_counted() {
     let id = store.connection_id("a", "acme/stripe").await.unwrap();
     let full = format!("INSERT INTO state_totals VALUES ('{id}', {STATE_KEYS_MAX}, 0, 1)");
     store.writer.write(move |conn| Ok(conn.execute_batch(&full)?)).await.unwrap();
-    assert_eq!(store.state_set(&id, "k", vec![], None).await.unwrap(), StateWrite::Quota(STATE_KEYS_MAX));
+    let space = StateSpace { connection_id: id, position_version: 1 };
+    assert_eq!(store.state_set(&space, "k", vec![], None).await.unwrap(), StateWrite::Quota(STATE_KEYS_MAX));
 }

@@ -14,54 +14,64 @@ impl Guest for Probe {
         input: String,
         resume: Option<String>,
     ) -> Result<Outcome, Error> {
-        let order: Value = parse(&input, ErrorKind::InvalidInput)?;
-        let output = match action.as_str() {
-            "echo" => return Ok(Outcome::Done(input)),
-            "bad-json" => return Ok(Outcome::Done("{".to_owned())),
-            "return-big" => return Ok(Outcome::Done(format!("\"{}\"", "x".repeat(size(&order, "bytes"))))),
-            "pending" => return Ok(pending(resume, &order)),
-            "fail" => return Err(failure(&order)),
-            "send" => requests::send(&order),
-            "send-many" => requests::send_many(&order),
-            "send-each" => requests::send_each(&order),
-            "send-all" => requests::send_all(&order),
-            "download" => requests::download(&order),
-            "open" => requests::open(&order),
-            "state-get" => stored(state::get(text(&order, "key")), |entry| {
-                entry.map_or(Value::Null, |entry| {
-                    json!({ "value": String::from_utf8_lossy(&entry.value), "version": entry.version })
-                })
-            }),
-            "state-set" => {
-                let expected = order["expected"].as_u64();
-                stored(
-                    state::set(text(&order, "key"), text(&order, "value").as_bytes(), expected),
-                    |version| json!({ "version": version }),
-                )
-            }
-            "state-delete" => stored(state::delete(text(&order, "key")), |()| json!({})),
-            "state-list" => {
-                let max = u32::try_from(order["max"].as_u64().unwrap_or(100)).unwrap_or(u32::MAX);
-                stored(
-                    state::list_keys(text(&order, "prefix"), order["after"].as_str(), max),
-                    |keys| json!({ "keys": keys }),
-                )
-            }
-            "asset" => assets::get(text(&order, "name"))
-                .map_or(Value::Null, |bytes| json!({ "text": String::from_utf8_lossy(&bytes) })),
-            "blob-create" => stored(blobs::create(), |_writer| json!({ "writer": true })),
-            "blob-read" => {
-                stored(blobs::read(text(&order, "blob"), 0, 16), |bytes| json!({ "bytes": bytes.len() }))
-            }
-            "blob-stat" => stored(blobs::stat(text(&order, "blob")), |info| json!({ "size": info.size })),
-            "log" => {
-                write_logs(&order);
-                json!({})
-            }
-            _ => return hostile::act(&action, &order).map(|output| Outcome::Done(output.to_string())),
-        };
-        Ok(Outcome::Done(output.to_string()))
+        act(&action, input, resume)
     }
+}
+
+fn act(action: &str, input: String, resume: Option<String>) -> Result<Outcome, Error> {
+    let order: Value = parse(&input, ErrorKind::InvalidInput)?;
+    let output = match action {
+        "echo" => return Ok(Outcome::Done(input)),
+        "bad-json" => return Ok(Outcome::Done("{".to_owned())),
+        "return-big" => return Ok(Outcome::Done(format!("\"{}\"", "x".repeat(size(&order, "bytes"))))),
+        "pending" => return Ok(pending(resume, &order)),
+        "fail" => return Err(failure(&order)),
+        "send" => requests::send(&order),
+        "send-many" => requests::send_many(&order),
+        "send-each" => requests::send_each(&order),
+        "send-all" => requests::send_all(&order),
+        "send-then" => {
+            // What came of the requests is the world's business; the call ends as the other action does.
+            let _sent = requests::send_each(&order);
+            return act(text(&order, "then"), order["input"].to_string(), None);
+        }
+        "download" => requests::download(&order),
+        "open" => requests::open(&order),
+        "state-get" => stored(state::get(text(&order, "key")), |entry| {
+            entry.map_or(
+                Value::Null,
+                |entry| json!({ "value": String::from_utf8_lossy(&entry.value), "version": entry.version }),
+            )
+        }),
+        "state-set" => {
+            let expected = order["expected"].as_u64();
+            stored(
+                state::set(text(&order, "key"), text(&order, "value").as_bytes(), expected),
+                |version| json!({ "version": version }),
+            )
+        }
+        "state-delete" => stored(state::delete(text(&order, "key")), |()| json!({})),
+        "state-list" => {
+            let max = u32::try_from(order["max"].as_u64().unwrap_or(100)).unwrap_or(u32::MAX);
+            stored(
+                state::list_keys(text(&order, "prefix"), order["after"].as_str(), max),
+                |keys| json!({ "keys": keys }),
+            )
+        }
+        "asset" => assets::get(text(&order, "name"))
+            .map_or(Value::Null, |bytes| json!({ "text": String::from_utf8_lossy(&bytes) })),
+        "blob-create" => stored(blobs::create(), |_writer| json!({ "writer": true })),
+        "blob-read" => {
+            stored(blobs::read(text(&order, "blob"), 0, 16), |bytes| json!({ "bytes": bytes.len() }))
+        }
+        "blob-stat" => stored(blobs::stat(text(&order, "blob")), |info| json!({ "size": info.size })),
+        "log" => {
+            write_logs(&order);
+            json!({})
+        }
+        _ => return hostile::act(action, &order).map(|output| Outcome::Done(output.to_string())),
+    };
+    Ok(Outcome::Done(output.to_string()))
 }
 
 /// First a `pending` with the order as its memory, then what was remembered.

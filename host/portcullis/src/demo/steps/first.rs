@@ -8,6 +8,7 @@ use crate::{
 };
 use anyhow::{Context, anyhow};
 use portcullis_engine::{CallOptions, Outcome};
+use std::time::Duration;
 
 /// Reads the component without running it.
 pub async fn asks(stage: &mut Stage) -> Shown {
@@ -48,7 +49,7 @@ pub async fn approve(stage: &mut Stage) -> Shown {
     for connection in ["billing", "mallory"] {
         let asked = approve::ask(&config, connection)?;
         let digest = asked.approval.digest.clone();
-        approve::grant(&config, asked)?;
+        approve::grant(&config, asked, Duration::from_secs(10))?;
         claim(approvals::kept_file(&config.data, &digest).exists(), "the approved bytes are not kept")?;
         lines.push(format!("{connection}: {digest}"));
     }

@@ -6,7 +6,7 @@ use super::imports::http::{
 use super::imports::types::Header;
 use crate::{instance::CallState, limits};
 use portcullis_egress as egress;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use wasmtime::component::Resource;
 
 /// Stands where the exchange id would: no pipeline saw the request.
@@ -16,15 +16,14 @@ impl Host for CallState {
     async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
         let call = self.egress.clone();
         self.enter(async move {
-            let call = call.ok_or_else(denied)?;
-            let response = call.send(parse(request)?).await?;
-            Ok(Response {
-                status: response.status,
-                headers: response.headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
-                body: response.body.into(),
-            })
+            match send(call, request).await {
+                // Not for the guest, which took no denial for an answer: this ends its call.
+                Err(Refused::Ended(error)) => Err(error.into()),
+                Err(Refused::Told(error)) => Ok(Err(error)),
+                Ok(response) => Ok(Ok(response)),
+            }
         })
-        .await
+        .await?
     }
 
     async fn send_all(
@@ -50,6 +49,28 @@ impl Host for CallState {
         let error = self.unbuilt();
         self.enter(async move { Err(error) }).await
     }
+}
+
+/// How a request ends without an answer.
+enum Refused {
+    Told(HttpError),
+    Ended(egress::Error),
+}
+
+impl From<HttpError> for Refused {
+    fn from(error: HttpError) -> Self {
+        Self::Told(error)
+    }
+}
+
+async fn send(call: Option<Arc<egress::Call>>, request: Request) -> Result<Response, Refused> {
+    let call = call.ok_or_else(denied)?;
+    let response = call.send(parse(request)?).await?;
+    Ok(Response {
+        status: response.status,
+        headers: response.headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
+        body: response.body.into(),
+    })
 }
 
 /// None can exist before `open` is built.
@@ -99,20 +120,21 @@ fn parse(request: Request) -> Result<egress::Request, HttpError> {
     })
 }
 
-impl From<egress::Error> for HttpError {
+impl From<egress::Error> for Refused {
     fn from(error: egress::Error) -> Self {
-        match error {
+        Self::Told(match error {
+            egress::Error::Exhausted { .. } => return Self::Ended(error),
             // The reason is the operator's.
-            egress::Error::Denied { exchange, .. } => Self::Denied(exchange),
-            egress::Error::Timeout => Self::Timeout,
-            egress::Error::Connect(why) => Self::Connect(why),
-            egress::Error::Tls(why) => Self::Tls(why),
-            egress::Error::TooLarge(bytes) => Self::TooLarge(bytes),
-            egress::Error::Malformed(why) => Self::Malformed(why),
-            egress::Error::RateLimited(ms) => Self::RateLimited(ms),
-            egress::Error::Cancelled => Self::Cancelled,
-            egress::Error::Unsupported => Self::Unsupported,
-        }
+            egress::Error::Denied { exchange, .. } => HttpError::Denied(exchange),
+            egress::Error::Timeout => HttpError::Timeout,
+            egress::Error::Connect(why) => HttpError::Connect(why),
+            egress::Error::Tls(why) => HttpError::Tls(why),
+            egress::Error::TooLarge(bytes) => HttpError::TooLarge(bytes),
+            egress::Error::Malformed(why) => HttpError::Malformed(why),
+            egress::Error::RateLimited(ms) => HttpError::RateLimited(ms),
+            egress::Error::Cancelled => HttpError::Cancelled,
+            egress::Error::Unsupported => HttpError::Unsupported,
+        })
     }
 }
 
@@ -167,6 +189,6 @@ mod tests {
         let denial =
             egress::error::DenialDetail { reason: "no rule".to_owned(), remedy: Some("allow".to_owned()) };
         let error = egress::Error::Denied { exchange: "exch_1".to_owned(), denial: Box::new(denial) };
-        assert!(matches!(HttpError::from(error), HttpError::Denied(text) if text == "exch_1"));
+        assert!(matches!(Refused::from(error), Refused::Told(HttpError::Denied(text)) if text == "exch_1"));
     }
 }

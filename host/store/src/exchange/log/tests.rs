@@ -5,12 +5,12 @@ use crate::{ExchangeFilter, ExchangeReader};
 use portcullis_clock::{SeededClock, Timestamp};
 use std::{path::Path, time::Duration};
 
-async fn open_log(data: &Path) -> ExchangeLog {
+pub(crate) async fn open_log(data: &Path) -> ExchangeLog {
     let lock = DataLock::acquire(data, Duration::ZERO, &SeededClock::default()).await.unwrap();
     ExchangeLog::open(Arc::new(lock)).unwrap()
 }
 
-fn row(n: u32) -> ExchangeRow {
+pub(crate) fn row(n: u32) -> ExchangeRow {
     ExchangeRow {
         exchange_id: format!("exch_{n}"),
         run_id: format!("run_{}", n % 2),
@@ -102,18 +102,4 @@ async fn a_log_that_cannot_keep_up_drops_bodies_then_makes_wait() {
         whole += usize::from(!row.bodies_dropped);
     }
     assert_eq!(whole, EXCHANGE_QUEUE_BODIES_MAX + 1);
-}
-
-#[tokio::test]
-async fn the_oldest_go_first() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open_log(folder.path()).await;
-    for n in 0..5 {
-        log.record(row(n)).await;
-    }
-    drop(log);
-    let conn = rusqlite::Connection::open(folder.path().join(EXCHANGES_FILE)).unwrap();
-    rows::prune(&conn, 2).unwrap();
-    let reader = ExchangeReader::open(folder.path()).unwrap().unwrap();
-    assert_eq!(reader.exchanges(&ExchangeFilter::default()).unwrap(), [row(3), row(4)]);
 }

@@ -1,0 +1,178 @@
+//! A version that was approved once means one digest for ever; what another `position-version` or `config-version` means is
+//! shown before anybody says yes.
+
+use portcullis_tests::{
+    Project,
+    case::Case,
+    guests::{self, Installed},
+};
+use std::{collections::BTreeSet, fs};
+
+/// The probe under a summary of its own, so that one version has two digests.
+fn probe(version: &str, bytes: u8) -> Installed {
+    let mut manifest = portcullis_manifest::Component::read(&guests::probe("").bytes).unwrap().manifest;
+    manifest.version = version.parse().unwrap();
+    manifest.summary = format!("Variant {bytes}");
+    renewed(&guests::probe(""), &manifest)
+}
+
+fn renewed(component: &Installed, manifest: &portcullis_manifest::Connector) -> Installed {
+    let assets = portcullis_manifest::Component::read(&component.bytes).unwrap().assets;
+    let code = portcullis_manifest::Component::code(&component.bytes).unwrap();
+    Installed::of(portcullis_manifest::embed::embed(&code, manifest, &assets).unwrap())
+}
+
+/// A config whose connection asks for this version alone.
+fn asking_for(project: &Project, version: &str) {
+    project.config(&Case::default().config().replace("test/probe@^1", &format!("test/probe@={version}")));
+}
+
+/// 1.0.0 was approved, then 1.1.0: the lock no longer names 1.0.0.
+fn upgraded(between: impl Fn(&Project)) -> (Project, Installed) {
+    let project = Project::new();
+    let (old, new) = (probe("1.0.0", 1), probe("1.1.0", 1));
+    asking_for(&project, "1.0.0");
+    project.install(&old).approve("probe", &old);
+    between(&project);
+    asking_for(&project, "1.1.0");
+    project.install(&new).approve("probe", &new);
+    asking_for(&project, "1.0.0");
+    (project, old)
+}
+
+#[track_caller]
+fn refuses(project: &Project, known: &Installed, other: &Installed) {
+    assert_eq!((&known.version, known.digest == other.digest), (&other.version, false));
+    let ran = project.install(other).run(&["approve", "probe", "--yes", "--digest", &other.digest]);
+    ran.exits(3);
+    for text in [&known.digest, &other.digest, "a changed connector needs a new version"] {
+        assert!(ran.stderr.contains(text), "{text}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_version_that_the_lock_forgot_keeps_its_digest() {
+    let (project, old) = upgraded(|_| {});
+    refuses(&project, &old, &probe("1.0.0", 2));
+    // The twin: the approved bytes are taken.
+    project.install(&old).approve("probe", &old).run(&["call", "probe", "echo", "{}"]).exits(0);
+}
+
+#[test]
+fn what_a_lock_names_is_known() {
+    // A lock of before there was a memory.
+    let forget = |project: &Project| fs::remove_dir_all(project.path("data/approved")).unwrap();
+    let (project, old) = upgraded(forget);
+    refuses(&project, &old, &probe("1.0.0", 2));
+    // A run under such a lock is enough.
+    let (project, old) = upgraded(|project| {
+        forget(project);
+        project.run(&["call", "probe", "echo", "{}"]).exits(0);
+        fs::remove_file(project.path("portcullis.lock")).unwrap();
+    });
+    refuses(&project, &old, &probe("1.0.0", 2));
+}
+
+#[test]
+fn a_lock_that_pins_another_digest_is_refused() {
+    let [(ours, first), (theirs, second)] = [1, 2].map(|bytes| {
+        let (project, component) = (Project::new(), probe("1.0.0", bytes));
+        asking_for(&project, "1.0.0");
+        project.install(&component).approve("probe", &component);
+        project.run(&["call", "probe", "echo", "{}"]).exits(0);
+        (project, component)
+    });
+    ours.install(&second).file("portcullis.lock", &fs::read(theirs.path("portcullis.lock")).unwrap());
+    let ran = ours.run(&["call", "probe", "echo", "{}"]);
+    ran.exits(4);
+    for text in [&first.digest, &second.digest, "approved here"] {
+        assert!(ran.stderr.contains(text), "{text}\n{}", ran.stderr);
+    }
+}
+
+/// What `approve` shows of `then` after `before` was approved, as text and as JSON.
+fn shown(before: &Installed, then: &Installed, config: &str) -> (String, serde_json::Value) {
+    let project = Project::new();
+    let connection = config.split("[connections.").nth(1).unwrap().split(']').next().unwrap();
+    project.config(config).secret("vendor.key", "sk_live_0123456789");
+    project.install(before).approve(connection, before).install(then);
+    let (text, json) =
+        (project.run(&["approve", connection]), project.run(&["--json", "approve", connection]));
+    text.exits(4);
+    assert!(text.stdout.contains(&then.version), "{}", text.stdout);
+    (text.stdout, serde_json::from_str(json.stdout.lines().next().unwrap()).unwrap())
+}
+
+fn numbered(component: &Installed, version: &str, position: u32, config: u32) -> Installed {
+    let mut manifest = portcullis_manifest::Component::read(&component.bytes).unwrap().manifest;
+    manifest.version = version.parse().unwrap();
+    (manifest.position_version, manifest.config_version) = (position, config);
+    renewed(component, &manifest)
+}
+
+const STRIPE: &str = "[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:vendor.key\"\n[connections.billing]\n\
+                      connector = \"portcullis/stripe\"\ncredentials = { secret-key = \"live\" }\nallow = \"requested\"\n";
+
+#[test]
+fn other_numbers_say_what_follows() {
+    let stripe = guests::connector("stripe");
+    let (first, second) = (numbered(&stripe, "8.0.0", 3, 1), numbered(&stripe, "9.0.0", 4, 2));
+    let (text, json) = shown(&first, &second, STRIPE);
+    let position =
+        "position-version 3 → 4: positions and state start empty; the old ones are kept for a rollback";
+    let config = "config-version 1 → 2: the meaning of `config` changed: check it";
+    for line in [position, config, "position-version 4, config-version 2"] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert_eq!(json["follows"], serde_json::json!([position, config]));
+    assert_eq!((&json["position_version"], &json["config_version"]), (&4.into(), &2.into()));
+
+    // The probe plays the role `migration`.
+    let probe = guests::probe("");
+    let (first, second) = (numbered(&probe, "1.0.0", 2, 1), numbered(&probe, "1.1.0", 1, 1));
+    let (text, json) = shown(&first, &second, &Case::default().config());
+    let position =
+        "position-version 2 → 1: migration is not built yet: reads that have a position are refused";
+    assert!(text.contains(position), "{text}");
+    assert_eq!(json["follows"], serde_json::json!([position]));
+
+    // The same numbers say nothing.
+    let (text, json) = shown(&first, &numbered(&probe, "1.1.0", 2, 1), &Case::default().config());
+    assert!(!text.contains("→"), "{text}");
+    assert_eq!(json["follows"], serde_json::json!([]));
+}
+
+#[test]
+fn the_numbers_are_pinned_and_inspected() {
+    let component = numbered(&guests::probe(""), "1.0.0", 7, 5);
+    let project = Project::new();
+    project.config(&Case::default().config()).install(&component).approve("probe", &component);
+    let lock = fs::read_to_string(project.path("portcullis.lock")).unwrap();
+    let pinned: BTreeSet<&str> = lock.lines().filter(|line| line.contains("-version = ")).collect();
+    assert_eq!(pinned, BTreeSet::from(["position-version = 7", "config-version = 5"]));
+    let (_, inspected) = project.run_json(&["inspect", "test/probe"]);
+    assert_eq!((&inspected["position_version"], &inspected["config_version"]), (&7.into(), &5.into()));
+
+    // A lock of before these keys holds, and counts as 1 when the next version comes.
+    let older = lock.replace("position-version = 7\nconfig-version = 5\n", "");
+    project.file("portcullis.lock", older.as_bytes()).run(&["call", "probe", "echo", "{}"]).exits(0);
+    let asked = project.install(&numbered(&component, "1.1.0", 1, 2)).run(&["approve", "probe"]);
+    assert!(asked.stdout.contains("config-version 1 → 2"), "{}", asked.stdout);
+    assert!(!asked.stdout.contains("position-version 1 →"), "{}", asked.stdout);
+}
+
+#[test]
+fn another_place_than_the_proposed_one_is_shown() {
+    let stripe = guests::connector("stripe");
+    let proposing = |version: &str, place: &str| {
+        let mut manifest = portcullis_manifest::Component::read(&stripe.bytes).unwrap().manifest;
+        manifest.version = version.parse().unwrap();
+        manifest.slots.get_mut("secret-key").unwrap().place = Some(place.to_owned());
+        renewed(&stripe, &manifest)
+    };
+    let note = "its author proposes `x-stripe-key`";
+    let (text, _) = shown(&stripe, &proposing("9.0.0", "x-stripe-key"), STRIPE);
+    assert!(text.contains("as header authorization") && text.contains(note), "{text}");
+    let (text, _) = shown(&stripe, &proposing("9.0.0", "Authorization"), STRIPE);
+    assert!(!text.contains("its author proposes `"), "{text}");
+}

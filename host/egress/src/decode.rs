@@ -1,20 +1,18 @@
 //! Bounded decode: turns the wire's chunks into one body, or stops at the first bound.
 //!
-//! Owns content codings (RFC 9110 §8.4; gzip is RFC 1952), the caps on headers, decoded bytes, members and
-//! ratio, the idle time between chunks and the comparison with `Content-Length`. Refuses every coding but a
-//! single gzip, stacked ones too. Before the echo scan, because a secret inside a compressed body has to be
+//! Owns the caps on headers, decoded bytes, members and ratio, the idle time between chunks and the comparison
+//! with `Content-Length`; the content codings (RFC 9110 §8.4) are `coded`'s. Refuses stacked ones, and those that
+//! were not asked for. Before the echo scan, because a secret inside a compressed body has to be
 //! found; every bound is held while the bytes arrive, never after.
+
+mod coded;
 
 use crate::{Error, limits};
 use bytes::{Bytes, BytesMut};
-use flate2::write::GzDecoder;
+use coded::{Coded, Coding};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, header};
-use std::{
-    io::{self, Write},
-    pin::pin,
-    time::Duration,
-};
+use std::{io, pin::pin, time::Duration};
 
 /// What one answer may cost.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +46,8 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let mut body = match coding(headers)? {
-        Coding::Identity => Body::Plain(Plain::new(limits.body_bytes_max)),
-        Coding::Gzip => Body::Gzip(Box::new(Gzip::new(limits.body_bytes_max))),
+        None => Body::Plain(Plain::new(limits.body_bytes_max)),
+        Some(coding) => Body::Coded(Coded::new(coding, limits.body_bytes_max)),
     };
     let announced = content_length(headers)?;
     let mut wire_bytes = 0u64;
@@ -74,12 +72,8 @@ where
     body.finish(wire_bytes)
 }
 
-enum Coding {
-    Identity,
-    Gzip,
-}
-
-fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
+/// At most one; none = the body as it is.
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Error> {
     let mut found: Option<String> = None;
     for value in headers.get_all(header::CONTENT_ENCODING) {
         let value = value.to_str().map_err(|_| malformed("`content-encoding` is not ASCII"))?;
@@ -89,14 +83,11 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
             }
         }
     }
-    match found.as_deref() {
-        None | Some("identity") => Ok(Coding::Identity),
-        Some("gzip" | "x-gzip") => Ok(Coding::Gzip),
-        Some(other) => {
-            let shown: String = other.chars().filter(char::is_ascii_graphic).take(32).collect();
-            Err(malformed(format!("content coding `{shown}` is not supported")))
-        }
-    }
+    let Some(name) = found.filter(|name| name != "identity") else { return Ok(None) };
+    Coding::named(&name).map(Some).ok_or_else(|| {
+        let shown: String = name.chars().filter(char::is_ascii_graphic).take(32).collect();
+        malformed(format!("content coding `{shown}` is not supported"))
+    })
 }
 
 /// All `Content-Length` values must agree (RFC 9112 §6.3).
@@ -118,22 +109,22 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Error> {
 
 enum Body {
     Plain(Plain),
-    Gzip(Box<Gzip>),
+    Coded(Coded),
 }
 
 impl Body {
     fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         match self {
             Body::Plain(plain) => plain.push(chunk),
-            Body::Gzip(gzip) => gzip.push(&chunk),
+            Body::Coded(coded) => coded.push(&chunk),
         }
     }
 
     fn finish(self, wire_bytes: u64) -> Result<Bytes, Error> {
         match self {
             Body::Plain(plain) => Ok(plain.finish()),
-            Body::Gzip(_) if wire_bytes == 0 => Ok(Bytes::new()),
-            Body::Gzip(gzip) => gzip.finish(),
+            Body::Coded(_) if wire_bytes == 0 => Ok(Bytes::new()),
+            Body::Coded(coded) => coded.finish(),
         }
     }
 }
@@ -171,89 +162,6 @@ impl Plain {
     }
 }
 
-/// Members one after the other (RFC 1952 §2.2), all under one cap.
-struct Gzip {
-    /// None only after an error or between two members.
-    member: Option<GzDecoder<Sink>>,
-    between: Option<Sink>,
-    members: u32,
-}
-
-impl Gzip {
-    fn new(body_bytes_max: u64) -> Self {
-        let sink = Sink { body_bytes_max, wire_bytes: 0, body: Vec::new(), stopped: None };
-        Self { member: None, between: Some(sink), members: 0 }
-    }
-
-    fn push(&mut self, mut wire: &[u8]) -> Result<(), Error> {
-        let mut counted = false;
-        while !wire.is_empty() {
-            let mut member = match self.member.take() {
-                Some(member) => member,
-                None => self.next_member()?,
-            };
-            if !counted {
-                counted = true;
-                let sink = member.get_mut();
-                sink.wire_bytes = sink.wire_bytes.saturating_add(wire.len() as u64);
-            }
-            match member.write(wire) {
-                // The member has ended and something follows it.
-                Ok(0) => self.between = Some(member.finish().map_err(|_| corrupt())?),
-                Ok(read) => {
-                    wire = &wire[read..];
-                    self.member = Some(member);
-                }
-                Err(_) => return Err(member.get_mut().stopped.take().unwrap_or_else(corrupt)),
-            }
-        }
-        Ok(())
-    }
-
-    fn next_member(&mut self) -> Result<GzDecoder<Sink>, Error> {
-        self.members += 1;
-        if self.members > limits::GZIP_MEMBERS_MAX {
-            return Err(malformed(format!("more than {} gzip members", limits::GZIP_MEMBERS_MAX)));
-        }
-        self.between.take().map(GzDecoder::new).ok_or_else(corrupt)
-    }
-
-    fn finish(self) -> Result<Bytes, Error> {
-        let Some(mut member) = self.member else { return Err(corrupt()) };
-        if let Err(_error) = member.try_finish() {
-            return Err(member.get_mut().stopped.take().unwrap_or_else(corrupt));
-        }
-        Ok(std::mem::take(&mut member.get_mut().body).into())
-    }
-}
-
-/// Takes decoded bytes, at most 32 KiB at a time, and refuses the first that is too much.
-struct Sink {
-    body_bytes_max: u64,
-    wire_bytes: u64,
-    body: Vec<u8>,
-    stopped: Option<Error>,
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let decoded = (self.body.len() as u64).saturating_add(bytes.len() as u64);
-        if decoded > self.body_bytes_max {
-            self.stopped = Some(Error::TooLarge(self.body_bytes_max));
-        } else if decoded > limits::RATIO_FREE_BYTES && decoded / limits::RATIO_MAX > self.wire_bytes {
-            self.stopped = Some(malformed(format!("compressed more than {} to 1", limits::RATIO_MAX)));
-        } else {
-            self.body.extend_from_slice(bytes);
-            return Ok(bytes.len());
-        }
-        Err(io::Error::other("stopped"))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A body that broke off: a lost connection is told apart from an answer that is not HTTP. The text of the
 /// cause may hold a URL or an address, so it goes no further.
 fn broken(error: &(dyn std::error::Error + 'static)) -> Error {
@@ -272,10 +180,6 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> Error {
         }
     }
     malformed("the body broke off")
-}
-
-fn corrupt() -> Error {
-    malformed("the gzip body is cut short or corrupt")
 }
 
 fn malformed(text: impl Into<String>) -> Error {

@@ -121,7 +121,7 @@ impl HeaderPolicy {
             self.check_query(query)?;
         }
         let additions = &mut prepared.additions.headers;
-        additions.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+        additions.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd")));
         if !prepared.headers.contains_key(header::USER_AGENT) {
             additions.push((header::USER_AGENT, self.user_agent.clone()));
         }

@@ -87,6 +87,12 @@ pub const RESPONSE_HEADERS_MAX: usize = 256;
 pub const RESPONSE_HEADER_BYTES_MAX: usize = 64 << 10;
 /// Members of one gzip body: an empty one costs 20 bytes on the wire and a whole decoder here.
 pub const GZIP_MEMBERS_MAX: u32 = 1_000;
+/// Frames of one zstd body.
+pub const ZSTD_FRAMES_MAX: u32 = 1_000;
+/// Window of a zstd frame, what RFC 9659 allows over HTTP.
+pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 << 20;
+/// What a brotli decoder hands over at a time.
+pub const BROTLI_BUFFER_BYTES: usize = 32 << 10;
 /// Decoded bytes per byte on the wire, once a body is larger than `RATIO_FREE_BYTES`.
 pub const RATIO_MAX: u64 = 200;
 /// Up to here no ratio is looked at: small bodies may compress as well as they like.

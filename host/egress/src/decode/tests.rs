@@ -1,10 +1,11 @@
-//! Rows of `shared/corpora/bombs` that are gzip, and hand-made ones.
+//! Coded rows of `shared/corpora/bombs`, and hand-made ones.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_macros, reason = "a test that is skipped says so")]
 use super::*;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::stream;
 use http::HeaderValue;
+use std::io::Write;
 use std::path::PathBuf;
 
 const MAX: u64 = 8 << 20;
@@ -78,21 +79,107 @@ async fn gzip_rows_of_the_bombs() {
 }
 
 #[tokio::test]
-async fn other_codings_are_named_and_refused() {
-    for (name, coding) in [
-        ("zeros-1GiB.br", "br"),
-        ("zeros-1GiB.zst", "zstd"),
-        ("window-128MiB.zst", "zstd"),
-        ("deflate-raw.bin", "deflate"),
-        ("zeros-100MiB.zlib", "deflate"),
+async fn rows_of_the_bombs_in_other_codings() {
+    let corrupt = |coding| format!("malformed: the {coding} body is cut short or corrupt");
+    for (name, coding, expected) in [
+        ("zeros-1GiB.br", "br", STOPPED.to_owned()),
+        ("zeros-1GiB.zst", "zstd", STOPPED.to_owned()),
+        ("zeros-100MiB.zlib", "deflate", STOPPED.to_owned()),
+        ("window-128MiB.zst", "zstd", corrupt("zstd")),
+        // The zlib format alone: a raw stream may happen to look like one.
+        ("deflate-raw.bin", "deflate", corrupt("deflate")),
+        ("not-gzip.bin", "br", corrupt("br")),
+        ("not-gzip.bin", "zstd", corrupt("zstd")),
     ] {
         let Some(wire) = bomb(name) else { return };
         let coded = headers(&[("content-encoding", coding)]);
-        let expected = format!("malformed: content coding `{coding}` is not supported");
-        assert_eq!(text(decode(&coded, &wire, 4096).await), expected);
+        for piece in [1, 1000, 1 << 16] {
+            let ended = text(decode(&coded, &wire, piece).await);
+            let bounds = ["malformed: compressed more than 200 to 1", "larger than 8388608 bytes"];
+            let stopped = expected == STOPPED && bounds.contains(&&*ended);
+            assert!(stopped || ended == expected, "{name} in pieces of {piece}: {ended}");
+        }
+    }
+    for unknown in ["compress", "dcb", "aes128gcm"] {
+        let coded = headers(&[("content-encoding", unknown)]);
+        let expected = format!("malformed: content coding `{unknown}` is not supported");
+        assert_eq!(text(decode(&coded, b"x", 1).await), expected);
     }
     let two = headers(&[("content-encoding", "gzip"), ("content-encoding", "identity")]);
     assert_eq!(text(decode(&two, b"x", 1).await), "malformed: more than one content coding");
+}
+
+/// `hello, hello, hello, hello` as the encoders of others write it.
+const HELLO: &[u8] = b"hello, hello, hello, hello";
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// Stored, not compressed: one meta-block of bytes as they are, then the end (RFC 7932 §9.2).
+fn brotli(bytes: &[u8]) -> Vec<u8> {
+    // WBITS 16 (bit 0), ISLAST 0, MNIBBLES 4 (00), MLEN - 1 in 16 bits, ISUNCOMPRESSED 1, then aligned.
+    let bits = ((bytes.len() as u32 - 1) << 4) | (1 << 20);
+    let mut wire = bits.to_le_bytes()[..3].to_vec();
+    wire.extend_from_slice(bytes);
+    wire.push(3);
+    wire
+}
+
+#[tokio::test]
+async fn each_coding_in_every_piece_and_cut_anywhere() {
+    for (coding, wire) in
+        [("gzip", gzip(HELLO)), ("deflate", zlib(HELLO)), ("br", brotli(HELLO)), ("zstd", zstd(HELLO))]
+    {
+        let coded = headers(&[("content-encoding", coding)]);
+        let corrupt = format!("malformed: the {coding} body is cut short or corrupt");
+        for piece in 1..=wire.len() {
+            assert_eq!(decode(&coded, &wire, piece).await.unwrap(), HELLO, "{coding} in pieces of {piece}");
+            let more = [&wire, &b"more"[..]].concat();
+            assert_eq!(text(decode(&coded, &more, piece).await), corrupt, "{coding} and more, by {piece}");
+        }
+        for length in 1..wire.len() {
+            assert_eq!(text(decode(&coded, &wire[..length], 3).await), corrupt, "{coding} cut at {length}");
+        }
+        assert_eq!(text(decode(&coded, b"", 4).await), "ok 0");
+    }
+    let two = [zstd(HELLO), zstd(HELLO)].concat();
+    let coded = headers(&[("content-encoding", "zstd")]);
+    assert_eq!(decode(&coded, &two, 9).await.unwrap(), [HELLO, HELLO].concat());
+    let many = zstd(b"x").repeat(limits::ZSTD_FRAMES_MAX as usize + 1);
+    assert_eq!(text(decode(&coded, &many, 4096).await), "malformed: the zstd body is cut short or corrupt");
+    // Of the others a second body may not follow.
+    for (coding, wire) in [("deflate", zlib(HELLO)), ("br", brotli(HELLO))] {
+        let coded = headers(&[("content-encoding", coding)]);
+        assert!(decode(&coded, &[wire.clone(), wire].concat(), 64).await.is_err(), "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn noise_is_no_body() {
+    for coding in ["gzip", "deflate", "br", "zstd"] {
+        let coded = headers(&[("content-encoding", coding)]);
+        let mut seed = 1u64;
+        for _ in 0..500 {
+            let noise: Vec<u8> = (0..64)
+                .map(|_| {
+                    seed =
+                        seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (seed >> 33) as u8
+                })
+                .collect();
+            // Some noise is a valid brotli stream; none may take more than its cap, or panic.
+            if let Ok(body) = decode(&coded, &noise, 7).await {
+                assert!(body.len() as u64 <= MAX);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ fn the_host_adds_its_own() {
         found.map(|(_, value)| value.to_str().unwrap().to_owned())
     };
     let prepared = applied(&kit, None, URL).unwrap();
-    assert_eq!(value(&prepared, "accept-encoding").as_deref(), Some("gzip"));
+    assert_eq!(value(&prepared, "accept-encoding").as_deref(), Some("gzip, deflate, br, zstd"));
     let agent = format!("portcullis/{} (acme/vendor 1.2.0)", env!("CARGO_PKG_VERSION"));
     assert_eq!(value(&prepared, "user-agent"), Some(agent));
     let prepared = applied(&kit, Some("User-Agent"), URL).unwrap();

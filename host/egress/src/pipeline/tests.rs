@@ -51,7 +51,7 @@ async fn a_credential_arrives_under_the_vendors_name_and_never_comes_back() {
     assert!(seen.starts_with("GET /v1/items HTTP/1.1\r\n"), "{seen}");
     assert!(seen.contains("host: api.vendor.test\r\n"), "{seen}");
     assert!(seen.contains("user-agent: portcullis/"), "{seen}");
-    assert!(seen.contains("accept-encoding: gzip\r\n"), "{seen}");
+    assert!(seen.contains("accept-encoding: gzip, deflate, br, zstd\r\n"), "{seen}");
     assert!(seen.contains("x-request-id: 7\r\n"), "{seen}");
     let guest = format!("{:?} {}", response.headers, String::from_utf8_lossy(&response.body));
     assert_eq!(response.status, 200);

@@ -1,0 +1,226 @@
+//! The content codings: each turns the wire's pieces into bytes in one `Sink`, which holds the caps.
+//!
+//! gzip (RFC 1952), deflate (RFC 9110 §8.4.1.2: the zlib format of RFC 1950; raw RFC 1951 is refused), br (RFC
+//! 7932), zstd (RFC 8878, window at most 8 MiB as RFC 9659 says). What follows the end of a body is refused.
+//! All decoders are safe Rust.
+
+use super::malformed;
+use crate::{
+    Error,
+    limits::{
+        BROTLI_BUFFER_BYTES, GZIP_MEMBERS_MAX, RATIO_FREE_BYTES, RATIO_MAX, ZSTD_FRAMES_MAX,
+        ZSTD_WINDOW_BYTES_MAX,
+    },
+};
+use brotli_decompressor::DecompressorWriter;
+use bytes::Bytes;
+use flate2::write::{GzDecoder, ZlibDecoder};
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use std::io::{self, Read, Write};
+
+/// What a body is coded in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    /// By its registered name, in lower case.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "deflate" => Some(Self::Deflate),
+            "br" => Some(Self::Brotli),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn corrupt(self) -> Error {
+        let name = match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        };
+        malformed(format!("the {name} body is cut short or corrupt"))
+    }
+}
+
+/// A coded body on its way.
+pub(super) struct Coded {
+    coding: Coding,
+    /// None only after an error.
+    state: Option<State>,
+    members: u32,
+}
+
+enum State {
+    /// Nothing of the next member has come.
+    Between(Sink),
+    Gzip(Box<GzDecoder<Sink>>),
+    Deflate(Box<ZlibDecoder<Sink>>),
+    Brotli(Box<DecompressorWriter<Sink>>),
+    /// Decoded when it is whole: its decoder works through blocks, and a block of four bytes may stand for 128 KiB.
+    Zstd {
+        wire: Vec<u8>,
+        sink: Sink,
+    },
+}
+
+impl Coded {
+    pub(super) fn new(coding: Coding, body_bytes_max: u64) -> Self {
+        let sink = Sink { body_bytes_max, wire_bytes: 0, body: Vec::new(), stopped: None };
+        Self { coding, state: Some(State::Between(sink)), members: 0 }
+    }
+
+    pub(super) fn push(&mut self, mut wire: &[u8]) -> Result<(), Error> {
+        if let Some(state) = &mut self.state {
+            let sink = state.sink();
+            sink.wire_bytes = sink.wire_bytes.saturating_add(wire.len() as u64);
+        }
+        while !wire.is_empty() {
+            let mut state = match self.state.take() {
+                Some(State::Between(sink)) => self.begin(sink)?,
+                Some(state) => state,
+                None => return Err(self.coding.corrupt()),
+            };
+            match state.write(wire) {
+                // The member has ended and something follows it.
+                Ok(0) => self.state = Some(self.ended(state)?),
+                Ok(read) => {
+                    wire = &wire[read..];
+                    self.state = Some(state);
+                }
+                Err(_) => return Err(self.stopped(&mut state)),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, sink: Sink) -> Result<State, Error> {
+        self.members += 1;
+        if self.members > GZIP_MEMBERS_MAX {
+            return Err(malformed(format!("more than {GZIP_MEMBERS_MAX} gzip members")));
+        }
+        Ok(match self.coding {
+            Coding::Gzip => State::Gzip(Box::new(GzDecoder::new(sink))),
+            Coding::Deflate => State::Deflate(Box::new(ZlibDecoder::new(sink))),
+            Coding::Brotli => State::Brotli(Box::new(DecompressorWriter::new(sink, BROTLI_BUFFER_BYTES))),
+            Coding::Zstd => State::Zstd { wire: Vec::new(), sink },
+        })
+    }
+
+    /// Of a gzip body another member may follow; of the others nothing may.
+    fn ended(&self, state: State) -> Result<State, Error> {
+        match state {
+            State::Gzip(member) => member.finish().map(State::Between).map_err(|_| self.coding.corrupt()),
+            _ => Err(self.coding.corrupt()),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Bytes, Error> {
+        let Some(mut state) = self.state.take() else { return Err(self.coding.corrupt()) };
+        let whole = match &mut state {
+            State::Between(_) => return Err(self.coding.corrupt()),
+            State::Gzip(member) => member.try_finish(),
+            State::Deflate(member) => member.try_finish(),
+            State::Brotli(decoder) => decoder.close(),
+            State::Zstd { wire, sink } => unzstd(wire, sink),
+        };
+        match whole {
+            Ok(()) => Ok(std::mem::take(&mut state.sink().body).into()),
+            Err(_) => Err(self.stopped(&mut state)),
+        }
+    }
+
+    /// Why it went no further: a cap, or bytes that are no such body.
+    fn stopped(&self, state: &mut State) -> Error {
+        state.sink().stopped.take().unwrap_or_else(|| self.coding.corrupt())
+    }
+}
+
+impl State {
+    fn sink(&mut self) -> &mut Sink {
+        match self {
+            Self::Between(sink) | Self::Zstd { sink, .. } => sink,
+            Self::Gzip(member) => member.get_mut(),
+            Self::Deflate(member) => member.get_mut(),
+            Self::Brotli(decoder) => decoder.get_mut(),
+        }
+    }
+
+    /// How much was taken; 0 = the body has ended.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Between(_) => Ok(0),
+            Self::Gzip(member) => member.write(bytes),
+            Self::Deflate(member) => member.write(bytes),
+            Self::Brotli(decoder) => decoder.write(bytes),
+            Self::Zstd { wire, sink } => {
+                if (wire.len() + bytes.len()) as u64 > sink.body_bytes_max {
+                    sink.stopped = Some(Error::TooLarge(sink.body_bytes_max));
+                    return Err(io::Error::other("stopped"));
+                }
+                wire.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+}
+
+/// Frames one after the other (RFC 8878 §3.1), all under one cap.
+fn unzstd(mut wire: &[u8], sink: &mut Sink) -> io::Result<()> {
+    let mut piece = vec![0; 32 << 10];
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(ZSTD_WINDOW_BYTES_MAX);
+    for _ in 0..ZSTD_FRAMES_MAX {
+        let mut frame = StreamingDecoder::new_with_decoder(&mut wire, decoder).map_err(io::Error::other)?;
+        loop {
+            match frame.read(&mut piece)? {
+                0 => break,
+                read => sink.write_all(&piece[..read])?,
+            }
+        }
+        decoder = frame.into_frame_decoder();
+        if let Some(expected) = decoder.get_checksum_from_data()
+            && decoder.get_calculated_checksum() != Some(expected)
+        {
+            return Err(io::Error::other("the checksum differs"));
+        }
+        if wire.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(io::Error::other("too many frames"))
+}
+
+/// Takes decoded bytes, at most 64 KiB at a time, and refuses the first that is too much.
+struct Sink {
+    body_bytes_max: u64,
+    wire_bytes: u64,
+    body: Vec<u8>,
+    stopped: Option<Error>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let decoded = (self.body.len() as u64).saturating_add(bytes.len() as u64);
+        if decoded > self.body_bytes_max {
+            self.stopped = Some(Error::TooLarge(self.body_bytes_max));
+        } else if decoded > RATIO_FREE_BYTES && decoded / RATIO_MAX > self.wire_bytes {
+            self.stopped = Some(malformed(format!("compressed more than {RATIO_MAX} to 1")));
+        } else {
+            self.body.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        Err(io::Error::other("stopped"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

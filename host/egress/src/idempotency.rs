@@ -165,7 +165,7 @@ async fn send<S: Inner<Arc<Prepared>, Response>>(
 /// Makes the intent durable and sets the key that holds: the stored one, where this is a repetition.
 async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     let call = Arc::clone(&prepared.call);
-    let ordinal = call.ordinal.fetch_add(1, Ordering::SeqCst);
+    let ordinal = prepared.ordinal.unwrap_or_else(|| call.ordinal.fetch_add(1, Ordering::SeqCst));
     let declared = prepared.authorized.attributes().idempotency.is_some();
     let key = match prepared.guest_key.take() {
         Some(key) => Some(key),
@@ -297,7 +297,7 @@ fn attach(prepared: &mut Prepared, key: Option<String>) -> Result<(), Failure> {
 }
 
 /// Hash of (run, step, call, rule, ordinal), each with its length before it so that no two tuples read the same.
-/// The position in a `send-all` joins them once that exists.
+/// The position in a `send-all` is in the ordinal: see `Call::send_all`.
 fn derived_key(prepared: &Prepared, ordinal: u32) -> String {
     let context = &prepared.call.context;
     let ordinal = ordinal.to_string();

@@ -65,6 +65,12 @@ pub const DENIAL_REASON_BYTES_MAX: usize = 1 << 10;
 pub const DENIAL_REMEDY_BYTES_MAX: usize = 4 << 10;
 /// A name of the guest's in the reason of a denial.
 pub const DENIED_NAME_BYTES_MAX: usize = 128;
+/// Requests of one `send-all`.
+pub const SEND_ALL_REQUESTS_MAX: usize = 64;
+/// Those of one `send-all` that are on their way at a time.
+pub const SEND_ALL_CONCURRENT_MAX: usize = 8;
+/// Bodies of all answers of one `send-all` together: they enter the guest at once.
+pub const SEND_ALL_BODY_BYTES_MAX: u64 = 8 << 20;
 /// Runs whose budgets a connection remembers; those without a living call are forgotten first.
 pub const RUNS_MAX: usize = 1024;
 /// Rate budgets (credentials) in the process.

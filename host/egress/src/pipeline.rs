@@ -12,7 +12,7 @@ use crate::{
     exchange_log::{LogAttempts, LogRefusals, refusals},
     headers::{HeaderPolicy, Headers},
     idempotency::Idempotency,
-    limits::BUCKETS_MAX,
+    limits::{BUCKETS_MAX, SEND_ALL_BODY_BYTES_MAX, SEND_ALL_CONCURRENT_MAX, SEND_ALL_REQUESTS_MAX},
     mask::Masker,
     parse::Parse,
     prepared::Asked,
@@ -23,6 +23,7 @@ use crate::{
     service::Failure,
     state::{CallState, ConnectionState, lock},
 };
+use futures_util::StreamExt;
 use portcullis_clock::{Clock, Random};
 use portcullis_secrets::Place;
 use std::{
@@ -159,9 +160,39 @@ impl Connection {
 impl Call {
     /// The whole pipeline.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
+        self.ask(request, None).await
+    }
+
+    /// Several at once; answers in the order of the requests. What is over the bound on all bodies together is too large.
+    ///
+    /// Each has its ordinal before the first leaves: a repeated call finds the same, whatever ends first.
+    pub async fn send_all(&self, requests: Vec<Request>) -> Vec<Result<Response, Error>> {
+        if requests.len() > SEND_ALL_REQUESTS_MAX {
+            let text = format!("more than {SEND_ALL_REQUESTS_MAX} requests at once");
+            return requests.iter().map(|_| Err(Error::Malformed(text.clone()))).collect();
+        }
+        // The bound above makes it fit.
+        let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let first = self.state.ordinal.fetch_add(count, Ordering::SeqCst);
+        let left = AtomicU64::new(SEND_ALL_BODY_BYTES_MAX);
+        let asked = (first..).zip(requests).map(|(ordinal, request)| {
+            let left = &left;
+            async move {
+                let response = self.ask(request, Some(ordinal)).await?;
+                let take = |left: u64| left.checked_sub(response.body.len() as u64);
+                match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+                    Ok(_) => Ok(response),
+                    Err(_) => Err(Error::TooLarge(SEND_ALL_BODY_BYTES_MAX)),
+                }
+            }
+        });
+        futures_util::stream::iter(asked).buffered(SEND_ALL_CONCURRENT_MAX).collect().await
+    }
+
+    async fn ask(&self, request: Request, ordinal: Option<u32>) -> Result<Response, Error> {
         self.state.requests.fetch_add(1, Ordering::Relaxed);
         let mut stack = self.state.egress().stack.clone();
-        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state) };
+        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state), ordinal };
         stack.call(asked).await.map_err(|failure| failure.error)
     }
 

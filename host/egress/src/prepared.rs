@@ -18,6 +18,8 @@ use std::{
 pub(crate) struct Asked {
     pub request: Arc<Request>,
     pub call: Arc<CallState>,
+    /// The place of an unsafe request among those of the call, where it was given one before it began.
+    pub ordinal: Option<u32>,
 }
 
 /// Well formed and within bounds; nothing is decided yet. Method, URL and slot are still the guest's text.
@@ -48,6 +50,8 @@ pub(crate) struct Prepared {
     pub additions: Additions,
     pub body: Option<Bytes>,
     pub guest_key: Option<String>,
+    /// See `Asked`.
+    pub ordinal: Option<u32>,
     pub deadline: Duration,
     pub response_bytes_max: u64,
     /// An attempt of this request left and its answer was lost, now or before a crash.
@@ -67,6 +71,7 @@ impl Prepared {
             additions: Additions::default(),
             body: parsed.asked.request.body.clone(),
             guest_key: parsed.asked.request.idempotency_key.clone(),
+            ordinal: parsed.asked.ordinal,
             deadline: parsed.deadline,
             response_bytes_max: parsed.response_bytes_max,
             lost: AtomicBool::new(false),

@@ -228,7 +228,7 @@ impl Kit {
             );
         }
         let deadline = state.now() + settings.timeout;
-        let asked = Asked { request: Arc::new(request), call: Arc::clone(state) };
+        let asked = Asked { request: Arc::new(request), call: Arc::clone(state), ordinal: None };
         let parsed = Parsed { asked, headers, deadline, response_bytes_max: 1 << 20 };
         Prepared::new(parsed, authorized.unwrap())
     }

@@ -483,3 +483,67 @@ async fn no_trace_holds_a_secret() {
     assert!(!text.contains(SECRET), "{text}");
     assert!(!format!("{failed:?} {failed} {:?}", kit.rows()).contains(SECRET));
 }
+
+/// Answers with the request's first line, once eight are there or five seconds are over.
+fn together() -> impl Fn(usize, &str) -> Reply + Send + Sync {
+    let here = AtomicU64::new(0);
+    move |_, text| {
+        here.fetch_add(1, Ordering::SeqCst);
+        for _ in 0..500 {
+            if here.load(Ordering::SeqCst) >= SEND_ALL_CONCURRENT_MAX as u64 {
+                return reply(200, &[], text.lines().next().unwrap());
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        reply(500, &[], "alone")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
+async fn several_at_once_are_answered_in_order() {
+    let (kit, server) = vendor(Attributes::default(), together()).await;
+    let requests: Vec<_> = (0..20).map(|n| request("GET", &format!("{URL}/{n}"))).collect();
+    let answers = kit.call().send_all(requests).await;
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.as_ref().unwrap().body, format!("GET /v1/items/{n} HTTP/1.1"));
+    }
+    assert_eq!((answers.len(), server.requests().len()), (20, 20));
+    assert!(kit.call().send_all(Vec::new()).await.is_empty());
+    let many = (0..=SEND_ALL_REQUESTS_MAX).map(|_| request("GET", URL)).collect();
+    assert!(kit.call().send_all(many).await.iter().all(|one| matches!(one, Err(Error::Malformed(_)))));
+    assert_eq!(server.requests().len(), 20);
+}
+
+#[tokio::test]
+async fn each_of_several_keeps_its_key_whatever_ends_first() {
+    let (kit, server) = vendor(keyed(), |_, _| reply(201, &[], "{}")).await;
+    let posts = || (0..9).map(|n| with_body("POST", &format!("{URL}/{n}"), "{}")).collect::<Vec<_>>();
+    let all = |outcomes: Vec<Result<Response, Error>>| assert!(outcomes.iter().all(Result::is_ok));
+    all(kit.call().send_all(posts()).await);
+    all(kit.call().send_all(posts()).await);
+    let key =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().to_owned();
+    let mut seen = std::collections::BTreeMap::<String, std::collections::BTreeSet<String>>::new();
+    for text in server.requests() {
+        seen.entry(text.lines().next().unwrap().to_owned()).or_default().insert(key(&text));
+    }
+    assert!(seen.len() == 9 && seen.values().all(|keys| keys.len() == 1), "{seen:#?}");
+    assert_eq!(seen.values().flatten().collect::<std::collections::BTreeSet<_>>().len(), 9, "{seen:#?}");
+    // A single one after them has a place of its own.
+    let call = kit.call();
+    all(call.send_all(posts()).await);
+    call.send(with_body("POST", &format!("{URL}/0"), "{}")).await.unwrap();
+    let last = key(server.requests().last().unwrap());
+    assert!(!seen.values().any(|keys| keys.contains(&last)));
+}
+
+#[tokio::test]
+async fn the_bodies_of_several_are_bounded_together() {
+    let body = "x".repeat((SEND_ALL_BODY_BYTES_MAX / 8) as usize);
+    let (kit, _server) = vendor(Attributes::default(), move |_, _| reply(200, &[], &body)).await;
+    let requests = |count| (0..count).map(|_| request("GET", URL)).collect();
+    assert!(kit.call().send_all(requests(8)).await.iter().all(Result::is_ok));
+    let answers = kit.call().send_all(requests(10)).await;
+    let large = |one: &&Result<Response, Error>| matches!(one, Err(Error::TooLarge(SEND_ALL_BODY_BYTES_MAX)));
+    assert_eq!(answers.iter().filter(large).count(), 2, "{answers:?}");
+}

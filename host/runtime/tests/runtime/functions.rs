@@ -28,7 +28,7 @@ async fn requests_that_are_not_built_are_unsupported() {
     for action in ["download", "open"] {
         assert_eq!(setting.done(action, r#"{"url":"https://example.com/"}"#).await, unsupported, "{action}");
     }
-    let all = setting.done("send-all", r#"{"url":"https://example.com/","n":2}"#).await;
+    let all = setting.done("send-all", r#"{"url":"https://example.com/","n":2,"blob":"b"}"#).await;
     assert_eq!(all, json!([unsupported, unsupported]));
     for body in [r#""blob":"b""#, r#""slice":"b""#, r#""multipart":true"#] {
         let order = format!(r#"{{"method":"POST","url":"https://example.com/",{body}}}"#);
@@ -40,6 +40,12 @@ async fn requests_that_are_not_built_are_unsupported() {
     let denied = setting.done("send", r#"{"url":"https://example.org/"}"#).await;
     assert_eq!(denied["error"], "denied");
     assert!(denied["detail"].as_str().unwrap().starts_with("exch_"), "{denied}");
+    let all = setting.done("send-all", r#"{"url":"https://example.org/","n":2}"#).await;
+    for denied in all.as_array().unwrap() {
+        assert!(denied["detail"].as_str().unwrap().starts_with("exch_"), "{all}");
+    }
+    let many = setting.done("send-all", r#"{"url":"https://example.org/","n":65}"#).await;
+    assert_eq!(many[64], json!({ "error": "malformed", "detail": "more than 64 requests at once" }));
 }
 
 /// Whoever takes no denial for an answer is stopped, and its error names the key to raise.

@@ -30,8 +30,8 @@ impl Host for CallState {
         &mut self,
         requests: Vec<Request>,
     ) -> wasmtime::Result<Vec<Result<Response, HttpError>>> {
-        let error = self.unbuilt();
-        self.enter(async move { requests.iter().map(|_| Err(error.clone())).collect() }).await
+        let call = self.egress.clone();
+        self.enter(async move { send_all(call, requests).await }).await?
     }
 
     async fn download(
@@ -65,12 +65,47 @@ impl From<HttpError> for Refused {
 
 async fn send(call: Option<Arc<egress::Call>>, request: Request) -> Result<Response, Refused> {
     let call = call.ok_or_else(denied)?;
-    let response = call.send(parse(request)?).await?;
-    Ok(Response {
+    Ok(respond(call.send(parse(request)?).await?))
+}
+
+/// Those that can be handed over go together, and each answer to the place of its request.
+async fn send_all(
+    call: Option<Arc<egress::Call>>,
+    requests: Vec<Request>,
+) -> wasmtime::Result<Vec<Result<Response, HttpError>>> {
+    let Some(call) = call else { return Ok(requests.iter().map(|_| Err(denied())).collect()) };
+    let (mut answers, mut handed) = (Vec::with_capacity(requests.len()), Vec::new());
+    for request in requests {
+        answers.push(match parse(request) {
+            Ok(request) => {
+                handed.push(request);
+                None
+            }
+            Err(error) => Some(Err(error)),
+        });
+    }
+    let mut sent = call.send_all(handed).await.into_iter();
+    let mut answered = Vec::with_capacity(answers.len());
+    for answer in answers {
+        answered.push(match answer {
+            Some(refused) => refused,
+            None => match sent.next().map(|result| result.map(respond).map_err(Refused::from)) {
+                Some(Ok(response)) => Ok(response),
+                Some(Err(Refused::Told(error))) => Err(error),
+                Some(Err(Refused::Ended(error))) => return Err(error.into()),
+                None => Err(HttpError::Malformed("no answer".to_owned())),
+            },
+        });
+    }
+    Ok(answered)
+}
+
+fn respond(response: egress::Response) -> Response {
+    Response {
         status: response.status,
         headers: response.headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
         body: response.body.into(),
-    })
+    }
 }
 
 /// None can exist before `open` is built.

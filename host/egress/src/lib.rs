@@ -2,6 +2,7 @@
 
 mod authorize;
 mod bound;
+mod breaker;
 mod budget;
 mod credential;
 pub(crate) mod decode;

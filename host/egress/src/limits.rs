@@ -73,6 +73,14 @@ pub const SEND_ALL_CONCURRENT_MAX: usize = 8;
 pub const SEND_ALL_BODY_BYTES_MAX: u64 = 8 << 20;
 /// Runs whose budgets a connection remembers; those without a living call are forgotten first.
 pub const RUNS_MAX: usize = 1024;
+/// Failures in a row after which an origin is left alone. More than one run makes of one request.
+pub const BREAKER_FAILURES_MAX: u32 = 20;
+/// How long at first; it doubles with each attempt that fails after it.
+pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(15);
+/// How long at most.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Origins of one connection whose failures are counted.
+pub const BREAKERS_MAX: usize = 256;
 /// Rate budgets (credentials) in the process.
 pub const BUCKETS_MAX: usize = 4096;
 

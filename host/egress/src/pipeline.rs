@@ -6,6 +6,7 @@ use crate::{
     CallContext, ConnectionSettings, Error, ExchangeSink, Intents, Request, Response, SettingsError,
     authorize::Authorize,
     bound::Bound,
+    breaker::Break,
     credential::AttachCredential,
     dial::{Dial, Routes, connect::Clients, tls::RootStores},
     error::DenialDetail,
@@ -72,6 +73,7 @@ fn stack() -> Stack {
         .layer(layer_fn(Retry::new))
         // From here on once per attempt.
         .layer(layer_fn(LogAttempts::new))
+        .layer(layer_fn(Break::new))
         .layer(layer_fn(Bound::new))
         .layer(layer_fn(RateLimit::new))
         .layer(layer_fn(AttachCredential::new))
@@ -126,6 +128,7 @@ impl Egress {
             routes,
             attachments: Default::default(),
             buckets,
+            breakers: Default::default(),
             runs: Default::default(),
             settings,
         };

@@ -1,6 +1,7 @@
 //! State by lifetime: of a connection and of a call. The process's own is `Egress`.
 use crate::{
     CallContext, ConnectionSettings, Egress,
+    breaker::Breakers,
     budget::{RunBudget, Runs},
     credential::Attachments,
     dial::Routes,
@@ -29,6 +30,7 @@ pub(crate) struct ConnectionState {
     pub routes: Routes,
     pub attachments: Attachments,
     pub buckets: BTreeMap<String, Share>,
+    pub breakers: Breakers,
     pub runs: Runs,
 }
 

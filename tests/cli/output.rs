@@ -114,3 +114,53 @@ fn json_lines_are_whole() {
     snapshot!("inspect", project, project.run(&["inspect", "test/probe"]));
     snapshot!("connectors", project, project.run(&["connectors"]));
 }
+
+#[test]
+fn har_has_what_was_sent_and_what_was_refused() {
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| {
+        reply(wire, 200, &[("Content-Type", "application/json")], b"{\"id\":1}")
+    });
+    let manifest = http(&["GET,POST https://api.vendor.test/**"], "");
+    let more = "capture = \"all\"".to_owned();
+    let case = Case { manifest, more, ..Case::default() }.to(&vendor, &["api.vendor.test"]);
+    let project = case.approved();
+    for order in [
+        json!({ "url": "https://api.vendor.test/v1/items?limit=2&flag" }),
+        json!({ "method": "POST", "url": "https://api.vendor.test/v1/items", "body": "{\"n\":1}",
+                "headers": [["content-type", "application/json"]] }),
+        json!({ "url": "https://other.vendor.test/" }),
+    ] {
+        project.call("probe", "send", &order);
+    }
+    let ran = project.run(&["logs", "--har"]);
+    ran.exits(0);
+    let har: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(har["log"]["version"], "1.2");
+    let entries = har["log"]["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 3);
+    for entry in entries {
+        for key in ["startedDateTime", "time", "request", "response", "cache", "timings"] {
+            assert!(!entry[key].is_null(), "{key}: {entry:#}");
+        }
+        for key in
+            ["method", "url", "httpVersion", "cookies", "headers", "queryString", "headersSize", "bodySize"]
+        {
+            assert!(!entry["request"][key].is_null(), "{key}: {entry:#}");
+        }
+        for key in ["status", "statusText", "httpVersion", "cookies", "headers", "content", "redirectURL"] {
+            assert!(!entry["response"][key].is_null(), "{key}: {entry:#}");
+        }
+    }
+    let pair = |name: &str, value: &str| json!({ "name": name, "value": value });
+    assert_eq!(entries[0]["request"]["queryString"], json!([pair("limit", "2"), pair("flag", "")]));
+    assert_eq!(entries[0]["response"]["content"]["text"], "{\"id\":1}");
+    assert_eq!(entries[0]["serverIPAddress"], "127.0.0.1");
+    assert_eq!(
+        entries[1]["request"]["postData"],
+        json!({ "mimeType": "application/json", "text": "{\"n\":1}" })
+    );
+    assert_eq!(
+        (&entries[2]["response"]["status"], &entries[2]["_portcullis"]["outcome"]),
+        (&0.into(), &"denied".into())
+    );
+}

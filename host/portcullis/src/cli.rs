@@ -184,4 +184,7 @@ pub struct Logs {
     /// Newest N
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
+    /// One HAR 1.2 document instead
+    #[arg(long)]
+    pub har: bool,
 }

@@ -1,4 +1,6 @@
 //! `logs`: every request that left or was refused. Opens the database read-only and needs no lock.
+mod har;
+
 use crate::{
     cli::{Arguments, Logs},
     config::Config,
@@ -21,6 +23,10 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
         .await
         .map_err(|error| Failure::fault("the reader failed").because(&error))?;
     let rows = rows.map_err(|error| Failure::fault("`exchanges.db` can't be read").because(&error))?;
+    if options.har {
+        output::json_line(&har::document(&rows));
+        return Ok(Exit::Success);
+    }
     for row in &rows {
         if arguments.json {
             output::json_line(&as_json(row));

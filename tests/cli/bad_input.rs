@@ -2,9 +2,10 @@
 
 use crate::snapshot;
 use portcullis_tests::{
-    Project,
+    Project, Vendor,
     case::{BEARER, Case, SLOT, http},
     guests,
+    vendor::reply,
 };
 
 /// A whole config with one fault.
@@ -40,7 +41,9 @@ fn faults_of_the_config() {
         "config-metadata-range",
         &format!("{CONNECTION}[connections.probe.network]\naddresses = [\"169.254.0.0/16\"]\n"),
     );
-    fault("config-later-table", "[boundary]\ndeny = []\n");
+    fault("config-later-table", "[flows.nightly]\n");
+    fault("config-empty-boundary", "[boundary]\ndeny = []\n");
+    fault("config-boundary-rule", "[boundary]\ndeny = [\"DELETE https://**/x\"]\n");
     fault("config-later-key", &format!("{CONNECTION}proxy = {{ url = \"http://proxy:3128\" }}\n"));
     fault("config-later-scheme", "[credentials.x]\nscheme = \"oauth2\"\n");
     fault("config-later-provider", "[secrets.vault]\ntype = \"vault\"\naddress = \"https://vault\"\n");
@@ -84,6 +87,30 @@ fn not_approved_and_changed_since() {
     let ran = project.run(&["call", "probe", "echo", "{}"]);
     ran.exits(4);
     snapshot!("revoked", project, ran);
+}
+
+#[test]
+fn no_approval_exceeds_the_boundary() {
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b"reached"));
+    let manifest = http(&["GET,DELETE https://api.vendor.test/**"], "");
+    let case = Case { manifest, ..Case::default() }.to(&vendor, &["api.vendor.test"]);
+    let ask = ["call", "probe", "send", r#"{"url":"https://api.vendor.test/"}"#];
+    let within =
+        "[boundary]\nallow = [\"GET,DELETE,POST https://*/**\"]\ndeny = [\"DELETE https://10.0.0.1/**\"]\n";
+    let project = case.approved();
+    project.config(&format!("{}{within}", case.config())).run(&ask).exits(0);
+    assert_eq!(vendor.count(), 1);
+    // Tightened afterwards, whoever approved it: nothing runs, and nobody can approve it anew.
+    for tighter in ["deny = [\"DELETE https://*/**\"]\n", "allow = [\"GET https://*/**\"]\n"] {
+        project.config(&format!("{}[boundary]\n{tighter}", case.config()));
+        let ran = project.run(&ask);
+        ran.exits(3);
+        assert!(ran.stderr.contains("is outside the"), "{}", ran.stderr);
+        project.run(&["approve", "probe", "--yes", "--digest", &case.component().digest]).exits(3);
+    }
+    let ran = project.run(&["approve", "probe"]);
+    snapshot!("approve-outside-boundary", project, ran);
+    assert_eq!(vendor.count(), 1);
 }
 
 #[test]

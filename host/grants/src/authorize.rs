@@ -102,6 +102,14 @@ pub enum DenialReason {
         /// The nearest rule and what misses.
         nearest: Option<String>,
     },
+    /// Outside what any approval may give.
+    #[error("`{request}` is outside the boundary: {place}")]
+    Boundary {
+        /// `METHOD URL` without query.
+        request: String,
+        /// The rule, or the list without one that lets it pass.
+        place: String,
+    },
     /// The action or stream narrowed its rules, and none of them matches.
     #[error("the operation's own `http` list does not allow `{0}`")]
     Operation(String),
@@ -160,6 +168,9 @@ impl Grants {
         let request = Request { method: &method, url: &url, path: &path, explained };
 
         let approved = self.approved(request)?;
+        if let Some(place) = self.boundary().excludes_request(|rule| request.passes(rule)) {
+            return Err(DenialReason::Boundary { request: request.text(), place }.into());
+        }
         if operation.is_some_and(|rules| !rules.iter().any(|rule| request.passes(rule))) {
             return Err(Denial {
                 reason: DenialReason::Operation(request.text()),

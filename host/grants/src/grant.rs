@@ -1,6 +1,6 @@
 //! What a connection may do: a request passes only if one approved manifest rule and one operator rule both match.
 //! Refuses manifest rules that can match one request and disagree, so that the order of rules never matters.
-use crate::{Rule, cover};
+use crate::{Boundary, Rule, cover};
 use std::time::Duration;
 
 /// One `[[http]]` table of a manifest, one `allow` line each.
@@ -98,18 +98,29 @@ pub struct OverlapError {
 pub struct Grants {
     manifest: Vec<ManifestRule>,
     operator: OperatorRules,
+    boundary: Boundary,
 }
 
 impl Grants {
     /// Refuses overlapping manifest rules that disagree.
     pub fn new(manifest: Vec<ManifestRule>, operator: OperatorRules) -> Result<Self, OverlapError> {
         check_overlaps(&manifest)?;
-        Ok(Self { manifest, operator })
+        Ok(Self { manifest, operator, boundary: Boundary::default() })
+    }
+
+    /// The same within a boundary, which is asked for each request.
+    #[must_use]
+    pub fn within(self, boundary: Boundary) -> Self {
+        Self { boundary, ..self }
     }
 
     /// The approved side.
     pub fn manifest_rules(&self) -> &[ManifestRule] {
         &self.manifest
+    }
+
+    pub(crate) fn boundary(&self) -> &Boundary {
+        &self.boundary
     }
 
     /// The operator's side.

@@ -94,6 +94,8 @@ pub enum HostPattern {
     Exact(Host),
     /// `*.SUFFIX`: exactly one label before the suffix, which is kept here without `*.`.
     OneLabel(String),
+    /// `*`: every host, addresses included. In a boundary alone.
+    Any,
 }
 
 /// Who may register names below a suffix.
@@ -138,6 +140,7 @@ impl HostPattern {
                 .and_then(|rest| rest.strip_suffix('.'))
                 .is_some_and(|label| !label.is_empty() && !label.contains('.')),
             (Self::OneLabel(_), Host::V4(_) | Host::V6(_)) => false,
+            (Self::Any, _) => true,
         }
     }
 
@@ -146,12 +149,14 @@ impl HostPattern {
     pub fn is_open_to_strangers(&self) -> bool {
         match self {
             Self::Exact(_) => false,
+            Self::Any => true,
             Self::OneLabel(suffix) => registry(suffix) == Registry::Private || is_above_private(suffix),
         }
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
             // One label before different suffixes is never the same name.
             (Self::OneLabel(a), Self::OneLabel(b)) => a == b,
             (pattern, Self::Exact(host)) | (Self::Exact(host), pattern) => pattern.matches(host),
@@ -159,9 +164,10 @@ impl HostPattern {
     }
 
     pub(crate) fn covers(&self, inner: &Self) -> bool {
-        match inner {
-            Self::Exact(host) => self.matches(host),
-            Self::OneLabel(_) => self == inner,
+        match (self, inner) {
+            (Self::Any, _) => true,
+            (_, Self::Exact(host)) => self.matches(host),
+            (_, Self::OneLabel(_) | Self::Any) => self == inner,
         }
     }
 }
@@ -171,6 +177,7 @@ impl fmt::Display for HostPattern {
         match self {
             Self::Exact(host) => host.fmt(f),
             Self::OneLabel(suffix) => write!(f, "*.{suffix}"),
+            Self::Any => f.write_str("*"),
         }
     }
 }
@@ -258,7 +265,7 @@ pub enum HostError {
     #[error("the port `{}` is not a number from 1 to 65535 in its plain spelling", .0.escape_debug())]
     Port(String),
     /// `*` alone.
-    #[error("`*` as any host belongs to `[boundary]`, which this version does not support")]
+    #[error("`*` as any host belongs to `[boundary]` alone")]
     AnyHost,
     /// `*` in another place.
     #[error("in a host, `*.` may stand at the start, for exactly one label of a name, and nowhere else")]

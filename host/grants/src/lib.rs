@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod authorize;
+pub mod boundary;
 pub mod cover;
 pub mod explain;
 pub mod grant;
@@ -14,6 +15,7 @@ pub mod url;
 
 pub use address::{AddressDenied, AddressPolicy};
 pub use authorize::{AuthorizedRequest, Denial, DenialReason};
+pub use boundary::{Boundary, BoundaryRule};
 pub use grant::{Attributes, Grants, Idempotency, ManifestRule, OperatorRules, Redirect};
 pub use rule::{Method, Rule, RuleError};
 pub use url::{CanonicalUrl, UrlError};

@@ -76,26 +76,31 @@ impl FromStr for Rule {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        if text.len() > RULE_BYTES_MAX {
-            return Err(RuleError::TooLong);
-        }
-        refuse_later_forms(text)?;
-        let (methods, url) = text.split_once(' ').ok_or(RuleError::Shape)?;
-        if let Some(character) = url.chars().find(|c| c.is_whitespace() || c.is_control()) {
-            return Err(RuleError::Character(character));
-        }
-        let methods = parse_methods(methods)?;
-        let (scheme, rest) = url.split_once("://").ok_or(RuleError::Shape)?;
-        let scheme = Scheme::parse(scheme).map_err(|_| RuleError::Scheme(scheme.to_owned()))?;
-        let path_start = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(path_start);
-        let (host, port) = split_authority(authority, scheme.default_port())?;
-        let host = HostPattern::parse(host)?;
-        if path.contains('#') {
-            return Err(RuleError::Character('#'));
-        }
-        Ok(Self { methods, scheme, host, port, path: PathPattern::parse(path)? })
+        parse(text, false)
     }
+}
+
+/// `any_host`: `*` alone is a host, as in a boundary.
+pub(crate) fn parse(text: &str, any_host: bool) -> Result<Rule, RuleError> {
+    if text.len() > RULE_BYTES_MAX {
+        return Err(RuleError::TooLong);
+    }
+    refuse_later_forms(text)?;
+    let (methods, url) = text.split_once(' ').ok_or(RuleError::Shape)?;
+    if let Some(character) = url.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        return Err(RuleError::Character(character));
+    }
+    let methods = parse_methods(methods)?;
+    let (scheme, rest) = url.split_once("://").ok_or(RuleError::Shape)?;
+    let scheme = Scheme::parse(scheme).map_err(|_| RuleError::Scheme(scheme.to_owned()))?;
+    let path_start = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(path_start);
+    let (host, port) = split_authority(authority, scheme.default_port())?;
+    let host = if any_host && host == "*" { HostPattern::Any } else { HostPattern::parse(host)? };
+    if path.contains('#') {
+        return Err(RuleError::Character('#'));
+    }
+    Ok(Rule { methods, scheme, host, port, path: PathPattern::parse(path)? })
 }
 
 /// What a later version reads must not be taken for something else by this one.
@@ -181,6 +186,7 @@ impl Rule {
                 };
                 flags.push(format!("address instead of a name: `{host}` is {}{reach}", class.name));
             }
+            HostPattern::Any => flags.push("every host".to_owned()),
             HostPattern::Exact(_) => {}
         }
         if self.scheme == Scheme::Http {
@@ -269,10 +275,7 @@ pub enum RuleError {
 
 impl From<HostError> for RuleError {
     fn from(error: HostError) -> Self {
-        match error {
-            HostError::AnyHost => Self::Unsupported("`*` as any host, which belongs to `[boundary]`,"),
-            error => Self::Host(error),
-        }
+        Self::Host(error)
     }
 }
 

@@ -8,7 +8,7 @@ mod place;
 pub use place::Place;
 
 use portcullis_egress::{Capture, Roots};
-use portcullis_grants::{OperatorRules, Rule};
+use portcullis_grants::{Boundary, OperatorRules, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic};
 use portcullis_secrets::{Credential, Providers};
 use std::{
@@ -32,6 +32,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, Credential>,
     /// Built-in and named providers.
     pub providers: Providers,
+    /// `[boundary]`: what no approval may exceed.
+    pub boundary: Boundary,
     /// `[connections.*]`.
     pub connections: BTreeMap<String, Connection>,
 }

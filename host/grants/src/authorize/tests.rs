@@ -257,3 +257,30 @@ proptest! {
         let _ = url.parse::<Rule>();
     }
 }
+
+#[test]
+fn a_boundary_is_asked_for_each_request() {
+    fn check(allow: &[&str], deny: &[&str], request: &str, refused: Option<&str>) {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let boundary = crate::Boundary { allow: rules(allow), deny: rules(deny) };
+        let manifest = ["GET,DELETE https://a.test/**"].map(|text| crate::ManifestRule {
+            place: "http[0].allow[0]".to_owned(),
+            rule: text.parse().unwrap(),
+            attributes: Default::default(),
+            why: String::new(),
+        });
+        let grants = Grants::new(manifest.to_vec(), OperatorRules::Requested).unwrap().within(boundary);
+        let (method, url) = request.split_once(' ').unwrap();
+        let decided = grants.authorize("c", method, url, None, None);
+        let place = decided.err().map(|denial| match denial.reason {
+            DenialReason::Boundary { place, .. } => place,
+            other => panic!("{other}"),
+        });
+        assert_eq!(place.as_deref(), refused, "{request}");
+    }
+    check(&[], &[], "DELETE https://a.test/x", None);
+    check(&[], &["DELETE https://*/**"], "DELETE https://a.test/x", Some("boundary.deny[0]"));
+    check(&[], &["DELETE https://*/**"], "GET https://a.test/x", None);
+    check(&["GET https://*/v1/**"], &[], "GET https://a.test/v1/x", None);
+    check(&["GET https://*/v1/**"], &[], "GET https://a.test/v2/x", Some("boundary.allow"));
+}

@@ -86,6 +86,12 @@ impl<'d> Table<'d> {
         self.entries.iter().find(|entry| entry.key.value == key).map(|entry| entry.node.kind())
     }
 
+    /// Whether it is a list of nothing, which rarely means what its writer thinks. Does not count as asking for it.
+    pub fn lists_nothing(&self, key: &str) -> bool {
+        let found = self.entries.iter().find(|entry| entry.key.value == key);
+        found.is_some_and(|entry| matches!(&entry.node.value, Value::Array(items) if items.is_empty()))
+    }
+
     /// Where a key stands; the table where it is absent.
     pub fn key_span(&self, key: &str) -> Range<usize> {
         self.entries

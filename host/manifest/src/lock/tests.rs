@@ -142,7 +142,7 @@ fn refused() {
         (
             "GET https://api.stripe.com/v1/customers/**",
             "GET https://*/**",
-            "portcullis.lock:21:9: `allow` is `GET https://*/**`: `*` as any host, which belongs to `[boundary]`, is not supported by this version",
+            "portcullis.lock:21:9: `allow` is `GET https://*/**`: `*` as any host belongs to `[boundary]` alone",
         ),
         (
             "position-version = 2",

@@ -1,5 +1,6 @@
 //! Reads `portcullis.toml` as an operator wrote it. What a later version brings is refused with its line, never ignored.
 use super::{Config, Connection, plain};
+use portcullis_grants::{Boundary, BoundaryRule};
 use portcullis_manifest::{
     Diagnostic,
     diagnose::{Document, Spanned, Table},
@@ -13,7 +14,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 mod connection;
 
 /// Tables of later versions.
-const LATER: [&str; 4] = ["boundary", "flows", "webhooks", "keys"];
+const LATER: [&str; 3] = ["flows", "webhooks", "keys"];
 
 /// Parses a config text.
 pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
@@ -33,6 +34,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     let named = secrets(&mut root, &folder);
     let providers = Providers::new(folder.clone(), named);
     let credentials = credentials(&mut root, &providers);
+    let boundary = root.table("boundary").map_or_else(Boundary::default, boundary);
     let connections = connections(&mut root, &folder, &credentials);
     Some(Config {
         file: file.to_owned(),
@@ -41,8 +43,21 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         data: plain(&folder.join(data)),
         credentials,
         providers,
+        boundary,
         connections,
     })
+}
+
+fn boundary(mut table: Table<'_>) -> Boundary {
+    let mut rules = |key: &str| {
+        let rules = table.parse_all::<BoundaryRule>(key).unwrap_or_default();
+        if table.lists_nothing(key) {
+            let help = Some("remove the key, or list rules".to_owned());
+            table.fault(table.key_span(key), format!("`{key}` lists nothing"), help);
+        }
+        rules.into_iter().map(|rule| rule.value).collect()
+    };
+    Boundary { allow: rules("allow"), deny: rules("deny") }
 }
 
 fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Provider>> {

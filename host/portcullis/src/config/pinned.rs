@@ -85,6 +85,14 @@ pub fn faults(config: &Config, connection: &Connection, component: &Component) -
             );
         }
     }
+    for requested in &manifest.rules {
+        if let Some(why) = config.boundary.excludes(&requested.rule) {
+            let rule = &requested.rule;
+            let help =
+                "a boundary holds for every approval: change it, or use a connector that asks for less";
+            fault(format!("`{rule}` is outside the boundary: {why}"), Some(help.to_owned()));
+        }
+    }
     if let Err(error) = Grants::new(manifest.rules.clone(), connection.allow.clone()) {
         fault(error.to_string(), None);
     }

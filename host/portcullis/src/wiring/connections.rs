@@ -199,7 +199,8 @@ impl Loader {
         connection_id: String,
     ) -> Result<ConnectionSettings, Failure> {
         let grants = Grants::new(approval.rules.clone(), connection.allow.clone())
-            .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?;
+            .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?
+            .within(self.config.boundary.clone());
         let addresses = AddressPolicy::new(connection.network.addresses.clone())
             .map_err(|error| Failure::fault("`addresses` can't hold").because(&error))?;
         let manifest = &component.manifest;

@@ -6,6 +6,7 @@ mod headers;
 mod host_match;
 mod hostile_response;
 mod path;
+mod query;
 mod redirect;
 mod ssrf;
 

@@ -83,6 +83,14 @@ pub enum DenialReason {
     /// A query name that makes a server take another method.
     #[error("refused query name `{0}`, which some servers read as the method")]
     Query(String),
+    /// A name or value that the rule's `query` does not list.
+    #[error("{place} matches but for its `query`: {why}")]
+    QueryRule {
+        /// The rule.
+        place: String,
+        /// Which pair.
+        why: String,
+    },
     /// The method does not exist here.
     #[error("method `{}` is never sent", .0.escape_debug())]
     Method(String),
@@ -193,7 +201,17 @@ impl Grants {
     /// The first approved rule that matches; rules that overlap agree, so that the first speaks for all.
     fn approved(&self, request: Request<'_>) -> Result<&ManifestRule, Denial> {
         let rules = self.manifest_rules();
-        rules.iter().find(|rule| request.passes(&rule.rule)).ok_or_else(|| Denial {
+        let mut but_for_query = None;
+        for rule in rules.iter().filter(|rule| request.passes(&rule.rule)) {
+            match request.refused_query(rule) {
+                None => return Ok(rule),
+                Some(why) => but_for_query = but_for_query.or(Some((rule, why))),
+            }
+        }
+        if let Some((rule, why)) = but_for_query {
+            return Err(DenialReason::QueryRule { place: rule.place.clone(), why }.into());
+        }
+        Err(Denial {
             reason: DenialReason::Manifest {
                 request: request.text(),
                 nearest: request.nearest(rules.iter().map(|rule| (rule.place.as_str(), &rule.rule))),
@@ -231,6 +249,11 @@ struct Request<'a> {
 impl Request<'_> {
     fn passes(&self, rule: &Rule) -> bool {
         rule.matches_read(self.method, self.url, self.path)
+    }
+
+    /// Why the rule's `query` does not let this one pass.
+    fn refused_query(&self, rule: &ManifestRule) -> Option<String> {
+        rule.attributes.query.as_ref()?.refuses(self.url.query()?)
     }
 
     /// What a person is shown: no query, which may hold personal data.

@@ -1,6 +1,6 @@
 //! What a connection may do: a request passes only if one approved manifest rule and one operator rule both match.
 //! Refuses manifest rules that can match one request and disagree, so that the order of rules never matters.
-use crate::{Boundary, Rule, cover};
+use crate::{Boundary, QueryRule, Rule, cover};
 use std::time::Duration;
 
 /// One `[[http]]` table of a manifest, one `allow` line each.
@@ -16,7 +16,7 @@ pub struct ManifestRule {
     pub why: String,
 }
 
-/// What overlapping rules must agree on.
+/// What holds for a request that matches. Overlapping rules must agree on all of it but `query`, which is a part of matching.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Attributes {
     /// Slots from which the guest may name one; the only one is used where it names none; empty = no credential.
@@ -29,6 +29,8 @@ pub struct Attributes {
     pub redirect: Redirect,
     /// Headers of the denied list that this rule lets the guest set, lower case.
     pub guest_headers: Vec<String>,
+    /// Names and values that a query may bring; none = any query.
+    pub query: Option<QueryRule>,
 }
 
 impl Attributes {

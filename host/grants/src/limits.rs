@@ -17,6 +17,11 @@ pub const DECODE_LEVELS_MAX: usize = 6;
 /// Most existing operator rules that a remedy repeats; above it only the new line is shown.
 pub const REMEDY_RULES_MAX: usize = 32;
 
+/// Most names in one `query`.
+pub const QUERY_NAMES_MAX: usize = 128;
+/// Longest name or value in a `query`, in bytes.
+pub const QUERY_TEXT_BYTES_MAX: usize = 256;
+
 /// Most rules in one manifest or one operator's list; whoever reads the document refuses more, since rules are
 /// compared each with each.
 pub const RULES_MAX: usize = 1024;

@@ -157,6 +157,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// An object of strings under names of the author's choice.
+    pub(crate) fn string_map(&self) -> Result<Vec<(&'a str, &'a str)>, EmbeddedError> {
+        let text = |(name, value): (&'a String, &'a Value)| match value {
+            Value::String(text) => Ok((name.as_str(), text.as_str())),
+            other => Err(wrong(&self.at(name), "a string", other)),
+        };
+        self.map.iter().map(text).collect()
+    }
+
     pub(crate) fn required_string(&mut self, key: &'static str) -> Result<&'a str, EmbeddedError> {
         self.required(key)?;
         self.string(key).map(Option::unwrap_or_default)

@@ -284,3 +284,21 @@ fn a_boundary_is_asked_for_each_request() {
     check(&["GET https://*/v1/**"], &[], "GET https://a.test/v1/x", None);
     check(&["GET https://*/v1/**"], &[], "GET https://a.test/v2/x", Some("boundary.allow"));
 }
+
+#[test]
+fn a_query_that_is_not_listed_is_refused_and_named() {
+    let mut rules =
+        manifest(&[("GET https://a.test/v1/**", &["key"]), ("GET https://a.test/v1/open", &["key"])]);
+    let pairs = [("limit".to_owned(), "*".parse().unwrap())];
+    rules[0].attributes.query = Some(crate::QueryRule::new(pairs).unwrap());
+    let grants = Grants::new(rules, OperatorRules::Requested).unwrap();
+    let why =
+        |url: &str| grants.authorize("c", "GET", url, None, None).err().map(|denial| denial.to_string());
+    assert_eq!(why("https://a.test/v1/x?limit=2"), None);
+    assert_eq!(why("https://a.test/v1/x"), None);
+    let refused = why("https://a.test/v1/x?limit=2&admin=1").unwrap();
+    assert_eq!(refused, "http[0].allow[0] matches but for its `query`: the query name `admin` is not listed");
+    // Another rule that matches lets it pass.
+    assert_eq!(why("https://a.test/v1/open?admin=1"), None);
+    assert!(why("https://a.test/v2/x?limit=1").unwrap().contains("no approved manifest rule"));
+}

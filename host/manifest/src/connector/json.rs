@@ -7,7 +7,7 @@ use crate::{
     json::{Object, fault, parse, step},
     limits::MANIFEST_BYTES_MAX,
 };
-use portcullis_grants::{Attributes, Idempotency, ManifestRule, Redirect, Rule};
+use portcullis_grants::{Attributes, Idempotency, ManifestRule, QueryRule, Redirect, Rule, ValuePattern};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,8 +66,12 @@ fn print_slot(slot: &Slot) -> Value {
     object([("schemes", json!(slot.schemes)), ("place", json!(slot.place)), ("why", json!(slot.why))])
 }
 
+fn print_query(query: &QueryRule) -> Value {
+    query.pairs().map(|(name, value)| (name.to_owned(), json!(value.to_string()))).collect()
+}
+
 fn print_rule(rule: &ManifestRule) -> Value {
-    let Attributes { credentials, idempotency, safe, redirect: Redirect::Guest, guest_headers } =
+    let Attributes { credentials, idempotency, safe, redirect: Redirect::Guest, guest_headers, query } =
         &rule.attributes;
     let idempotency =
         idempotency.as_ref().map(|i| json!({ "header": i.header, "window": print_duration(i.window) }));
@@ -78,6 +82,7 @@ fn print_rule(rule: &ManifestRule) -> Value {
         ("idempotency", json!(idempotency)),
         ("safe", json!(safe)),
         ("guest-headers", json!(guest_headers)),
+        ("query", json!(query.as_ref().map(print_query))),
         ("why", json!(rule.why)),
     ])
 }
@@ -186,6 +191,7 @@ fn rule(mut object: Object<'_>) -> Result<ManifestRule, EmbeddedError> {
         safe: object.boolean("safe")?,
         redirect: Redirect::Guest,
         guest_headers: guest_headers.into_iter().collect(),
+        query: object.object("query")?.map(query).transpose()?,
     };
     let why = object.required_string("why")?.to_owned();
     object.finish()?;
@@ -208,6 +214,15 @@ fn idempotency(mut object: Object<'_>) -> Result<Idempotency, EmbeddedError> {
     let window = parse_duration(window).map_err(|error| fault(&object.at("window"), error.to_string()))?;
     object.finish()?;
     Ok(Idempotency { header, window })
+}
+
+fn query(object: Object<'_>) -> Result<QueryRule, EmbeddedError> {
+    let mut pairs = Vec::new();
+    for (name, value) in object.string_map()? {
+        let value = value.parse::<ValuePattern>();
+        pairs.push((name.to_owned(), value.map_err(|error| fault(&object.at(name), error.to_string()))?));
+    }
+    QueryRule::new(pairs).map_err(|error| fault(&object.pointer, error.to_string()))
 }
 
 fn action(object: &mut Object<'_>) -> Result<Action, EmbeddedError> {

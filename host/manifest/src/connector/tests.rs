@@ -103,15 +103,32 @@ fn round_trip_through_the_embedded_form() {
 }
 
 #[test]
+fn a_query_rule_is_read_and_written() {
+    let with = |query: &str| format!("query = {query}\nwhy = \"read and");
+    let read = |query: &str| {
+        let connector =
+            Connector::read_folder(folder(&STRIPE.replacen("why = \"read and", &with(query), 1)).path())
+                .unwrap();
+        assert_eq!(Connector::from_json(&connector.to_json()).unwrap(), connector);
+        let query = connector.rules[0].attributes.query.clone().unwrap();
+        query.pairs().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(read(r#"{ limit = "*", "expand[]" = "data.*" }"#), ["expand[]=data.*", "limit=*"]);
+    assert!(read("{}").is_empty());
+    let faulty = |query: &str| faults("why = \"read and", &with(query));
+    assert_eq!(
+        faulty(r#"{ a = "x*y" }"#),
+        ["20:15: `query`: `*` may stand at the end of a value and nowhere else, and not in `x*y`"]
+    );
+    assert_eq!(faulty(r#"{ "a+b" = "*" }"#), ["20:1: `query`: `a+b` is no query name or value"]);
+    assert_eq!(faulty("{ a = 1 }"), ["20:15: `a`: expected a string, found an integer"]);
+}
+
+#[test]
 fn forms_of_later_versions_are_refused_with_their_line() {
     let later =
         |key: &str, value: &str| faults("why = \"read and", &format!("{key} = {value}\nwhy = \"read and"));
-    for (key, value) in [
-        ("query", "{ limit = \"*\" }"),
-        ("graphql", "[\"query: viewer\"]"),
-        ("soap", "[]"),
-        ("from-response", "{}"),
-    ] {
+    for (key, value) in [("graphql", "[\"query: viewer\"]"), ("soap", "[]"), ("from-response", "{}")] {
         assert_eq!(later(key, value), [format!("20:1: `{key}` is not supported yet")]);
     }
     assert_eq!(later("redirect", "\"follow\""), ["20:12: `redirect = \"follow\"` is not supported yet"]);
@@ -400,7 +417,14 @@ fn the_embedded_form_is_held_to_the_same_checks() {
         changed(|v| v["connector"]["capabilities"] = json!(["files"])),
         "manifest at `/connector/capabilities`: capability `files` is not supported yet"
     );
-    assert_eq!(changed(|v| v["http"][0]["query"] = json!({})), "manifest at `/http/0`: unknown key `query`");
+    assert_eq!(
+        changed(|v| v["http"][0]["graphql"] = json!({})),
+        "manifest at `/http/0`: unknown key `graphql`"
+    );
+    assert_eq!(
+        changed(|v| v["http"][0]["query"] = json!({ "a": "x*y" })),
+        "manifest at `/http/0/query/a`: `*` may stand at the end of a value and nowhere else, and not in `x*y`"
+    );
     assert_eq!(
         changed(|v| v["http"][0]["place"] = json!("\n")),
         "manifest at `/http/0/place`: expected a place such as `http[0].allow[1]`"

@@ -5,7 +5,7 @@ use crate::{
     json,
     limits::{ASSET_BYTES_MAX, ASSETS_MAX, SCHEMA_BYTES_MAX},
 };
-use portcullis_grants::{Attributes, Idempotency, ManifestRule, Redirect, Rule};
+use portcullis_grants::{Attributes, Idempotency, ManifestRule, QueryRule, Redirect, Rule, ValuePattern};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +152,7 @@ fn rule(table: &Table<'_>, key: &str, line: &Spanned<String>) -> Option<Rule> {
 
 /// What stands beside `allow`: the same in a manifest and in a lock.
 pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
-    for later in ["query", "graphql", "soap", "from-response"] {
+    for later in ["graphql", "soap", "from-response"] {
         table.reject_later(later);
     }
     let credentials = values(table.string_or_strings("credential").unwrap_or_default());
@@ -191,6 +191,28 @@ pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
         safe,
         redirect: Redirect::Guest,
         guest_headers: guest_headers.into_iter().collect(),
+        query: query(table),
+    }
+}
+
+fn query(table: &mut Table<'_>) -> Option<QueryRule> {
+    let (listed, span) = (table.string_map("query"), table.key_span("query"));
+    if !table.has("query") {
+        return None;
+    }
+    let mut pairs = Vec::new();
+    for (name, value) in listed {
+        match value.value.parse::<ValuePattern>() {
+            Ok(pattern) => pairs.push((name.value, pattern)),
+            Err(error) => table.fault(value.span, format!("`query`: {error}"), None),
+        }
+    }
+    match QueryRule::new(pairs) {
+        Ok(rule) => Some(rule),
+        Err(error) => {
+            table.fault(span, format!("`query`: {error}"), None);
+            None
+        }
     }
 }
 

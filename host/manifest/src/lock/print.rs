@@ -73,6 +73,13 @@ fn rule(out: &mut String, name: &str, rule: &ManifestRule) {
     if !attributes.guest_headers.is_empty() {
         list(out, "guest-headers", attributes.guest_headers.iter().map(String::as_str));
     }
+    if let Some(query) = &attributes.query {
+        let pairs: Vec<_> = query
+            .pairs()
+            .map(|(name, value)| format!("{} = {}", key(name), quoted(&value.to_string())))
+            .collect();
+        let _ = writeln!(out, "query = {{ {} }}", pairs.join(", "));
+    }
     pair(out, "why", &rule.why);
 }
 

@@ -162,8 +162,8 @@ fn refused() {
         ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:44:24: `127.0.0.1`: expected `HOST:PORT`"),
         (
             "why = \"read and create customers\"",
-            "why = \"x\"\nquery = {}",
-            "portcullis.lock:25:1: `query` is not supported yet",
+            "why = \"x\"\ngraphql = []",
+            "portcullis.lock:25:1: `graphql` is not supported yet",
         ),
         (
             "roles = [\"actions\", \"source\"]",
@@ -204,6 +204,9 @@ proptest::proptest! {
         let mut lock = lock();
         let mut approval = lock.approvals.remove("billing").unwrap();
         approval.rules[0].why = format!("{why}{control}");
+        let pairs = [("expand[]", "*"), ("limit", &why)].map(|(name, value)| (name.to_owned(), value.parse()));
+        let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value.ok()?)));
+        approval.rules[0].attributes.query = portcullis_grants::QueryRule::new(pairs).ok();
         lock.approvals.insert(name, approval);
         proptest::prop_assert_eq!(Lock::parse(Path::new("l"), &lock.print()).unwrap(), lock);
     }

@@ -9,7 +9,7 @@ use crate::{
     registry::Package,
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
-use portcullis_grants::{OperatorRules, Rule};
+use portcullis_grants::{ManifestRule, OperatorRules, Rule};
 use portcullis_manifest::{Approval, Role};
 use serde_json::{Value, json};
 use std::{
@@ -121,7 +121,7 @@ impl Asked<'_> {
     fn as_json(&self) -> Value {
         let Self { connection, approval, .. } = self;
         let rules = approval.rules.iter().map(|rule| {
-            json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "why": rule.why,
+            json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
                     "flags": rule.rule.flags() })
         });
         let credentials = approval.credentials.iter().map(|(slot, pinned)| {
@@ -215,6 +215,12 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
     }
     lines.push(format!("  roots {}", approval.network.roots));
     lines.join("\n")
+}
+
+/// What a query may bring; null = anything.
+fn queries(rule: &ManifestRule) -> Value {
+    let Some(query) = &rule.attributes.query else { return Value::Null };
+    query.pairs().map(|(name, value)| (name.to_owned(), json!(value.to_string()))).collect()
 }
 
 /// Scheme, host and port of a rule, the port always shown.

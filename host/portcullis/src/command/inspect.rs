@@ -121,6 +121,15 @@ pub fn rule_line(rule: &ManifestRule) -> String {
             attributes.guest_headers.join(", ")
         ));
     }
+    if let Some(query) = &attributes.query {
+        let pairs: Vec<_> =
+            query.pairs().map(|(name, value)| output::shown_line(&format!("{name}={value}"))).collect();
+        notes.push(if pairs.is_empty() {
+            "no query".to_owned()
+        } else {
+            format!("query {}", pairs.join("&"))
+        });
+    }
     notes.extend(rule.rule.flags());
     let notes = if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join("; ")) };
     format!("{}{notes}  {}", rule.rule, output::shown_line(&rule.why))

@@ -73,17 +73,67 @@ fn a_guest_that_follows_is_judged_again() {
     assert_eq!(trap.connects(), 0);
 }
 
+/// Every way of leading elsewhere, under a rule that follows: what no rule grants gets no connection, and the secret goes
+/// to the one place that it is for.
 #[test]
-fn following_by_the_host_is_refused_as_unsupported() {
-    let folder = tempfile::tempdir().unwrap();
-    let rule = http(&["GET https://a.vendor.test/**"], "redirect = \"follow\"");
-    let head = "[connector]\nname = \"test/probe\"\nversion = \"1.0.0\"\nposition-version = 1\nconfig-version = 1\nroles = [\"actions\"]\nsummary = \"x\"\n";
-    std::fs::write(folder.path().join("connector.toml"), format!("{head}{rule}")).unwrap();
-    let ran = Project::new().run(&["build", folder.path().to_str().unwrap()]);
-    ran.exits(3);
-    assert!(
-        ran.stderr.contains("not supported yet") && ran.stderr.contains("connector.toml"),
-        "{}",
-        ran.stderr
+fn followed_by_the_host_each_hop_is_judged() {
+    // `/go?STATUS&LOCATION`
+    let vendor = Vendor::tls(&["a.vendor.test"], |asked, wire| {
+        let (_, query) = asked.target.split_once('?').unwrap();
+        let (status, location) = query.split_once('&').unwrap();
+        reply(wire, status.parse().unwrap(), &[("Location", location)], b"moved")
+    });
+    let (other, trap) = (Vendor::tls(&["b.vendor.test"], |_, wire| reply(wire, 200, &[], b"other")), trap());
+    let rules = format!(
+        "{SLOT}{}{}",
+        http(
+            &["GET,POST,PUT,DELETE https://a.vendor.test/go"],
+            "credential = \"key\"\nredirect = \"follow\""
+        ),
+        http(&["GET https://b.vendor.test/granted/**"], "redirect = \"follow\"")
     );
+    let case = Case { manifest: rules, ..Case::default() }.bearer();
+    let project = case.to(&vendor, &["a.vendor.test"]).to(&other, &["b.vendor.test"]).approved_with(SECRET);
+    let mut orders = Vec::new();
+    for host in
+        ["a.vendor.test", "b.vendor.test", "c.vendor.test", "127.0.0.1", "169.254.169.254", "localhost"]
+    {
+        for (scheme, port) in [("https", 443), ("https", 8443), ("http", 80), ("http", trap.port())] {
+            for (status, method) in
+                [(301, "POST"), (302, "GET"), (303, "DELETE"), (307, "PUT"), (308, "POST")]
+            {
+                let to = format!("{status}&{scheme}://{host}:{port}/elsewhere");
+                let mut order = order(method, &format!("https://a.vendor.test/go?{to}"));
+                order["body"] = serde_json::json!("{}");
+                orders.push(order);
+            }
+        }
+    }
+    for (order, answer) in orders.iter().zip(project.send_each(&orders)) {
+        assert!(is_denied(&answer), "{order}: {answer}");
+    }
+    assert_eq!((vendor.count(), other.connects(), trap.connects()), (orders.len(), 0, 0));
+    assert!(
+        vendor
+            .asked()
+            .iter()
+            .all(|asked| asked.header("authorization").is_some_and(|value| value.contains(SECRET)))
+    );
+
+    // The twin: a granted hop is followed, as a bare request.
+    let to = "302&https://b.vendor.test/granted/file?signature=1";
+    let mut go = order("POST", &format!("https://a.vendor.test/go?{to}"));
+    go["headers"] = serde_json::json!([["x-mine", "1"], ["accept", "text/plain"]]);
+    let answer = project.send(&go);
+    assert_eq!((&answer["status"], &answer["body"]), (&200.into(), &"other".into()), "{answer}");
+    let arrived = other.asked();
+    assert_eq!(
+        (arrived.len(), arrived[0].method.as_str(), arrived[0].target.as_str()),
+        (1, "GET", "/granted/file?signature=1")
+    );
+    let head = String::from_utf8_lossy(&arrived[0].head).to_lowercase();
+    for absent in [&SECRET.to_lowercase(), "authorization", "referer", "x-mine", "cookie"] {
+        assert!(!head.contains(absent), "{absent}: {head}");
+    }
+    assert!(head.contains("accept: text/plain"), "{head}");
 }

@@ -7,6 +7,7 @@ use crate::{
     prepared::{Parsed, Prepared},
     service::{Answering, Failure, Inner},
 };
+use portcullis_grants::Redirect;
 use std::{
     future::ready,
     task::{Context, Poll},
@@ -36,7 +37,14 @@ impl<S: Inner<Prepared, Response>> Service<Parsed> for Authorize<S> {
 
     fn call(&mut self, parsed: Parsed) -> Self::Future {
         match authorize(parsed) {
-            Ok(prepared) => self.inner.call(prepared),
+            Ok(prepared) => {
+                let follow = prepared.authorized.attributes().redirect == Redirect::Follow;
+                let answering = self.inner.call(prepared);
+                if !follow {
+                    return answering;
+                }
+                Box::pin(async move { Ok(Response { follow, ..answering.await? }) })
+            }
             Err(failure) => Box::pin(ready(Err(failure))),
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod echo;
 pub mod error;
 pub mod exchange;
 mod exchange_log;
+mod follow;
 mod headers;
 pub mod idempotency;
 pub mod limits;

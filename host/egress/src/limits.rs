@@ -81,6 +81,8 @@ pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(15);
 pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Origins of one connection whose failures are counted.
 pub const BREAKERS_MAX: usize = 256;
+/// Redirects that the host follows for one request.
+pub const REDIRECTS_MAX: usize = 10;
 /// Rate budgets (credentials) in the process.
 pub const BUCKETS_MAX: usize = 4096;
 

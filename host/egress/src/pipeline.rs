@@ -11,6 +11,7 @@ use crate::{
     dial::{Dial, Routes, connect::Clients, tls::RootStores},
     error::DenialDetail,
     exchange_log::{LogAttempts, LogRefusals, refusals},
+    follow::Follow,
     headers::{HeaderPolicy, Headers},
     idempotency::Idempotency,
     limits::{BUCKETS_MAX, SEND_ALL_BODY_BYTES_MAX, SEND_ALL_CONCURRENT_MAX, SEND_ALL_REQUESTS_MAX},
@@ -65,6 +66,8 @@ pub struct Call {
 /// around `Dial` so that the answer passes them in the design's order: dial, bounded decode, echo scan.
 fn stack() -> Stack {
     let service = ServiceBuilder::new()
+        .layer(layer_fn(Follow::new))
+        // From here on once per hop.
         .layer(layer_fn(LogRefusals::new))
         .layer(layer_fn(Parse::new))
         .layer(layer_fn(Authorize::new))

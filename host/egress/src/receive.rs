@@ -49,7 +49,7 @@ impl<S: Inner<Attempt, Raw>> Service<Attempt> for Receive<S> {
             let (status, headers) = (raw.status, listed(&raw.headers));
             let head = prepared.authorized.method().as_str() == "HEAD";
             match collect(raw, head, prepared.response_bytes_max).await {
-                Ok(body) => Ok(Response { status, headers, body }),
+                Ok(body) => Ok(Response { status, headers, body, follow: false }),
                 Err(failure) => {
                     // The row shows the headers of an answer whose body could not be taken.
                     trace.note(|noted| noted.response_headers = headers);

@@ -32,4 +32,6 @@ pub struct Response {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Decoded body.
     pub body: Bytes,
+    /// The rule says that the host follows where this leads.
+    pub(crate) follow: bool,
 }

@@ -250,7 +250,7 @@ pub(crate) fn with_header(mut request: Request, name: &str, value: &str) -> Requ
 pub(crate) fn response(status: u16, headers: &[(&str, &str)]) -> Response {
     let headers =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    Response { status, headers, body: Bytes::new() }
+    Response { status, headers, body: Bytes::new(), follow: false }
 }
 
 pub(crate) fn slot(name: &str) -> Attributes {

@@ -60,12 +60,14 @@ pub struct Idempotency {
     pub window: Duration,
 }
 
-/// What happens to a 3xx. `Follow` parses but is refused as unsupported by `manifest` today.
+/// What happens to a 3xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Redirect {
     /// Goes to the guest.
     #[default]
     Guest,
+    /// The host follows: each hop is a request of its own.
+    Follow,
 }
 
 /// The operator's side.

@@ -47,6 +47,37 @@ impl CanonicalUrl {
         Ok(Self { url, host, port })
     }
 
+    /// What a `Location` means here (RFC 3986 section 5.2, without the removal of dot segments: a path that holds some
+    /// is refused as any other). Held to the same two readings as what a guest writes.
+    pub fn resolve(&self, reference: &str) -> Result<Self, UrlError> {
+        if reference.len() > URL_BYTES_MAX {
+            return Err(UrlError::TooLong);
+        }
+        // Readers take these away, or for something else, before they look where the parts lie.
+        if let Some(character) = reference.chars().find(|c| !c.is_ascii_graphic() || *c == '\\') {
+            return Err(UrlError::Character(character));
+        }
+        let whole = self.url.as_str();
+        let origin =
+            &whole[..whole.len() - self.url.path().len() - self.query().map_or(0, |query| query.len() + 1)];
+        let first = reference.find([':', '/', '?', '#']).and_then(|at| reference.as_bytes().get(at).copied());
+        let resolved = if first == Some(b':') {
+            reference.to_owned()
+        } else if reference.starts_with("//") {
+            format!("{}:{reference}", self.scheme())
+        } else if reference.starts_with('/') {
+            format!("{origin}{reference}")
+        } else if reference.is_empty() || reference.starts_with('#') {
+            whole.to_owned()
+        } else if reference.starts_with('?') {
+            format!("{origin}{}{reference}", self.path())
+        } else {
+            let folder = self.path().rfind('/').map_or("/", |at| &self.path()[..=at]);
+            format!("{origin}{folder}{reference}")
+        };
+        Self::parse(&resolved)
+    }
+
     /// The parsed value, for the transport.
     pub fn as_url(&self) -> &::url::Url {
         &self.url

@@ -167,3 +167,54 @@ fn web_platform_tests() {
     }
     assert!(accepted >= 36 && refused >= 500, "{accepted} accepted, {refused} refused");
 }
+
+#[test]
+fn locations() {
+    fn check(location: &str, expected: Option<&str>) {
+        let base = CanonicalUrl::parse("https://a.test:8443/v1/items/7?x=/y:z").unwrap();
+        let found = base.resolve(location).ok();
+        assert_eq!(found.as_ref().map(CanonicalUrl::as_str), expected, "{location}");
+        // What a browser makes of it, where we take it at all.
+        if let Some(found) = found {
+            assert_eq!(
+                found.as_str(),
+                base.as_url().join(location).unwrap().as_str().split('#').next().unwrap()
+            );
+        }
+    }
+    check("https://b.test/x?y#z", Some("https://b.test/x?y"));
+    check("HTTPS://B.test", Some("https://b.test/"));
+    check("//b.test/x", Some("https://b.test/x"));
+    check("/x/y?z=1", Some("https://a.test:8443/x/y?z=1"));
+    check("?page=2", Some("https://a.test:8443/v1/items/7?page=2"));
+    check("8", Some("https://a.test:8443/v1/items/8"));
+    check("8/parts?x:y", Some("https://a.test:8443/v1/items/8/parts?x:y"));
+    check("", Some("https://a.test:8443/v1/items/7?x=/y:z"));
+    check("#part", Some("https://a.test:8443/v1/items/7?x=/y:z"));
+    for refused in [
+        "../8",
+        "./8",
+        "/a/../b",
+        "/a/%2e%2e/b",
+        "javascript:alert(1)",
+        "https:b.test",
+        "https:/b.test",
+        "https:///b.test",
+        "http:8",
+        "8:x",
+        "\\\\b.test/",
+        "/\\b.test/",
+        " https://b.test/",
+        "https://b.test/ x",
+        "https://a@b.test/",
+        "https://b.test\t/",
+        "https://\u{ff42}.test/",
+        "https://0x7f.1/",
+        "https://[::1/",
+        "ftp://b.test/",
+        "//",
+        "///b.test",
+    ] {
+        check(refused, None);
+    }
+}

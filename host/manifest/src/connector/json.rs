@@ -71,8 +71,7 @@ fn print_query(query: &QueryRule) -> Value {
 }
 
 fn print_rule(rule: &ManifestRule) -> Value {
-    let Attributes { credentials, idempotency, safe, redirect: Redirect::Guest, guest_headers, query } =
-        &rule.attributes;
+    let Attributes { credentials, idempotency, safe, redirect, guest_headers, query } = &rule.attributes;
     let idempotency =
         idempotency.as_ref().map(|i| json!({ "header": i.header, "window": print_duration(i.window) }));
     object([
@@ -81,6 +80,7 @@ fn print_rule(rule: &ManifestRule) -> Value {
         ("credential", json!(credentials)),
         ("idempotency", json!(idempotency)),
         ("safe", json!(safe)),
+        ("redirect", json!((*redirect == Redirect::Follow).then_some("follow"))),
         ("guest-headers", json!(guest_headers)),
         ("query", json!(query.as_ref().map(print_query))),
         ("why", json!(rule.why)),
@@ -185,11 +185,16 @@ fn rule(mut object: Object<'_>) -> Result<ManifestRule, EmbeddedError> {
     if guest_headers.iter().any(|name| name.bytes().any(|b| b.is_ascii_uppercase())) {
         return Err(fault(&object.at("guest-headers"), "expected lower case"));
     }
+    let redirect = match object.string("redirect")? {
+        None | Some("guest") => Redirect::Guest,
+        Some("follow") => Redirect::Follow,
+        Some(_) => return Err(fault(&object.at("redirect"), "expected `guest` or `follow`")),
+    };
     let attributes = Attributes {
         credentials: object.strings("credential")?,
         idempotency,
         safe: object.boolean("safe")?,
-        redirect: Redirect::Guest,
+        redirect,
         guest_headers: guest_headers.into_iter().collect(),
         query: object.object("query")?.map(query).transpose()?,
     };

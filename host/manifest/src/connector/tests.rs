@@ -115,6 +115,10 @@ fn a_query_rule_is_read_and_written() {
     };
     assert_eq!(read(r#"{ limit = "*", "expand[]" = "data.*" }"#), ["expand[]=data.*", "limit=*"]);
     assert!(read("{}").is_empty());
+    let following = STRIPE.replacen("why = \"read and", "redirect = \"follow\"\nwhy = \"read and", 1);
+    let following = Connector::read_folder(folder(&following).path()).unwrap();
+    assert_eq!(following.rules[0].attributes.redirect, portcullis_grants::Redirect::Follow);
+    assert_eq!(Connector::from_json(&following.to_json()).unwrap(), following);
     let faulty = |query: &str| faults("why = \"read and", &with(query));
     assert_eq!(
         faulty(r#"{ a = "x*y" }"#),
@@ -131,8 +135,8 @@ fn forms_of_later_versions_are_refused_with_their_line() {
     for (key, value) in [("graphql", "[\"query: viewer\"]"), ("soap", "[]"), ("from-response", "{}")] {
         assert_eq!(later(key, value), [format!("20:1: `{key}` is not supported yet")]);
     }
-    assert_eq!(later("redirect", "\"follow\""), ["20:12: `redirect = \"follow\"` is not supported yet"]);
-    assert!(later("redirect", "\"guest\"").is_empty());
+    assert!(later("redirect", "\"guest\"").is_empty() && later("redirect", "\"follow\"").is_empty());
+    assert_eq!(later("redirect", "\"both\""), ["20:12: `redirect` is `both`: expected `guest` or `follow`"]);
     assert_eq!(faults("scopes = []", "scopes = [\"a\"]"), ["26:1: `scopes` is not supported yet"]);
     assert_eq!(
         faults("capabilities = []", "capabilities = [\"files\"]"),

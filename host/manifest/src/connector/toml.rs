@@ -167,21 +167,20 @@ pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
         Some(Idempotency { header: header?.value, window: window?.value })
     });
     let safe = table.boolean("safe").is_some_and(|safe| safe.value);
-    if let Some(redirect) = table.string("redirect") {
-        match redirect.value.as_str() {
-            "guest" => {}
-            "follow" => table.fault(
-                redirect.span,
-                "`redirect = \"follow\"` is not supported yet",
-                Some("remove it: the guest gets the 3xx".to_owned()),
-            ),
-            other => table.fault(
-                redirect.span,
-                format!("`redirect` is `{}`: expected `guest`", crate::diagnose::shown(other)),
-                None,
-            ),
-        }
-    }
+    let redirect =
+        table.string("redirect").map_or(Redirect::Guest, |redirect| match redirect.value.as_str() {
+            "guest" => Redirect::Guest,
+            "follow" => Redirect::Follow,
+            other => {
+                let shown = crate::diagnose::shown(other);
+                table.fault(
+                    redirect.span,
+                    format!("`redirect` is `{shown}`: expected `guest` or `follow`"),
+                    None,
+                );
+                Redirect::Guest
+            }
+        });
     let guest_headers = values(table.strings("guest-headers").unwrap_or_default());
     let guest_headers: BTreeSet<String> =
         guest_headers.iter().map(|name| name.to_ascii_lowercase()).collect();
@@ -189,7 +188,7 @@ pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
         credentials,
         idempotency,
         safe,
-        redirect: Redirect::Guest,
+        redirect,
         guest_headers: guest_headers.into_iter().collect(),
         query: query(table),
     }

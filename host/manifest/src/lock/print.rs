@@ -69,6 +69,7 @@ fn rule(out: &mut String, name: &str, rule: &ManifestRule) {
     }
     match attributes.redirect {
         Redirect::Guest => {}
+        Redirect::Follow => pair(out, "redirect", "follow"),
     }
     if !attributes.guest_headers.is_empty() {
         list(out, "guest-headers", attributes.guest_headers.iter().map(String::as_str));

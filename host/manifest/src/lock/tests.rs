@@ -207,6 +207,7 @@ proptest::proptest! {
         let pairs = [("expand[]", "*"), ("limit", &why)].map(|(name, value)| (name.to_owned(), value.parse()));
         let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value.ok()?)));
         approval.rules[0].attributes.query = portcullis_grants::QueryRule::new(pairs).ok();
+        approval.rules[0].attributes.redirect = portcullis_grants::Redirect::Follow;
         lock.approvals.insert(name, approval);
         proptest::prop_assert_eq!(Lock::parse(Path::new("l"), &lock.print()).unwrap(), lock);
     }

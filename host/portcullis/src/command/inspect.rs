@@ -6,7 +6,7 @@ use crate::{
     output, registry,
     registry::Package,
 };
-use portcullis_grants::ManifestRule;
+use portcullis_grants::{ManifestRule, Redirect};
 use portcullis_manifest::{Component, ConnectorName};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -114,6 +114,9 @@ pub fn rule_line(rule: &ManifestRule) -> String {
     }
     if let Some(idempotency) = &attributes.idempotency {
         notes.push(format!("repeatable by {}", idempotency.header));
+    }
+    if attributes.redirect == Redirect::Follow {
+        notes.push("redirects are followed, each hop by its own rule".to_owned());
     }
     if !attributes.guest_headers.is_empty() {
         notes.push(format!(

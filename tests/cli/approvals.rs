@@ -153,9 +153,16 @@ fn the_numbers_are_pinned_and_inspected() {
     let (_, inspected) = project.run_json(&["inspect", "test/probe"]);
     assert_eq!((&inspected["position_version"], &inspected["config_version"]), (&7.into(), &5.into()));
 
-    // A lock of before these keys holds, and counts as 1 when the next version comes.
+    // A lock of before these keys counts as 1: it holds for a component that says 1, and is shown so when the next version comes.
     let older = lock.replace("position-version = 7\nconfig-version = 5\n", "");
-    project.file("portcullis.lock", older.as_bytes()).run(&["call", "probe", "echo", "{}"]).exits(0);
+    let ran = project.file("portcullis.lock", older.as_bytes()).run(&["call", "probe", "echo", "{}"]);
+    ran.exits(4);
+    assert!(ran.stderr.contains("position-version: the lock says 1, the component 7"), "{}", ran.stderr);
+    let ones = Case::default().approved();
+    let lock = fs::read_to_string(ones.path("portcullis.lock")).unwrap();
+    let older = lock.replace("position-version = 1\nconfig-version = 1\n", "");
+    assert_ne!(older, lock);
+    ones.file("portcullis.lock", older.as_bytes()).run(&["call", "probe", "echo", "{}"]).exits(0);
     let asked = project.install(&numbered(&component, "1.1.0", 1, 2)).run(&["approve", "probe"]);
     assert!(asked.stdout.contains("config-version 1 → 2"), "{}", asked.stdout);
     assert!(!asked.stdout.contains("position-version 1 →"), "{}", asked.stdout);
@@ -175,4 +182,56 @@ fn another_place_than_the_proposed_one_is_shown() {
     assert!(text.contains("as header authorization") && text.contains(note), "{text}");
     let (text, _) = shown(&stripe, &proposing("9.0.0", "Authorization"), STRIPE);
     assert!(!text.contains("its author proposes `"), "{text}");
+}
+
+#[test]
+fn a_lock_that_calls_the_approved_bytes_another_version_is_refused() {
+    let project = Project::new();
+    let component = probe("1.0.0", 1);
+    asking_for(&project, "1");
+    project.install(&component).approve("probe", &component);
+    let lock = fs::read_to_string(project.path("portcullis.lock")).unwrap();
+    let other = lock.replace("version = \"1.0.0\"", "version = \"1.0.5\"");
+    project.file("portcullis.lock", other.as_bytes());
+    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    ran.exits(4);
+    assert!(ran.stderr.contains("version: the lock says 1.0.5, the component 1.0.0"), "{}", ran.stderr);
+    // Nothing was remembered of a version that never was.
+    let later = probe("1.0.5", 2);
+    project.file("portcullis.lock", lock.as_bytes()).install(&later).approve("probe", &later);
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+}
+
+#[test]
+fn data_that_others_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let component = Case::default().component();
+    let project = Case::default().approved();
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+    project.run(&["revoke", "nobody"]).exits(2);
+    for folder in ["data", "data/approved", "data/components", "data/current"] {
+        let path = project.path(folder);
+        for mode in [0o770, 0o702] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let approve = ["approve", "probe", "--yes", "--digest", &component.digest];
+            for command in [&["call", "probe", "echo", "{}"][..], &approve] {
+                let ran = project.run(command);
+                ran.exits(3);
+                let remedy = format!("chmod go-w {}", path.display());
+                assert!(ran.stderr.contains(&remedy), "{folder}\n{}", ran.stderr);
+            }
+        }
+        // Reading is no writing; and to end something needs no trust.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        project.run(&["call", "probe", "echo", "{}"]).exits(0);
+    }
+    fs::set_permissions(project.path("data"), fs::Permissions::from_mode(0o777)).unwrap();
+    project.run(&["revoke", "probe"]).exits(0);
+    let revoked = project.path("data/revoked");
+    fs::set_permissions(project.path("data"), fs::Permissions::from_mode(0o700)).unwrap();
+    project.approve("probe", &component);
+    fs::set_permissions(&revoked, fs::Permissions::from_mode(0o777)).unwrap();
+    project.run(&["call", "probe", "echo", "{}"]).exits(3);
+    fs::set_permissions(&revoked, fs::Permissions::from_mode(0o700)).unwrap();
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
 }

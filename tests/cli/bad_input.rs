@@ -157,12 +157,126 @@ fn a_lock_that_is_none() {
 fn a_newer_database_is_refused() {
     let project = Case::default().approved();
     project.run(&["call", "probe", "echo", "{}"]).exits(0);
-    let database = rusqlite::Connection::open(project.path("data/state.db")).unwrap();
-    database.pragma_update(None, "user_version", 9_999).unwrap();
-    drop(database);
-    let ran = project.run(&["call", "probe", "echo", "{}"]);
+    for (file, command) in [("state.db", "runs"), ("exchanges.db", "logs")] {
+        let path = project.path("data").join(file);
+        let kept = std::fs::read(&path).unwrap();
+        let database = rusqlite::Connection::open(&path).unwrap();
+        database.pragma_update(None, "user_version", 9_999).unwrap();
+        drop(database);
+        for args in [&["call", "probe", "echo", "{}"][..], &[command]] {
+            let ran = project.run(args);
+            ran.exits(3);
+            snapshot!(format!("database-newer-{}-{file}", args[0]), project, ran);
+        }
+        std::fs::write(&path, kept).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named_with_what_is_lost() {
+    let project = Case::default().approved();
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+    for (file, command) in [("state.db", "runs"), ("exchanges.db", "logs")] {
+        let path = project.path("data").join(file);
+        // The log would mend it.
+        rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "DELETE").unwrap();
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::write(&path, b"no database ".repeat(1000)).unwrap();
+        for args in [&["call", "probe", "echo", "{}"][..], &[command]] {
+            let ran = project.run(args);
+            ran.exits(3);
+            snapshot!(format!("database-none-{}-{file}", args[0]), project, ran);
+        }
+        std::fs::write(&path, kept).unwrap();
+    }
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+}
+
+#[test]
+fn a_component_that_is_not_where_it_was() {
+    let case = Case::default();
+    let project = case.project();
+    let wrong = case.config().replace("test/probe", "test/prbe");
+    project.config(&wrong);
+    // As JSON: no line of it is broken within a path.
+    let ran = project.run(&["--json", "approve", "probe"]);
     ran.exits(3);
-    snapshot!("database-newer", project, ran);
+    snapshot!("registry-near-name", project, ran);
+    project.config(&case.config()).approve("probe", &case.component());
+
+    let kept = std::fs::read_dir(project.path("data/components")).unwrap().next().unwrap().unwrap().path();
+    let call = ["call", "probe", "echo", "{}"];
+    let other = guests::probe_as("test/probe", "1.0.1", "");
+    for (name, bytes) in [("kept-no-component", &b"damaged"[..]), ("kept-other-digest", &other.bytes)] {
+        std::fs::write(&kept, bytes).unwrap();
+        let ran = project.run(&call);
+        ran.exits(3);
+        snapshot!(name, project, ran);
+    }
+    // As it says.
+    std::fs::remove_file(&kept).unwrap();
+    project.run(&call).exits(0);
+
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::remove_file(project.path("registry/test/probe/1.0.0.wasm")).unwrap();
+    let ran = project.run(&call);
+    ran.exits(3);
+    snapshot!("registry-file-missing", project, ran);
+}
+
+#[test]
+fn faults_between_config_and_connector_name_their_own_line() {
+    let project = Project::new();
+    let connector = guests::connector("stripe");
+    let head = "[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:vendor.key\"\n\n[connections.billing]\nconnector = \"portcullis/stripe\"\n";
+    project.install(&connector);
+    let bound = "credentials = { secret-key = \"live\" }\n";
+    let requested = "allow = \"requested\"\n";
+    for (name, rest) in [
+        (
+            "config-rule-matches-nothing",
+            format!(
+                "{bound}allow = [\n  \"GET https://api.stripe.com/v1/customers\",\n  \"GET https://api.other.test/**\",\n]\n"
+            ),
+        ),
+        (
+            "config-unknown-slot",
+            format!("{requested}credentials = {{ secret-key = \"live\", secret-ky = \"live\" }}\n"),
+        ),
+        (
+            "config-value",
+            format!("{bound}{requested}[connections.billing.config]\npage-size = \"hunter2\"\n"),
+        ),
+        ("config-near-name", format!("{bound}{requested}config = {{ page-siz = \"hunter2\" }}\n")),
+        (
+            "config-ca-file",
+            format!("{bound}{requested}[connections.billing.network]\nca-file = \"junk.pem\"\n"),
+        ),
+    ] {
+        project.file("junk.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+        project.config(&format!("{head}{rest}"));
+        let ran = project.run(&["approve", "billing"]);
+        ran.exits(3);
+        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+        snapshot!(name, project, ran);
+    }
+}
+
+#[test]
+fn a_long_line_is_cut_around_the_fault() {
+    let long = "x".repeat(5_000);
+    let config =
+        format!("{CONNECTION}owner = \"{long}\"\nrunbook = {{ a = \"{long}\", b = {{ {long} = 1 }} }}\n");
+    let project = Project::new();
+    project.config(&config);
+    let ran = project.run(&["connectors"]);
+    ran.exits(3);
+    assert!(ran.stderr.len() < 2_000, "{}", ran.stderr);
+    let deep = format!("{CONNECTION}sensitive = [{}, {}, 3]\n", "\"ä\", ".repeat(900), "\"b\"");
+    project.config(&deep);
+    let ran = project.run(&["connectors"]);
+    ran.exits(3);
+    snapshot!("config-long-line", project, ran);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 mod approvals;
 mod bad_input;
+mod demo;
 mod fresh;
 mod help;
 mod output;
+mod pins;
 mod revoke;
 
 use portcullis_tests::{Project, Ran};
@@ -24,7 +26,7 @@ macro_rules! snapshot {
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
         settings.set_snapshot_path("snapshots");
-        settings.add_filter(r"sha256:[0-9a-f]{64}", "sha256:[DIGEST]");
+        settings.add_filter(r"sha256([:-])[0-9a-f]{64}", "sha256${1}[DIGEST]");
         settings.add_filter(r"\b(run|exch|cor|corr|apr|conn)_[0-9A-Za-z]{8,}", "${1}_[ID]");
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");

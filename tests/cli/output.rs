@@ -2,12 +2,14 @@
 
 use crate::snapshot;
 use portcullis_tests::{
-    Vendor,
+    Project, Ran, Vendor,
     case::{Case, http},
     corpora,
+    project::finish,
     vendor::reply,
 };
 use serde_json::json;
+use std::process::Stdio;
 
 #[test]
 fn a_denial_shows_what_to_paste() {
@@ -92,6 +94,105 @@ fn nothing_moves_the_terminal() {
             assert!(!line.starts_with("{\"level\":\"info\",\"msg\":\"forged\""), "a forged record: {line}");
         }
     }
+}
+
+/// A project with a run and an exchange, and every command that prints data.
+fn printing() -> (Vendor, Project, Vec<Vec<String>>) {
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b"{}"));
+    let case = Case { manifest: http(&["GET https://api.vendor.test/**"], ""), ..Case::default() };
+    let case = case.to(&vendor, &["api.vendor.test"]);
+    let project = case.approved();
+    project.call("probe", "send", &json!({ "url": "https://api.vendor.test/" })).0.exits(0);
+    let run = project.runs(&[])[0]["run_id"].as_str().unwrap().to_owned();
+    let digest = case.component().digest;
+    let commands = [
+        &["--help"][..],
+        &["--version"],
+        &["connectors"],
+        &["inspect", "test/probe"],
+        &["runs"],
+        &["runs", &run],
+        &["--json", "runs"],
+        &["logs"],
+        &["logs", "--har"],
+        &["check", "probe"],
+        &["--json", "check", "probe"],
+        &["discover", "probe"],
+        &["call", "probe", "echo", "{}"],
+        &["--json", "call", "probe", "echo", "{}"],
+        &["approve", "probe", "--yes", "--digest", &digest],
+        &["revoke", "probe"],
+    ];
+    let owned = |args: &&[&str]| args.iter().map(|arg| (*arg).to_owned()).collect();
+    (vendor, project, commands.iter().map(owned).collect())
+}
+
+/// Runs a command whose stdout is this.
+fn run_into(project: &Project, args: &[String], stdout: impl Into<Stdio>) -> Ran {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    finish(project.command(&args).stdout(stdout).spawn().expect("portcullis starts"))
+}
+
+#[test]
+fn data_that_stdout_did_not_take_is_an_error() {
+    let (_vendor, project, commands) = printing();
+    for args in commands {
+        let lock = std::fs::read(project.path("portcullis.lock")).unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran = run_into(&project, &args, full);
+        ran.exits(3);
+        assert!(ran.stderr.contains("stdout can't be written"), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("No space left"), "{args:?}: {}", ran.stderr);
+        let last = &project.runs(&[])[0];
+        if args.iter().any(|arg| ["check", "discover", "call"].contains(&arg.as_str())) {
+            assert!(ran.stderr.contains(last["run_id"].as_str().unwrap()), "{args:?}: {}", ran.stderr);
+            assert_eq!(last["outcome"], "succeeded", "{args:?}");
+        }
+        if args[0] == "--json" {
+            let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+            assert_eq!(error["error"]["exit_code"], 3, "{args:?}");
+        }
+        let now = std::fs::read(project.path("portcullis.lock")).unwrap();
+        match args[0].as_str() {
+            "revoke" => assert_ne!(lock, now, "it is ended, whoever reads of it"),
+            _ => assert_eq!(lock, now, "{args:?}: nobody approves what nobody could read"),
+        }
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let (_vendor, project, commands) = printing();
+    for args in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = run_into(&project, &args, writer);
+        ran.exits(0);
+        let said = ran.stderr.lines().filter(|line| !line.starts_with("approved `probe`"));
+        assert_eq!(said.collect::<Vec<_>>(), Vec::<&str>::new(), "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_json_where_json_was_asked_for() {
+    let project = Case::default().approved();
+    for args in [
+        &["--json", "aprove"][..],
+        &["call", "--json"],
+        &["--json", "read", "probe", "rows", "--resume", ""],
+        &["--json", "read", "probe", "rows", "--resume", &"n".repeat(129)],
+        &["--json", "read", "probe", "rows", "--resume", "a\u{1b}[31m"],
+    ] {
+        let ran = project.run(args);
+        ran.exits(2);
+        let error = &ran.json()["error"];
+        assert_eq!(error["exit_code"], 2, "{error:#}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error:#}");
+        assert_eq!(ran.stderr, "");
+    }
+    assert!(project.runs(&[]).is_empty());
+    project.run(&["read", "probe", "rows", "--resume", &"ä".repeat(128)]);
+    assert_eq!(project.runs(&[]).len(), 1, "a name that may be");
 }
 
 #[test]

@@ -143,7 +143,73 @@ fn no_unsafe_request_leaves_before_its_intent_is_on_the_disk() {
     assert_ne!(ran.status, Some(0));
     assert_eq!(model.effects().len(), 2);
     project.run(&["check", "billing"]).exits(0);
+    last(&project, "call", "unknown");
+}
+
+/// The id of the last run of this kind, which ended so.
+#[track_caller]
+fn last(project: &Project, kind: &str, outcome: &str) -> String {
     let runs = project.runs(&[]);
-    let last = runs.iter().find(|run| run["kind"] == "call").unwrap();
-    assert_eq!(last["outcome"], "unknown", "{last:#}");
+    let last = runs.iter().find(|run| run["kind"] == kind).unwrap();
+    assert_eq!(last["outcome"], outcome, "{last:#}");
+    last["run_id"].as_str().unwrap().to_owned()
+}
+
+/// A vendor under which the disk is full from the first request with this method on, and the file that says so.
+fn fills(method: &'static str) -> (Model, Arc<Mutex<Option<PathBuf>>>) {
+    let full: Arc<Mutex<Option<PathBuf>>> = Arc::default();
+    let place = Arc::clone(&full);
+    let model = Model::start(150, move |asked| {
+        if asked.method == method
+            && let Some(full) = &*place.lock().unwrap()
+        {
+            fs::write(full, "").unwrap();
+        }
+    });
+    (model, full)
+}
+
+/// Runs the binary on a disk that is full for `state.db` as long as `full` is there; then the next command on one that is not.
+fn run_until_full(project: &Project, full: &Mutex<Option<PathBuf>>, args: &[&str]) -> Ran {
+    let place = project.path("full");
+    *full.lock().unwrap() = Some(place.clone());
+    let mut command = project.command(args);
+    command.env("LD_PRELOAD", shim()).env("FSYNC_NAME", "state.db").env("FSYNC_FULL", &place);
+    let ran = finish(command.spawn().expect("portcullis starts"));
+    *full.lock().unwrap() = None;
+    fs::remove_file(place).expect("a request came");
+    project.run(&["check", "billing"]).exits(0);
+    ran
+}
+
+#[test]
+fn a_call_that_can_not_be_stored_to_its_end_is_in_doubt_and_has_a_name() {
+    let (model, full) = fills("POST");
+    let (project, _) = project(&model);
+    let ran = run_until_full(&project, &full, &["call", "billing", "create-customer", "{}"]);
+    ran.exits(5);
+    assert_eq!(model.effects().len(), 1);
+    let run_id = last(&project, "call", "unknown");
+    for said in [&run_id[..], "ask the vendor before you repeat it", "closes it as `unknown`"] {
+        assert!(ran.stderr.contains(said), "`{said}` in {}", ran.stderr);
+    }
+    // The same for a program.
+    let ran = run_until_full(&project, &full, &["--json", "call", "billing", "create-customer", "{}"]);
+    ran.exits(5);
+    assert_eq!(model.effects().len(), 2);
+    let error = &ran.json()["error"];
+    assert_eq!(error["exit_code"], 5, "{error:#}");
+    assert_eq!(error["run_id"], last(&project, "call", "unknown"));
+}
+
+#[test]
+fn a_read_that_can_not_be_stored_to_its_end_has_a_name_and_is_not_in_doubt() {
+    let (model, full) = fills("GET");
+    let (project, _) = project(&model);
+    let file = project.path("out.ndjson");
+    let read = ["--json", "read", "billing", "customers", "--output", file.to_str().unwrap()];
+    let ran = run_until_full(&project, &full, &read);
+    ran.exits(3);
+    let error = &ran.json()["error"];
+    assert_eq!(error["run_id"], last(&project, "read", "failed"), "{error:#}");
 }

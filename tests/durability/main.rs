@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod fsync;
+mod growth;
 mod kills;
 mod outcomes;
 mod revoke;

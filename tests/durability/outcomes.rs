@@ -9,6 +9,7 @@ use portcullis_tests::{
     wait_for,
 };
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 
 const URL: &str = "https://api.vendor.test/v1/things";
 
@@ -73,6 +74,36 @@ fn a_call_that_is_terminated() {
         check(&project, outcome, doubt.unwrap_or("cancelled"), "cancelled");
         assert_eq!(vendor.count(), 2);
     }
+}
+
+#[test]
+fn a_call_whose_terminal_is_closed_or_that_is_quit() {
+    for signal in [libc::SIGHUP, libc::SIGQUIT] {
+        let (vendor, project) = setting(200, "cpu = \"60s\"\ntimeout = \"60s\"");
+        let running = spawn(&vendor, &project);
+        running.signal(signal);
+        running.finish().exits(5);
+        check(&project, "unknown", "possible-effect", "cancelled");
+    }
+}
+
+#[test]
+fn what_nohup_ignores_stays_ignored() {
+    let (vendor, project) = setting(200, "cpu = \"60s\"\ntimeout = \"60s\"");
+    let input = send_then("spin", &Value::Null).to_string();
+    let plain = project.command(&["call", "probe", "send-then", &input]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = Running::of(command.spawn().unwrap());
+    wait_for("both requests", || (vendor.count() == 2).then_some(()));
+    // The requests have left, so the handlers are set: what the kernel ignores reaches none of them.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    assert_eq!(ignored & 1 << (libc::SIGHUP - 1), 1 << (libc::SIGHUP - 1), "{ignored:x}");
+    running.signal(libc::SIGHUP);
+    running.terminate().exits(5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! judged like any other.
 
 use portcullis_tests::{
-    Project, Vendor,
+    Vendor,
     case::{Case, SLOT, http, is_denied, order},
     vendor::reply,
 };

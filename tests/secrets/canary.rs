@@ -52,6 +52,28 @@ fn needles() -> Vec<(String, Vec<u8>)> {
             .into_bytes(),
     ));
     needles.push(("percent, all".to_owned(), percent(true).into_bytes()));
+    // What libraries escape of a text differs: some of its characters, each in its own way.
+    for (name, escapes) in [
+        ("percent but for `/`", &[("+", "%2B"), ("=", "%3D"), ("&", "%26"), ("?", "%3F"), ("%", "%25")][..]),
+        ("percent but for `+=&`", &[("/", "%2F"), ("?", "%3F"), ("%", "%25")]),
+        ("JSON of .NET", &[("+", "\\u002B"), ("&", "\\u0026")]),
+        ("JSON of PHP", &[("/", "\\/"), ("&", "\\u0026")]),
+        ("HTML of Go", &[("+", "&#43;"), ("&", "&amp;")]),
+        ("HTML of mustache", &[("&", "&amp;"), ("/", "&#x2F;"), ("=", "&#x3D;")]),
+        (
+            "percent, twice",
+            &[("%", "%2525"), ("/", "%252F"), ("+", "%252B"), ("=", "%253D"), ("&", "%2526"), ("?", "%253F")],
+        ),
+    ] {
+        let escaped: String = CANARY
+            .chars()
+            .map(|c| {
+                let found = escapes.iter().find(|(plain, _)| plain.starts_with(c));
+                found.map_or_else(|| c.to_string(), |(_, escape)| (*escape).to_owned())
+            })
+            .collect();
+        needles.push((name.to_owned(), escaped.into_bytes()));
+    }
     needles
 }
 
@@ -88,6 +110,10 @@ fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
                     &[("Content-Type", "application/json")],
                     json!({"echo": all}).to_string().as_bytes(),
                 )
+            }
+            "raw" => {
+                let all: Vec<String> = needles.iter().map(|(_, needle)| text(needle)).collect();
+                reply(wire, 200, &[("Content-Type", "text/html")], all.join(" and ").as_bytes())
             }
             "error" => reply(
                 wire,
@@ -141,7 +167,7 @@ fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
     })
 }
 
-const PLACES: [&str; 8] = ["body", "error", "header", "split", "gzip", "escaped", "cut", "plain"];
+const PLACES: [&str; 9] = ["body", "raw", "error", "header", "split", "gzip", "escaped", "cut", "plain"];
 
 fn project(vendor: &Vendor, credential: &str, trace: bool) -> Project {
     let manifest =

@@ -25,6 +25,7 @@ secret = "file:stripe.key"
 connector = "portcullis/stripe@^0.1"
 credentials = {{ secret-key = "stripe-test" }}
 allow = "requested"
+capture = "all"
 [connections.billing.network]
 connect-to = {{ "{HOST}:443" = "127.0.0.1:{port}" }}
 ca-file = "ca.pem"

@@ -237,13 +237,23 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
+    /// A process that was started elsewhere.
+    pub fn of(child: Child) -> Self {
+        Self { child: Some(child) }
+    }
+
     /// SIGTERM, and waits until it is gone.
-    #[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
     pub fn terminate(self) -> Ran {
+        self.signal(libc::SIGTERM);
+        self.finish()
+    }
+
+    /// Sends a signal.
+    #[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
+    pub fn signal(&self, signal: i32) {
         let id = i32::try_from(self.id()).unwrap();
         // SAFETY: takes no pointer, and the child is not reaped yet: the id is its own.
-        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "the process can be signalled");
-        self.finish()
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0, "the process can be signalled");
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -4,10 +4,13 @@
 //! `AuthorizedRequest`, and asserts that what it rendered is still what was authorised. Refuses an address the
 //! guard refuses, before the connect (literals here, names in the resolver) and once more after it (the peer).
 
+mod answer;
 pub(crate) mod connect;
 pub(crate) mod fault;
 pub(crate) mod resolve;
 pub(crate) mod tls;
+
+pub(crate) use answer::Raw;
 
 use crate::{
     SettingsError,
@@ -16,8 +19,7 @@ use crate::{
     settings::NetworkSettings,
 };
 use connect::ClientKey;
-use futures_util::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderName, HeaderValue, Version};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use portcullis_grants::{CanonicalUrl, host::Host};
 use portcullis_secrets::Attachment;
@@ -25,18 +27,10 @@ use resolve::{CheckedResolver, Guard, Target};
 use rustls::RootCertStore;
 use std::{
     net::IpAddr,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 use tower::Service;
-
-/// An answer as it comes off the wire.
-pub(crate) struct Raw {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Pin<Box<dyn Stream<Item = Result<bytes::Bytes, Failure>> + Send>>,
-}
 
 /// How one connection's URLs become addresses.
 pub(crate) struct Routes {
@@ -155,21 +149,8 @@ async fn dial(attempt: &Attempt) -> Result<Raw, Failure> {
     attempt.trace.note(|noted| {
         (noted.status, noted.peer, noted.protocol) = (Some(status), peer, Some(protocol));
     });
-    // What was judged before the connect must be what answered: anything else means that a check was passed by.
     let host = url.as_url().host_str().unwrap_or_default();
-    let Some(peer) = peer else {
-        return Err(Failure {
-            unsent: false,
-            ..Failure::denied(format!("`{host}` answered from no known address"), None)
-        });
-    };
-    if let Err(denied) = routes.guard(plain).check(host, peer.ip()) {
-        return Err(Failure { unsent: false, ..fault::denied(&denied, &connection.settings.name) });
-    }
-    let (name, mut response) = (connection.settings.name.clone(), response);
-    let headers = std::mem::take(response.headers_mut());
-    let body = response.bytes_stream().map(move |chunk| chunk.map_err(|error| fault::classify(error, &name)));
-    Ok(Raw { status, headers, body: Box::pin(body) })
+    Raw::take(response, routes.guard(plain), host, &connection.settings.name)
 }
 
 fn judge_literal(

@@ -1,17 +1,19 @@
 //! Echo scan: finds every live secret of the connection in an answer and masks it, so that a vendor which
 //! repeats a credential hands it to nobody.
 //!
-//! Owns the list of encodings (`echo/encodings.rs`) and the search. Works on whole, decoded bodies, so no chunk
+//! Owns the list of encodings (`echo/encodings.rs`), the layers of escapes (`echo/unescape.rs`) and the search. Works on whole, decoded bodies, so no chunk
 //! border can hide a secret; after decode for that reason, before the guest and the exchange log see a byte.
 //! Refuses nothing: what is found becomes `*` of the same length, so lengths and offsets stay true. An answer
 //! that transforms a secret in another way than those listed passes: the honest limit, told in SECURITY.md.
 
 mod encodings;
+mod unescape;
 
 use crate::limits;
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 use bytes::Bytes;
 use encodings::Needle;
+use memchr::memchr3;
 use portcullis_secrets::Secret;
 use std::borrow::Cow;
 
@@ -83,12 +85,35 @@ impl Needles {
         (Cow::Owned(masked), u32::try_from(found.len()).unwrap_or(u32::MAX))
     }
 
-    /// Places to mask, in order, those that touch joined into one.
+    /// Places to mask, in order, those that touch joined into one: in the body as it stands, and behind each layer of
+    /// escapes that it may have.
     fn find(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
-        let mut found: Vec<(usize, usize)> = Vec::new();
         if self.needles.is_empty() {
+            return Vec::new();
+        }
+        self.find_below(bytes, 0)
+    }
+
+    fn find_below(&self, bytes: &[u8], layer: usize) -> Vec<(usize, usize)> {
+        let found = self.search(bytes, layer > 0);
+        if layer == limits::ECHO_LAYERS_MAX || memchr3(b'%', b'\\', b'&', bytes).is_none() {
             return found;
         }
+        let mut meant = Vec::with_capacity(bytes.len());
+        unescape::unescape(bytes, |_, _, meaning| meant.extend_from_slice(meaning));
+        if meant.len() == bytes.len() {
+            return found;
+        }
+        let mut all = found;
+        all.extend(unescape::locate(bytes, &self.find_below(&meant, layer + 1)));
+        all.sort_unstable();
+        let mut joined = Vec::with_capacity(all.len());
+        all.into_iter().for_each(|(start, end)| join(&mut joined, start, end));
+        joined
+    }
+
+    fn search(&self, bytes: &[u8], escaped: bool) -> Vec<(usize, usize)> {
+        let mut found: Vec<(usize, usize)> = Vec::new();
         let Some(automaton) = &self.fragments else {
             // Without a search nothing can be shown to be clean.
             return vec![(0, bytes.len())];
@@ -97,7 +122,7 @@ impl Needles {
         let mut from = 0;
         while let Some(hit) = automaton.find(Input::new(bytes).range(from..)) {
             let at = hit.start();
-            for needle in &self.needles {
+            for needle in self.needles.iter().filter(|needle| !(escaped && needle.is_plain_only())) {
                 let (compared, place) = needle.matches_at(bytes, at);
                 let Some(left) = work_left.checked_sub(compared) else {
                     return vec![(0, bytes.len())];

@@ -9,8 +9,7 @@ use crate::{
     service::{Answering, Failure, Inner},
 };
 use http::{HeaderValue, header};
-use percent_encoding::percent_decode_str;
-use portcullis_grants::Attributes;
+use portcullis_grants::{Attributes, ReservedName};
 use portcullis_secrets::{Credential, Place};
 use std::{
     borrow::Cow,
@@ -37,13 +36,15 @@ const TRANSPORT: &[&str] = &[
     "accept-encoding",
 ];
 
-/// Refused unless the rule lists them in `guest-headers`: credentials, and what makes a proxy or a framework read
-/// another method, host, path, client or origin than the one that was judged.
+/// Refused unless the rule lists them in `guest-headers`: credentials, what makes a proxy or a framework read another
+/// method, host, path, client or origin than the one that was judged, and what names a second path that no rule judged.
 const DENIED: &[&str] = &[
     "authorization",
     "cookie",
     "referer",
     "via",
+    // CGI makes `HTTP_PROXY` of it.
+    "proxy",
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
@@ -53,23 +54,46 @@ const DENIED: &[&str] = &[
     "x-override-url",
     "x-proxy-url",
     "x-rewrite-url",
+    "x-matched-path",
+    "x-now-route-matches",
+    "x-waws-unencoded-url",
+    "x-ms-original-url",
+    "client-ip",
     "x-client-ip",
     "x-real-ip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-originating-ip",
+    "x-cluster-client-ip",
     "true-client-ip",
+    "fastly-client-ip",
+    // A second path: WebDAV (RFC 4918 section 10.3), Swift, Azure. S3 and its kin: see `DENIED_SUFFIXES`.
+    "destination",
+    "x-copy-from",
+    "x-ms-rename-source",
 ];
 
 /// Likewise, all that begin so.
-const DENIED_PREFIXES: &[&str] = &["forwarded", "proxy-", "x-envoy-", "x-forwarded", "x-original-"];
+const DENIED_PREFIXES: &[&str] = &[
+    "cf-connecting-ip",
+    "forwarded",
+    "proxy-",
+    "x-envoy-",
+    "x-forwarded",
+    "x-invoke-",
+    "x-middleware-",
+    "x-original-",
+];
 
-/// Query names that some servers read as another method.
-const DENIED_QUERY: &[&str] = &["_method", "_httpmethod", "$httpmethod"];
+/// Likewise, all that end so: the other object of a copy.
+const DENIED_SUFFIXES: &[&str] = &["-copy-source"];
 
 /// The policy of one connection.
 pub(crate) struct HeaderPolicy {
     /// Twin form of each slot's header, and the slot.
     slot_headers: Vec<(String, String)>,
-    /// Twin form of each slot's query name, and the slot.
-    slot_queries: Vec<(String, String)>,
+    /// Each slot's query name in all its spellings, and the slot.
+    slot_queries: Vec<(ReservedName, String)>,
     user_agent: HeaderValue,
 }
 
@@ -102,7 +126,7 @@ impl HeaderPolicy {
                     }
                     slot_headers.push((twin, slot.clone()));
                 }
-                Place::Query(name) => slot_queries.push((query_twin(&name), slot.clone())),
+                Place::Query(name) => slot_queries.push((ReservedName::new(&name), slot.clone())),
             }
         }
         Ok(Self { slot_headers, slot_queries, user_agent })
@@ -162,7 +186,9 @@ impl HeaderPolicy {
             }
             return Ok(());
         }
-        let denied = DENIED.contains(&twin) || DENIED_PREFIXES.iter().any(|prefix| twin.starts_with(prefix));
+        let denied = DENIED.contains(&twin)
+            || DENIED_PREFIXES.iter().any(|prefix| twin.starts_with(prefix))
+            || DENIED_SUFFIXES.iter().any(|suffix| twin.ends_with(suffix));
         if denied && !listed {
             let remedy =
                 format!("# connector.toml, in the rule's [[http]] table\nguest-headers = [\"{twin}\"]");
@@ -171,23 +197,13 @@ impl HeaderPolicy {
         Ok(())
     }
 
+    /// Names that are read as a method were refused by `grants`.
     fn check_query(&self, query: &str) -> Result<(), Failure> {
-        if self.slot_queries.is_empty() && !query.contains(['_', '$', '%', '.', '+']) {
-            return Ok(());
-        }
-        // Some servers split at `;` as well, so a name behind one counts.
-        for pair in query.split(['&', ';']) {
-            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-            let twin = query_twin(name);
-            if DENIED_QUERY.contains(&twin.as_str()) {
-                let reason =
-                    format!("query name `{}` is read as another method by some servers", name.escape_debug());
-                return Err(Failure::denied(reason, None));
-            }
-            if let Some((_, slot)) = self.slot_queries.iter().find(|(of_slot, _)| *of_slot == twin) {
+        for (name, slot) in &self.slot_queries {
+            if let Some(spelled) = name.found_in(query) {
                 let reason = format!(
                     "query name `{}` is where slot `{slot}` puts its credential",
-                    name.escape_debug()
+                    spelled.escape_debug()
                 );
                 return Err(Failure::denied(reason, None));
             }
@@ -196,22 +212,14 @@ impl HeaderPolicy {
     }
 }
 
-/// One spelling for all that a server may read as the same header: CGI-like ones turn `-` into `_`.
+/// One spelling for all that a server may read as the same header. CGI-like ones turn `-` into `_`, some of them
+/// whatever is neither letter nor digit.
 fn header_twin(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|byte| byte == b'_' || byte.is_ascii_uppercase()) {
-        return Cow::Owned(name.to_ascii_lowercase().replace('_', "-"));
+    if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
+        return Cow::Borrowed(name);
     }
-    Cow::Borrowed(name)
-}
-
-/// One spelling for all that a server may read as the same query name: decoded, lower case, without an index in
-/// brackets, and with `-`, `.` and blanks as `_`, which is how PHP reads them.
-fn query_twin(name: &str) -> String {
-    let plus_decoded = name.replace('+', " ");
-    let decoded = percent_decode_str(&plus_decoded).decode_utf8_lossy();
-    let trimmed = decoded.trim_start();
-    let base = trimmed.find('[').filter(|at| *at > 0).map_or(trimmed, |at| &trimmed[..at]);
-    base.to_lowercase().replace(['-', '.', ' '], "_")
+    let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    Cow::Owned(name.chars().map(fold).collect())
 }
 
 /// The layer.

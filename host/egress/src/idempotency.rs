@@ -15,7 +15,7 @@
 //! counted from the first time that the intent was stored. `retry` looks at it before each attempt.
 use crate::{
     Response,
-    limits::KEY_BYTES_MAX,
+    limits::{INTENT_URL_BYTES_MAX, KEY_BYTES_MAX},
     prepared::Prepared,
     service::{Answering, Failure, Inner},
 };
@@ -42,7 +42,7 @@ pub struct Intent {
     pub ordinal: u32,
     /// Method.
     pub method: String,
-    /// Masked URL, for people.
+    /// Masked URL, for people, shortened: the exchange log has more of it.
     pub url: String,
     /// Hash of the exact URL and body: a repeat with other bytes is refused.
     pub request_hash: String,
@@ -178,7 +178,11 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
         call: call.context.call.clone(),
         ordinal,
         method: prepared.authorized.method().as_str().to_owned(),
-        url: call.connection.masker.url(prepared.authorized.url().as_str(), &needles),
+        url: call.connection.masker.url_within(
+            prepared.authorized.url().as_str(),
+            &needles,
+            INTENT_URL_BYTES_MAX,
+        ),
         request_hash: request_hash(prepared),
         key: key.clone(),
         repeatable: declared || prepared.authorized.method().is_idempotent(),

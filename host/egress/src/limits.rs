@@ -59,6 +59,8 @@ pub const REFUSAL_ROWS_MAX: u64 = 256;
 pub const OVER_REQUESTS_MAX: u64 = 16;
 /// A refused request's URL in the exchange log.
 pub const REFUSED_URL_BYTES_MAX: usize = 1 << 10;
+/// The URL of an unsafe request, kept with its run.
+pub const INTENT_URL_BYTES_MAX: usize = 512;
 /// The reason of a denial, as the operator reads it.
 pub const DENIAL_REASON_BYTES_MAX: usize = 1 << 10;
 /// What a denial offers to paste: it repeats the rules that a connection has already.
@@ -107,6 +109,8 @@ pub const GZIP_MEMBERS_MAX: u32 = 1_000;
 pub const ZSTD_FRAMES_MAX: u32 = 1_000;
 /// Window of a zstd frame, what RFC 9659 allows over HTTP.
 pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 << 20;
+/// What is counted, and then decoded, of a coded body at a time: a peer can be ahead of the ratio by no more than this.
+pub const DECODE_PIECE_BYTES: usize = 4 << 10;
 /// What a brotli decoder hands over at a time.
 pub const BROTLI_BUFFER_BYTES: usize = 32 << 10;
 /// Decoded bytes per byte on the wire, once a body is larger than `RATIO_FREE_BYTES`.
@@ -119,6 +123,8 @@ pub const ENCODED_SECRET_BYTES_MIN: usize = 8;
 pub const ECHO_SECRET_BYTES_MAX: usize = 64 << 10;
 /// Fragment of an encoded secret that the scan looks for before it compares the whole.
 pub const ECHO_FRAGMENT_BYTES_MAX: usize = 12;
+/// Layers of escapes that are taken off in search of a secret: an escaped document within an escaped document has two.
+pub const ECHO_LAYERS_MAX: usize = 3;
 /// Bytes compared per byte of a body before the body is masked whole: a bound on what repetition can cost.
 pub const ECHO_WORK_PER_BYTE_MAX: u64 = 64;
 /// A captured body in the exchange log.
@@ -131,6 +137,7 @@ pub const MASK_DEPTH_MAX: usize = 512;
 pub const MASK_NAME_BYTES_MAX: usize = 256;
 
 const _: () = assert!(RATIO_FREE_BYTES < 8 << 20 && RATIO_MAX > 1);
+const _: () = assert!(DECODE_PIECE_BYTES as u64 * RATIO_MAX <= RATIO_FREE_BYTES);
 const _: () = assert!(ENCODED_SECRET_BYTES_MIN <= ECHO_FRAGMENT_BYTES_MAX);
 const _: () = assert!(CAPTURE_LINE_BYTES_MAX <= CAPTURE_BYTES_MAX);
 const _: () = assert!(REFUSED_URL_BYTES_MAX <= CAPTURE_LINE_BYTES_MAX);

@@ -23,6 +23,8 @@ pub struct Fault {
     pub pointer: String,
     /// What was expected there.
     pub message: String,
+    /// The names that the schema has there, where the fault is a name that it does not have.
+    pub known: Vec<String>,
 }
 
 /// A text that is no schema, or one that reaches outside itself.
@@ -49,18 +51,49 @@ impl Schema {
             Ok(value) => value,
             Err(error) => {
                 let message = format!("not JSON (line {}, column {})", error.line(), error.column());
-                return Ok(vec![Fault { pointer: String::new(), message }]);
+                return Ok(vec![Fault { pointer: String::new(), message, known: Vec::new() }]);
             }
         };
         if validator.is_valid(&value) {
             return Ok(Vec::new());
         }
-        Ok(validator.iter_errors(&value).flat_map(faults).take(FAULTS_MAX).collect())
+        Ok(validator.iter_errors(&value).flat_map(|error| self.faults(&error)).take(FAULTS_MAX).collect())
     }
 
     /// The text it was made from.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// One error is one fault, but for properties that should not be there: each has a place of its own.
+    fn faults(&self, error: &ValidationError<'_>) -> Vec<Fault> {
+        let parent = error.instance_path().to_string();
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                let known = self.properties_beside(&error.schema_path().to_string());
+                let place =
+                    |name: &String| format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"));
+                let fault = |name| Fault {
+                    pointer: shorten(&place(name)),
+                    message: "no such property".to_owned(),
+                    known: known.clone(),
+                };
+                unexpected.iter().map(fault).collect()
+            }
+            _ => {
+                let message = shorten(&error.masked().to_string());
+                vec![Fault { pointer: parent, message, known: Vec::new() }]
+            }
+        }
+    }
+
+    /// The names under `properties` of the schema whose keyword this is; none where a reference leads elsewhere.
+    fn properties_beside(&self, keyword: &str) -> Vec<String> {
+        let schema: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        let beside = keyword.rsplit_once('/').map_or("", |(schema, _)| schema);
+        let properties = schema.pointer(beside).and_then(|schema| schema["properties"].as_object());
+        properties.map(|known| known.keys().cloned().collect()).unwrap_or_default()
     }
 
     fn validator(&self) -> Result<&Validator, SchemaError> {
@@ -86,21 +119,6 @@ fn compile(text: &str) -> Result<Validator, SchemaError> {
         .map_err(|error| SchemaError(shorten(&error.to_string())))
 }
 
-/// One error is one fault, but for properties that should not be there: each has a place of its own.
-fn faults(error: ValidationError<'_>) -> Vec<Fault> {
-    let parent = error.instance_path().to_string();
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected }
-        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            let place = |name: &String| format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"));
-            let fault =
-                |name| Fault { pointer: shorten(&place(name)), message: "no such property".to_owned() };
-            unexpected.iter().map(fault).collect()
-        }
-        _ => vec![Fault { pointer: parent, message: shorten(&error.masked().to_string()) }],
-    }
-}
-
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(FAULT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -123,6 +141,17 @@ mod tests {
         let faults = Schema::new(schema).validate(document).unwrap();
         let found: Vec<_> = faults.iter().map(|f| (f.pointer.as_str(), f.message.as_str())).collect();
         assert_eq!(found, expected, "{schema} {document}");
+    }
+
+    #[test]
+    fn a_name_that_should_not_be_there_comes_with_those_that_may() {
+        let schema = r##"{"additionalProperties":false,"properties":{"currency":{},"to":{"$ref":"#/$defs/to"}},
+            "$defs":{"to":{"properties":{"name":{}},"additionalProperties":false}}}"##;
+        let faults = Schema::new(schema).validate(r#"{"curency":1,"to":{"nam":1}}"#).unwrap();
+        let known =
+            |pointer: &str| faults.iter().find(|fault| fault.pointer == pointer).unwrap().known.join(",");
+        assert_eq!(known("/curency"), "currency,to");
+        assert_eq!(known("/to/nam"), "name");
     }
 
     #[test]

@@ -144,15 +144,25 @@ impl Engine {
         Ok(Effects { unproven: effects.unproven || said, possible: effects.possible || said, ..effects })
     }
 
+    /// What is told of a run that had begun and could not be ended, with what failed.
+    async fn left_open(&self, run: &Run, failed: EngineError) -> EngineError {
+        let possible_effect = match self.effects(run).await {
+            Ok(effects) => effects.reason().is_some(),
+            // What the calls counted is all that is known then.
+            Err(_) => run.tally.requests > 0 || run.tally.unproven || run.tally.unproven_before,
+        };
+        EngineError::LeftOpen { run_id: run.run_id.clone(), possible_effect, source: Box::new(failed) }
+    }
+
     /// Ends the attempt, where one is open, and the run; the report says what was stored.
     async fn finish(
         &self,
-        run: Run,
+        run: &mut Run,
         ending: Ending,
         fruit: Fruit,
         last: Option<AttemptEnd>,
     ) -> Result<RunReport, EngineError> {
-        let (outcome, reason) = ending.verdict(self.effects(&run).await?);
+        let (outcome, reason) = ending.verdict(self.effects(run).await?);
         let reason = reason.or_else(|| (!fruit.drift.is_empty()).then(|| "contract-drift".to_owned()));
         let now = self.clock.now();
         let retry_at = ending.retry_after.map(|pause| now.plus(pause));
@@ -180,12 +190,12 @@ impl Engine {
         attempt?;
         ended?;
         Ok(RunReport {
-            run_id: run.run_id,
-            correlation_id: run.correlation_id,
+            run_id: run.run_id.clone(),
+            correlation_id: run.correlation_id.clone(),
             outcome,
             reason,
             failure: ending.failure,
-            denials: run.tally.denials,
+            denials: std::mem::take(&mut run.tally.denials),
             output: fruit.output,
             streams: fruit.streams,
             drift: fruit.drift,

@@ -101,9 +101,21 @@ pub enum EngineError {
         /// The connector's.
         wanted: u32,
     },
-    /// The store failed. A run that was open is closed at the next start.
+    /// The store failed, and there is no run.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// A run that had begun could not be brought to an end. The next start closes it: as `unknown`, where something
+    /// that it sent may have had an effect.
+    #[error("the run `{run_id}` was left open")]
+    LeftOpen {
+        /// Run.
+        run_id: String,
+        /// Something that it sent may have had an effect, or nobody can say.
+        possible_effect: bool,
+        /// What failed.
+        #[source]
+        source: Box<EngineError>,
+    },
     /// A fault of the host, contained.
     #[error("the host failed: {0}")]
     Host(&'static str),

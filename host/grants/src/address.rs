@@ -206,7 +206,11 @@ const V4: &[(Ipv4Addr, u8, Reach, &str)] = &[
 const V6: &[(Ipv6Addr, u8, Reach, &str)] = &[
     (Ipv6Addr::UNSPECIFIED, 128, Reach::Never, "the unspecified address"),
     (Ipv6Addr::LOCALHOST, 128, Reach::Loopback, "the loopback address"),
-    (v6(0xfd00, 0xec2, 0, 0x254), 128, Reach::Never, METADATA),
+    // AWS: instance metadata `::254`, its resolver `::253`, its time `::123`, EKS Pod Identity `::23`.
+    (v6(0xfd00, 0xec2, 0, 0), 32, Reach::Never, METADATA),
+    // Scaleway, Oracle and Google.
+    (v6(0xfd00, 0x42, 0, 0x42), 128, Reach::Never, METADATA),
+    (Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), 128, Reach::Never, METADATA),
     (v6(0xfd20, 0xce, 0, 0x254), 128, Reach::Never, METADATA),
     (v6(0xfe80, 0, 0, 0), 10, Reach::Never, "a link-local address (RFC 4291)"),
     (v6(0xff00, 0, 0, 0), 8, Reach::Never, "a multicast address"),

@@ -1,13 +1,16 @@
 //! Mints `AuthorizedRequest`: private constructor, not `Clone`, the only thing the transport accepts.
 //! Refuses what no approved manifest rule, no rule of the operation or no operator rule matches, paths and query
 //! names that a server could take for something else, and credentials that the rule does not list.
+mod query_name;
+
+pub use query_name::ReservedName;
+
 use crate::{
     Attributes, CanonicalUrl, Grants, ManifestRule, Method, OperatorRules, Rule,
     explain::nearest,
     path::{PathError, RequestPath},
     remedy,
 };
-use std::borrow::Cow;
 
 /// A request that passed one approved manifest rule and one operator rule. Immutable.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ pub enum DenialReason {
         why: PathError,
     },
     /// A query name that makes a server take another method.
-    #[error("refused query name `{0}`, which some servers read as the method")]
+    #[error("refused query name `{}`, which some servers read as the method", .0.escape_debug())]
     Query(String),
     /// A name or value that the rule's `query` does not list.
     #[error("{place} matches but for its `query`: {why}")]
@@ -172,7 +175,9 @@ impl Grants {
         let url = CanonicalUrl::parse(url).map_err(DenialReason::Url)?;
         let path = RequestPath::read(url.path())
             .map_err(|why| DenialReason::Path { path: url.path().to_owned(), why })?;
-        refuse_method_in_query(&url)?;
+        if let Some(name) = url.query().and_then(query_name::naming_a_method) {
+            return Err(DenialReason::Query(name.to_owned()).into());
+        }
         let request = Request { method: &method, url: &url, path: &path, explained };
 
         let approved = self.approved(request)?;
@@ -300,28 +305,6 @@ fn choose<'a>(slots: &'a [String], named: Option<&str>) -> Result<Option<&'a str
             Err(DenialReason::Credential(format!("the guest must name one of the credentials {}", listed())))
         }
     }
-}
-
-/// Names under which servers read a method out of the query.
-const METHOD_NAMES: [&str; 3] = ["_method", "_httpmethod", "$httpmethod"];
-
-fn refuse_method_in_query(url: &CanonicalUrl) -> Result<(), DenialReason> {
-    // `;` separates pairs for some servers.
-    for pair in url.query().unwrap_or_default().split(['&', ';']) {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        if METHOD_NAMES.contains(&as_loose_servers_read(name).as_str()) {
-            return Err(DenialReason::Query(name.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// The name decoded, lower case, and as PHP reads it: cut at NUL, leading spaces gone, ` `, `.` and `[` read as `_`.
-fn as_loose_servers_read(name: &str) -> String {
-    let spaced = name.replace('+', " ");
-    let decoded: Cow<'_, str> = percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy();
-    let cut = decoded.split('\0').next().unwrap_or_default();
-    cut.trim_start_matches(' ').replace([' ', '.', '['], "_").to_ascii_lowercase()
 }
 
 #[cfg(test)]

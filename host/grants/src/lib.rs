@@ -15,7 +15,7 @@ pub mod rule;
 pub mod url;
 
 pub use address::{AddressDenied, AddressPolicy};
-pub use authorize::{AuthorizedRequest, Denial, DenialReason};
+pub use authorize::{AuthorizedRequest, Denial, DenialReason, ReservedName};
 pub use boundary::{Boundary, BoundaryRule};
 pub use grant::{Attributes, Grants, Idempotency, ManifestRule, OperatorRules, Redirect};
 pub use query::{QueryError, QueryRule, ValuePattern};

@@ -1,6 +1,6 @@
 //! Approvals: the lock file, the kept bytes, the revocations. What the lock does not hold does not run.
 use crate::{
-    config::Config,
+    config::{Config, pinned},
     exit::{Exit, Failure, Result, at_file},
     files, registry,
     registry::Package,
@@ -12,9 +12,11 @@ use std::{
 };
 
 mod edit;
+pub mod ended;
 pub mod known;
 
 pub use edit::edit_lock;
+use ended::Standing;
 
 /// Reads the lock beside the config; an absent one is empty.
 pub fn read_lock(config: &Config) -> Result<Lock> {
@@ -30,33 +32,28 @@ pub fn read_lock_file(file: &Path) -> Result<Lock> {
     }
 }
 
-/// Where a revocation of one approval lies. Every process looks for it before each attempt.
-pub fn revocation_file(data: &Path, approval_id: &str) -> PathBuf {
-    data.join("revoked").join(approval_id)
+/// Whether an approval was ended, by the lock or by what `data` holds.
+pub fn is_revoked(data: &Path, connection: &str, approval: &Approval) -> bool {
+    approval.revoked || Standing::new(data, connection, approval).ended().is_some()
 }
 
-/// Ends an approval durably, without the data lock: the file appears, and the next request of any process is denied.
-pub fn revoke(data: &Path, approval_id: &str) -> Result<()> {
-    let file = revocation_file(data, approval_id);
-    let folder = data.join("revoked");
-    files::private_folder(&folder)?;
-    files::write_whole(&file, b"", 0o600)?;
-    files::sync_folder(data)
+/// `sha256-HEX`
+fn digest_file_name(digest: &str) -> String {
+    digest.replace(':', "-")
 }
 
-/// Whether an approval was ended, by the lock or by its file.
-pub fn is_revoked(data: &Path, approval: &Approval) -> bool {
-    approval.revoked || was_revoked(data, &approval.approval_id)
-}
-
-/// Whether a revocation lies there; where that can't be seen, it counts as one.
-pub fn was_revoked(data: &Path, approval_id: &str) -> bool {
-    revocation_file(data, approval_id).try_exists().unwrap_or(true)
+/// Refuses a `data`, or one of the folders in it that say what may run, to which others may write.
+pub fn refuse_shared(data: &Path) -> Result<()> {
+    let inside = ["approved", "components", "current", "revoked"].map(|name| data.join(name));
+    [data.to_owned()].iter().chain(&inside).try_for_each(|folder| {
+        portcullis_store::refuse_shared(folder)
+            .map_err(|error| Failure::fault("`data` is no place for approvals").because(&error))
+    })
 }
 
 /// Where the approved bytes are kept.
 pub fn kept_file(data: &Path, digest: &str) -> PathBuf {
-    data.join("components").join(digest.replace(':', "-"))
+    data.join("components").join(digest_file_name(digest))
 }
 
 /// Keeps the bytes of an approval.
@@ -66,20 +63,31 @@ pub fn keep(data: &Path, package: &Package) -> Result<()> {
     files::write_whole(&file, &package.bytes, 0o600)
 }
 
-/// The approval of a connection that still holds.
+/// The approval of a connection that still holds. What the lock marks as revoked ends here, whichever lock comes next.
 pub fn current<'l>(config: &Config, lock: &'l Lock, connection: &str) -> Result<&'l Approval> {
-    let approve = format!("portcullis approve {connection}");
+    ended::heed(&config.data, lock)?;
     let Some(approval) = lock.approvals.get(connection) else {
         return Err(Failure::new(Exit::NotApproved, format!("connection `{connection}` is not approved"))
-            .with_help(approve));
+            .with_help(format!("portcullis approve {connection}")));
     };
-    if is_revoked(&config.data, approval) {
-        let message = format!("the approval of `{connection}` (`{}`) was revoked", approval.approval_id);
-        return Err(
-            Failure::new(Exit::NotApproved, message).with_help(format!("{approve}, to approve it anew"))
-        );
+    match Standing::new(&config.data, connection, approval).ended() {
+        Some(ended) => Err(ended::refusal(connection, approval, ended)),
+        None => Ok(approval),
     }
-    Ok(approval)
+}
+
+/// The kept bytes. Damaged ones are named as such: nothing is lost with them, where the registry still has the file.
+fn kept_package(kept: &Path, digest: &str) -> Result<Package> {
+    let package = registry::open(kept);
+    let package = package.and_then(|package| match package.component.digest == digest {
+        true => Ok(package),
+        false => Err(Failure::fault(format!("it has the digest `{}`", package.component.digest))),
+    });
+    package.map_err(|failure| {
+        Failure::fault(format!("the kept component `{}` is damaged", kept.display()))
+            .because(&failure)
+            .with_help("delete that file: it is taken from the registry again")
+    })
 }
 
 /// The approved bytes: the kept ones, else the registry's where their digest is the pinned one. A lock that pins another digest
@@ -88,12 +96,18 @@ pub fn approved_package(config: &Config, approval: &Approval) -> Result<Package>
     known::refuse_pinned(&config.data, approval)?;
     let kept = kept_file(&config.data, &approval.digest);
     let package = if kept.exists() {
-        registry::open(&kept)?
+        kept_package(&kept, &approval.digest)?
     } else {
         let name = &approval.connector;
         let file =
             config.registry.join(&name.publisher).join(&name.name).join(format!("{}.wasm", approval.version));
-        let package = registry::open(&file)?;
+        let package = registry::open(&file).map_err(|failure| match file.try_exists() {
+            Ok(false) => failure.with_help(format!(
+                "put the approved file back there (`{}`), or approve what `portcullis connectors` shows to be there",
+                approval.digest
+            )),
+            _ => failure,
+        })?;
         if package.component.digest == approval.digest {
             keep(&config.data, &package)?;
         }
@@ -108,6 +122,22 @@ pub fn approved_package(config: &Config, approval: &Approval) -> Result<Package>
         ))
         .with_help("put the approved file back; a changed connector needs a new version"));
     }
+    refuse_other_manifest(approval, &package)?;
     known::remember(&config.data, approval)?;
     Ok(package)
+}
+
+/// The lock must say of the approved bytes what their manifest says: else a version would be remembered that they are not.
+fn refuse_other_manifest(approval: &Approval, package: &Package) -> Result<()> {
+    let differences = pinned::manifest_differences(approval, &package.component.manifest);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let digest = &approval.digest;
+    let message = format!(
+        "`portcullis.lock` and the approved component (`{digest}`) differ: {}",
+        differences.join("; ")
+    );
+    Err(Failure::new(Exit::NotApproved, message)
+        .with_help("put back the lock that was committed last, or approve the connection anew"))
 }

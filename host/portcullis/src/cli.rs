@@ -139,7 +139,8 @@ pub struct Read {
     /// Write the records to a file instead of stdout
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Go on where the read of this name stopped, and remember where this one stops
+    /// Go on where the read of this name (1 to 128 visible characters) stopped, and remember where
+    /// this one stops
     #[arg(long, value_name = "NAME")]
     pub resume: Option<String>,
     /// Records a page at most

@@ -13,6 +13,7 @@ mod inspect;
 mod logs;
 mod read;
 mod report;
+pub use report::near_property;
 pub mod revoke;
 mod runs;
 

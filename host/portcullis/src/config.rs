@@ -9,11 +9,10 @@ pub use place::Place;
 
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{Boundary, OperatorRules, Rule};
-use portcullis_manifest::{ConnectorName, Diagnostic};
+use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
 use portcullis_secrets::{Credential, Providers};
 use std::{
     collections::BTreeMap,
-    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,8 +41,6 @@ pub struct Config {
 pub struct Connection {
     /// Its name.
     pub name: String,
-    /// Where it stands in the file.
-    pub span: Range<usize>,
     /// Which connector.
     pub connector: ConnectorName,
     /// Which versions.
@@ -144,10 +141,45 @@ impl Config {
         })
     }
 
-    /// A fault at a place of this file.
-    pub fn fault(&self, span: Range<usize>, message: impl Into<String>, help: Option<String>) -> Diagnostic {
-        let location = portcullis_manifest::Location::new(self.text.clone(), span);
-        Diagnostic { file: self.file.clone(), location: Some(location), message: message.into(), help }
+    /// A fault at the value of this path, or at the key above it that is there.
+    pub fn fault(&self, path: &[&str], message: impl Into<String>, help: Option<String>) -> Diagnostic {
+        match self.document() {
+            Ok(document) => document.diagnostic(document.span_of(path), message, help),
+            Err(_) => Diagnostic { help, ..Diagnostic::of_file(&self.file, message) },
+        }
+    }
+
+    /// The same at the key.
+    pub fn fault_key(&self, path: &[&str], message: impl Into<String>, help: Option<String>) -> Diagnostic {
+        match self.document() {
+            Ok(document) => document.diagnostic(document.key_span_of(path), message, help),
+            Err(_) => Diagnostic { help, ..Diagnostic::of_file(&self.file, message) },
+        }
+    }
+
+    /// The same at the key, for a value that nobody may see: the excerpt shows neither it nor any other text of a
+    /// connection's `config`, which is the connector's and may hold what is a person's.
+    pub fn fault_masked(
+        &self,
+        path: &[&str],
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let Ok(document) = self.document() else {
+            return Diagnostic { help, ..Diagnostic::of_file(&self.file, message) };
+        };
+        for connection in self.connections.keys() {
+            if document.has(&["connections", connection, "config"]) {
+                document.mask_at(&["connections", connection, "config"]);
+            }
+        }
+        document.mask_at(path);
+        document.diagnostic(document.key_span_of(path), message, help)
+    }
+
+    /// The text was read once already; places in it are looked for where there is a fault alone.
+    fn document(&self) -> Result<Document, Vec<Diagnostic>> {
+        Document::parse(&self.file, &self.text)
     }
 }
 

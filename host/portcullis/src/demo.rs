@@ -2,6 +2,7 @@
 //! double received on the wire, outside the product; a step that does not show what it claims ends the command with a failure.
 
 pub mod double;
+mod folder;
 mod keep;
 mod stage;
 mod steps;
@@ -23,7 +24,7 @@ const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))
 pub fn run(options: &cli::Demo, as_json: bool) -> Result<Exit> {
     match &options.keep {
         Some(dir) => {
-            crate::files::private_folder(dir)?;
+            folder::refuse_foreign(dir)?;
             crate::command::block_on(play(dir, as_json, true))
         }
         None => {

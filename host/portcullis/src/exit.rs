@@ -1,4 +1,5 @@
 //! Documented exit codes, and the one error type that carries them to the end of a command.
+use portcullis_store::StoreError;
 use std::process::ExitCode;
 
 /// How a command ends. The numbers are part of the command line's contract.
@@ -10,7 +11,7 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage or invalid input.
     Usage = 2,
-    /// A fault in config, manifest, lock, registry or data.
+    /// A fault in config, manifest, lock, registry or data; or stdout could not be written.
     Fault = 3,
     /// Not approved, revoked, or different from what is approved.
     NotApproved = 4,
@@ -36,7 +37,7 @@ Exit codes:
   0  done
   1  the run failed
   2  wrong usage, or input that its schema refuses
-  3  a fault in config, manifest, lock, registry or data
+  3  a fault in config, manifest, lock, registry or data; or stdout could not be written
   4  not approved, revoked, or different from what is approved
   5  the outcome is unknown: an effect may have happened
   6  another process holds the data folder or the lock file; a `revoke` has taken effect
@@ -50,6 +51,8 @@ pub struct Failure {
     pub exit: Exit,
     /// One line: what was refused.
     pub message: String,
+    /// The run that it is about, where one had begun.
+    pub run_id: Option<Box<str>>,
     /// Why, outermost first.
     pub causes: Vec<String>,
     /// What to paste or type.
@@ -61,7 +64,14 @@ pub struct Failure {
 impl Failure {
     /// A failure with its code.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), help: None, diagnostics: Vec::new() }
+        Self {
+            exit,
+            message: message.into(),
+            run_id: None,
+            causes: Vec::new(),
+            help: None,
+            diagnostics: Vec::new(),
+        }
     }
 
     /// A fault in config, manifest, lock, registry or data.
@@ -76,6 +86,13 @@ impl Failure {
             many => format!("{} faults", many.len()),
         };
         Self { diagnostics, ..Self::fault(message) }
+    }
+
+    /// The same about a run.
+    #[must_use]
+    pub fn of_run(mut self, run_id: &str) -> Self {
+        self.run_id = Some(run_id.into());
+        self
     }
 
     /// The same with a remedy.
@@ -109,6 +126,39 @@ impl std::error::Error for Failure {}
 
 /// What commands return.
 pub type Result<T> = std::result::Result<T, Failure>;
+
+/// A database of the data folder that can't be used, and what to do about it.
+pub fn at_database(action: &str, name: &str, error: &StoreError) -> Failure {
+    /// SQLite's numbers for a file that is no database, and for a damaged one.
+    const DAMAGED: [i32; 2] = [26, 11];
+    let failure = Failure::fault(format!("`{name}` can't be {action}")).because(error);
+    let code = match error {
+        StoreError::Newer { .. } => {
+            return failure.with_help(
+                "use the newer `portcullis` that wrote it, or another folder: `data = \"PATH\"` in the config",
+            );
+        }
+        StoreError::Foreign { .. } => {
+            return failure.with_help("name another folder: `data = \"PATH\"` in the config");
+        }
+        StoreError::Open { source, .. } | StoreError::Sql(source) => source.sqlite_error(),
+        _ => None,
+    };
+    // The low byte is the error, what is above it refines it.
+    if !code.is_some_and(|code| DAMAGED.contains(&(code.extended_code & 0xff))) {
+        return failure;
+    }
+    let lost = match name {
+        "state.db" => {
+            "all runs, what is known of their effects, the positions of readers and the connectors' state; nothing else \
+             remembers them"
+        }
+        _ => "what `logs` shows; nothing else depends on it",
+    };
+    failure.with_help(format!(
+        "bring it back from a backup. Or move it away, with its `-wal` and `-shm`: it is made anew, and lost is {lost}"
+    ))
+}
 
 /// Turns an I/O error into a failure that names the file.
 pub fn at_file<'a>(

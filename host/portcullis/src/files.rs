@@ -5,7 +5,11 @@ use std::{
     io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::Duration,
 };
+
+/// No write takes this long: what is older than that is of a process that was killed.
+const LEFT_OVER_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Writes `bytes` to `path` with `mode`: after a crash the old file or the new one is there, never a part.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
@@ -38,13 +42,39 @@ fn write_then(
     let folder = crate::config::folder_of(path);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = write_synced(&temporary, bytes, mode).and_then(|()| place(&temporary));
+    let written = write_synced(&temporary, bytes, mode).and_then(|()| {
+        sweep(folder, &name, &temporary);
+        place(&temporary)
+    });
     if let Err(error) = written {
         // What was left of the attempt must not stay; the error that counts is the first.
         let _ = fs::remove_file(&temporary);
         return Err(at_file("write", path)(error));
     }
     sync_folder(folder)
+}
+
+/// Removes what killed processes left of the same file, or of other components beside a component. Where it can't, it leaves it.
+fn sweep(folder: &Path, name: &str, ours: &Path) {
+    let written = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+        metadata.modified().ok()
+    };
+    let (Some(now), Ok(entries)) = (written(ours), fs::read_dir(folder)) else { return };
+    for entry in entries.flatten() {
+        let Some(of) = entry.file_name().to_str().and_then(left_over_of).map(str::to_owned) else { continue };
+        let alike = of == name || (of.starts_with("sha256-") && name.starts_with("sha256-"));
+        let age = written(&entry.path()).and_then(|then| now.duration_since(then).ok());
+        if alike && age.is_some_and(|age| age > LEFT_OVER_AFTER) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// `.NAME.PROCESS` → NAME
+fn left_over_of(file: &str) -> Option<&str> {
+    let (name, process) = file.strip_prefix('.')?.rsplit_once('.')?;
+    process.parse::<u32>().is_ok().then_some(name)
 }
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
@@ -79,4 +109,37 @@ pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
         return Err(Failure::fault(format!("`{}` is larger than {bytes_max} bytes", path.display())));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn what_killed_processes_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        let old = [".lock.7", ".lock.x", ".lock2.7", "lock.7", ".sha256-ab.7", ".sha256-cd.8"];
+        for name in old.iter().chain(&[".lock.9"]) {
+            fs::write(of(name), "").unwrap();
+        }
+        for name in old {
+            let file = File::options().write(true).open(of(name)).unwrap();
+            let then =
+                file.metadata().unwrap().modified().unwrap() - LEFT_OVER_AFTER - Duration::from_secs(9);
+            file.set_modified(then).unwrap();
+        }
+        let left = || {
+            let names = fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = names.map(|n| n.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        write_whole(&of("lock"), b"", 0o600).unwrap();
+        let sha = [".sha256-ab.7", ".sha256-cd.8"];
+        assert_eq!(left(), [".lock.9", ".lock.x", ".lock2.7", sha[0], sha[1], "lock", "lock.7"]);
+        write_whole(&of("sha256-ef"), b"", 0o600).unwrap();
+        assert_eq!(left(), [".lock.9", ".lock.x", ".lock2.7", "lock", "lock.7", "sha256-ef"]);
+    }
 }

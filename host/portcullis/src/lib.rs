@@ -26,13 +26,16 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Some(argument) if argument == CHECK_CHILD => return child(portcullis_runtime::check_child_main()),
         _ => {}
     }
+    // Asked for before it is known whether the rest can be read.
+    let as_json =
+        arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let arguments = match cli::Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, as_json),
     };
     trace::start(arguments.log_level);
     match command::run(&arguments) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => output::end(exit, arguments.json),
         Err(error) => output::failure(&error, arguments.json),
     }
 }

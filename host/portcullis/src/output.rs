@@ -1,5 +1,5 @@
 //! The one module that prints. stdout is data, stderr the rest; meaning survives without colour.
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Result};
 use portcullis_manifest::{
     Diagnostic,
     diagnose::{escaped, is_hidden},
@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    sync::{Mutex, PoisonError},
 };
+
+/// What stdout refused first. From then on nothing more goes there: what follows a gap is not what was said.
+static REFUSED: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Lines of data for a person.
 pub fn line(text: &str) {
-    write_line(&mut io::stdout().lock(), &shown_lines(text));
+    data_line(&shown_lines(text));
 }
 
 /// One JSON value on one line of data.
@@ -22,12 +26,12 @@ pub fn json_line(value: &Value) {
 
 /// A JSON text of a connector, as it came but for what moves a terminal.
 pub fn json_text(text: &str) {
-    write_line(&mut io::stdout().lock(), &inert(text));
+    data_line(&inert(text));
 }
 
 /// One JSON value for the program that reads stderr.
 pub fn json_note(value: &Value) {
-    write_line(&mut io::stderr().lock(), &inert(&value.to_string()));
+    note_line(&inert(&value.to_string()));
 }
 
 /// JSON in which no character moves a terminal. What JSON leaves as it is (C1 controls, direction marks, line separators) can
@@ -51,7 +55,7 @@ pub fn inert(json: &str) -> String {
 
 /// Lines for the person who waits.
 pub fn note(text: &str) {
-    write_line(&mut io::stderr().lock(), &shown_lines(text));
+    note_line(&shown_lines(text));
 }
 
 /// Bytes of data, flushed: records of a read.
@@ -61,9 +65,41 @@ pub fn bytes(data: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-fn write_line(to: &mut impl Write, text: &str) {
-    // A closed pipe is the reader's decision: there is nobody left to tell.
-    let _ = writeln!(to, "{text}");
+fn data_line(text: &str) {
+    let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if refused.is_none() {
+        *refused = writeln!(io::stdout().lock(), "{text}").err();
+    }
+}
+
+fn note_line(text: &str) {
+    // There is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether stdout took all that was printed so far. A closed pipe is its reader's decision, and no fault.
+pub fn delivered() -> Result<()> {
+    let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if refused.is_none() {
+        *refused = io::stdout().flush().err();
+    }
+    refused.as_ref().map_or(Ok(()), complaint)
+}
+
+fn complaint(refused: &io::Error) -> Result<()> {
+    match refused.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Failure::fault("stdout can't be written").because(refused)),
+    }
+}
+
+/// The end of a command that says that all is well: it is, where its words arrived.
+pub fn end(exit: Exit, as_json: bool) -> ExitCode {
+    match delivered() {
+        Ok(()) => exit.into(),
+        Err(lost) if exit == Exit::Success => failure(&lost, as_json),
+        Err(lost) => failure(&Failure { exit, ..lost }, as_json),
+    }
 }
 
 /// Whether a person looks at stderr.
@@ -71,16 +107,30 @@ pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// What clap has to say: help goes to stdout, faults to stderr.
-pub fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
+/// What clap has to say: help goes to stdout, faults to stderr, or as every other failure where JSON was asked for.
+pub fn usage(error: &clap::Error, as_json: bool) -> ExitCode {
+    if error.use_stderr() && as_json {
+        let text = error.render().to_string();
+        let (message, help) = text.split_once('\n').unwrap_or((&text, ""));
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let help = Some(help.trim().to_owned()).filter(|help| !help.is_empty());
+        return failure(&Failure { help, ..Failure::new(Exit::Usage, message) }, true);
+    }
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    match printed.as_ref().map_or_else(complaint, |()| Ok(())) {
+        _ if error.use_stderr() => Exit::Usage.into(),
+        Ok(()) => Exit::Success.into(),
+        Err(lost) => failure(&lost, as_json),
+    }
 }
 
 /// `error:` what, causes, an excerpt of each document, `hint:` what to paste.
 pub fn failure(failure: &Failure, as_json: bool) -> ExitCode {
     if as_json {
         json_line(&failure_json(failure));
+        if delivered().is_err() {
+            json_note(&failure_json(failure));
+        }
     } else {
         for diagnostic in &failure.diagnostics {
             note(&crate::config::diagnose::render(diagnostic));
@@ -111,6 +161,7 @@ fn failure_json(failure: &Failure) -> Value {
     };
     json!({ "error": {
         "message": failure.message,
+        "run_id": failure.run_id,
         "causes": failure.causes,
         "help": failure.help,
         "diagnostics": failure.diagnostics.iter().map(place).collect::<Vec<_>>(),

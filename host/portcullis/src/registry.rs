@@ -3,9 +3,10 @@ use crate::{
     exit::{Failure, Result, at_file},
     files,
 };
-use portcullis_manifest::{Component, ConnectorName};
+use portcullis_manifest::{Component, ConnectorName, diagnose::nearest};
 use semver::{Version, VersionReq};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -96,7 +97,15 @@ pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Re
             "no version of `{shown}` in `{}` matches `{request}`",
             registry.display()
         ));
-        if all.is_empty() {
+        let names: BTreeSet<String> = list(registry)
+            .unwrap_or_default()
+            .iter()
+            .map(|entry| format!("{}/{}", entry.name.publisher, entry.name.name))
+            .collect();
+        let near = nearest(&shown, names.iter().map(String::as_str)).filter(|near| *near != shown);
+        if let (true, Some(near)) = (all.is_empty(), near) {
+            failure.with_help(format!("did you mean `{near}`?"))
+        } else if all.is_empty() {
             failure.with_help(
                 "`portcullis connectors` lists what the registry holds; `portcullis build DIR` adds to it",
             )
@@ -124,12 +133,18 @@ pub fn read(entry: &Entry) -> Result<Package> {
     Ok(package)
 }
 
-/// Puts a component to where its manifest says.
-pub fn put(registry: &Path, bytes: &[u8], component: &Component) -> Result<PathBuf> {
+/// Where a component lies, as its manifest says.
+pub fn place(registry: &Path, component: &Component) -> PathBuf {
     let manifest = &component.manifest;
     let folder = registry.join(&manifest.name.publisher).join(&manifest.name.name);
-    fs::create_dir_all(&folder).map_err(at_file("create", &folder))?;
-    let file = folder.join(format!("{}.wasm", manifest.version));
+    folder.join(format!("{}.wasm", manifest.version))
+}
+
+/// Puts a component to where its manifest says.
+pub fn put(registry: &Path, bytes: &[u8], component: &Component) -> Result<PathBuf> {
+    let file = place(registry, component);
+    let folder = crate::config::folder_of(&file);
+    fs::create_dir_all(folder).map_err(at_file("create", folder))?;
     files::write_whole(&file, bytes, 0o644)?;
     Ok(file)
 }

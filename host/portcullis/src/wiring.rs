@@ -9,7 +9,7 @@ mod state;
 
 use crate::{
     config::Config,
-    exit::{Exit, Failure, Result},
+    exit::{Exit, Failure, Result, at_database},
 };
 use connections::Loader;
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
@@ -43,8 +43,9 @@ impl Host {
         let random: Arc<dyn Random> = Arc::new(RealRandom);
         let data = acquire(&config, wait, &*clock).await?;
         let store = SqliteStore::open(data.clone(), clock.clone(), random.clone());
-        let store: Arc<dyn Store> = Arc::new(store.map_err(|error| unusable("state.db", &error))?);
-        let exchanges = Arc::new(ExchangeLog::open(data).map_err(|error| unusable("exchanges.db", &error))?);
+        let store: Arc<dyn Store> = Arc::new(store.map_err(|error| at_database("used", "state.db", &error))?);
+        let exchanges =
+            Arc::new(ExchangeLog::open(data).map_err(|error| at_database("used", "exchanges.db", &error))?);
         let egress = Egress::new(
             clock.clone(),
             random.clone(),
@@ -98,8 +99,4 @@ async fn acquire(config: &Config, wait: Duration, clock: &dyn Clock) -> Result<A
             .with_help("wait for it to end, or give it longer with `--wait SECONDS`")),
         Err(error) => Err(Failure::fault(format!("cannot lock `{}`", config.data.display())).because(&error)),
     }
-}
-
-fn unusable(database: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::fault(format!("`{database}` can't be used")).because(error)
 }

@@ -1,6 +1,10 @@
 //! Intents: what was going to be sent is durable before it is sent.
 
-use crate::{StoreError, limits::RUN_ATTEMPTS_MAX};
+use crate::{
+    StoreError,
+    limits::{RUN_INTENTS_KEPT_MAX, RUN_INTENTS_MAX},
+    open::unsigned,
+};
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -144,7 +148,7 @@ pub(crate) fn begin(conn: &Connection, intent: &NewIntent) -> Result<PriorIntent
             intent.started_at.as_millis()
         ])?;
         return match inserted {
-            1 => Ok(PriorIntent::New),
+            1 => count(conn, key).map(|()| PriorIntent::New),
             // The run is over: what a straggler of it still wants to send must not leave.
             _ => Err(StoreError::Conflict { what: "run", id: key.run_id.clone() }),
         };
@@ -160,6 +164,24 @@ pub(crate) fn begin(conn: &Connection, intent: &NewIntent) -> Result<PriorIntent
         1 => Ok(same),
         _ => Err(StoreError::Conflict { what: "run", id: key.run_id.clone() }),
     }
+}
+
+/// One more intent of its step. While a run goes on none is removed, since its outcome is judged by all of them: so
+/// there is an end to how many it may have.
+fn count(conn: &Connection, key: &IntentKey) -> Result<(), StoreError> {
+    let sql = "UPDATE steps SET intents = intents + 1 WHERE run_id = ?1 AND step = ?2";
+    if conn.prepare_cached(sql)?.execute([&key.run_id, &key.step])? != 1 {
+        return Err(StoreError::NotFound { what: "step", id: format!("{}/{}", key.run_id, key.step) });
+    }
+    let sql = "SELECT sum(intents) FROM steps WHERE run_id = ?1";
+    let intents = unsigned(conn.prepare_cached(sql)?.query_row([&key.run_id], |row| row.get(0))?);
+    if intents > RUN_INTENTS_MAX {
+        return Err(StoreError::TooLarge {
+            what: "the number of unsafe requests of this run",
+            bound: RUN_INTENTS_MAX,
+        });
+    }
+    Ok(())
 }
 
 pub(crate) fn end(
@@ -188,15 +210,30 @@ pub(crate) fn effects(conn: &Connection, run_id: &str) -> Result<Effects, StoreE
     Ok(effects)
 }
 
+/// The intents of a run that stay when it is over, by `rowid`: the newest `?2`, and those without proof. Of the latter
+/// too only the newest `?2`: who has more of them knows from the run's outcome, and has to ask the vendor anyway.
+const KEPT: &str = "rowid > coalesce(CASE WHEN proven
+    THEN (SELECT rowid FROM intents WHERE run_id = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)
+    ELSE (SELECT rowid FROM intents WHERE run_id = ?1 AND NOT proven ORDER BY rowid DESC LIMIT 1 OFFSET ?2)
+END, 0)";
+
+/// Removes what does not stay of a run that is over. The primary key begins with the run and ends in the `rowid`: only
+/// rows of this run are looked at.
+pub(crate) fn prune(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
+    let sql = format!("DELETE FROM intents WHERE run_id = ?1 AND NOT ({KEPT})");
+    conn.prepare_cached(&sql)?.execute(params![run_id, RUN_INTENTS_KEPT_MAX])?;
+    Ok(())
+}
+
+/// In order; those that stay, or of an open run would stay if it were over.
 pub(crate) fn of_run(conn: &Connection, run_id: &str) -> Result<Vec<IntentRow>, StoreError> {
-    let sql =
-        "SELECT step, call, ordinal, method, url, idempotency_key, repeatable, started_at, ended_at, proven,
-                      outcome FROM intents WHERE run_id = ?1 ORDER BY rowid DESC LIMIT ?2";
-    let mut statement = conn.prepare_cached(sql)?;
-    let rows = statement.query_map(params![run_id, RUN_ATTEMPTS_MAX], row)?;
-    let mut intents: Vec<_> = rows.collect::<Result<_, _>>()?;
-    intents.reverse();
-    Ok(intents)
+    let sql = format!(
+        "SELECT step, call, ordinal, method, url, idempotency_key, repeatable, started_at, ended_at, proven, outcome
+         FROM intents WHERE run_id = ?1 AND {KEPT} ORDER BY rowid"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![run_id, RUN_INTENTS_KEPT_MAX], row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<IntentRow> {

@@ -29,7 +29,7 @@ pub use audit::{AuditFilter, AuditRow};
 pub use error::StoreError;
 pub use exchange::{ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow};
 pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
-pub use lock::{DataLock, LockError};
+pub use lock::{DataLock, LockError, refuse_shared};
 pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey};
 pub use reader::StateReader;
 pub use run::{

@@ -34,8 +34,14 @@ pub const RUN_JSON_BYTES_MAX: usize = 1024 * 1024;
 pub const POSITION_BYTES_MAX: usize = 1024 * 1024;
 /// Any listing.
 pub const LIST_ROWS_MAX: u32 = 10_000;
-/// Attempts shown with one run: the last ones.
+/// Attempts kept of one run, and shown with it: the newest ones.
 pub const RUN_ATTEMPTS_MAX: u32 = 1000;
+/// Pages of a read after which its older attempts are removed, again and again; until then it has that many more.
+pub const PRUNE_PAGES: u64 = 64;
+/// Intents kept of a run that is over, and shown with it: the newest ones, and the newest of those without proof.
+pub const RUN_INTENTS_KEPT_MAX: u32 = 1000;
+/// Unsafe requests of one run: until it is over all its intents stay.
+pub const RUN_INTENTS_MAX: u64 = 1_000_000;
 
 /// Exchanges that wait for their writer.
 pub const EXCHANGE_QUEUE_ROWS_MAX: usize = 4096;
@@ -60,6 +66,9 @@ pub const EXCHANGE_PRUNE_ROWS: u64 = 1_000;
 /// Keys of secret uses counted in memory until their run ends.
 pub const SECRET_USES_MAX: usize = 100_000;
 
+const _: () = assert!(RUN_INTENTS_KEPT_MAX as u64 <= RUN_INTENTS_MAX);
+// What is removed along the way never reaches the page that is being read.
+const _: () = assert!(RUN_ATTEMPTS_MAX as u64 > PRUNE_PAGES);
 const _: () = assert!(EXCHANGE_CONNECTION_ROWS_MAX < EXCHANGE_ROWS_MAX);
 const _: () = assert!(EXCHANGE_CONNECTION_BYTES_MAX < EXCHANGE_BYTES_MAX);
 const _: () = assert!(EXCHANGE_QUEUE_BODIES_MAX < EXCHANGE_QUEUE_ROWS_MAX);

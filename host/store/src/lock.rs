@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,6 +35,18 @@ pub enum LockError {
         /// Process id, command and since when, as far as it wrote that down.
         holder: String,
     },
+    /// Others may write to it: what they put there would be trusted.
+    #[error("`{}` belongs to user {owner} with mode {mode:03o}: others may write to it; {remedy}", folder.display())]
+    Shared {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Its permissions.
+        mode: u32,
+        /// What to type.
+        remedy: String,
+    },
     /// The folder or its lock file can't be made or opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,7 +56,9 @@ impl DataLock {
     /// Makes the folder (0700) where it is missing and takes its lock, trying for up to `wait`.
     pub async fn acquire(data: &Path, wait: Duration, clock: &dyn Clock) -> Result<Self, LockError> {
         let path = data.join("lock");
-        let mut file = open(data, &path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|source| fault(data, source))?;
+        refuse_shared(data)?;
+        let mut file = open(&path)?;
         let end = clock.monotonic().saturating_add(wait);
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -68,8 +82,24 @@ impl DataLock {
     }
 }
 
-fn open(data: &Path, path: &Path) -> Result<File, StoreError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|source| fault(data, source))?;
+/// Refuses a folder to which others than this user and root may write; one that is not there is nobody's.
+pub fn refuse_shared(folder: &Path) -> Result<(), LockError> {
+    let metadata = match folder.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(fault(folder, source).into()),
+    };
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    let us = rustix::process::geteuid().as_raw();
+    let remedy = match (owner == us || owner == 0, mode & 0o022 == 0) {
+        (true, true) => return Ok(()),
+        (true, false) => format!("`chmod go-w {}`", folder.display()),
+        (false, _) => format!("`chown {us} {0}` and `chmod go-w {0}`", folder.display()),
+    };
+    Err(LockError::Shared { folder: folder.to_owned(), owner, mode, remedy })
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -129,5 +159,25 @@ mod tests {
 
         drop(first);
         DataLock::acquire(&data, Duration::ZERO, &clock).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_may_write_to_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let clock = SeededClock::default();
+        drop(DataLock::acquire(&data, Duration::ZERO, &clock).await.unwrap());
+        for (mode, taken) in
+            [(0o700, true), (0o755, true), (0o770, false), (0o702, false), (0o777, false), (0o1777, false)]
+        {
+            std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+            let asked = DataLock::acquire(&data, Duration::ZERO, &clock).await;
+            assert_eq!(asked.is_ok(), taken, "{mode:o}");
+            if let Err(error) = asked {
+                let remedy = format!("chmod go-w {}", data.display());
+                assert!(error.to_string().contains(&remedy), "{error}");
+            }
+        }
+        refuse_shared(&folder.path().join("absent")).unwrap();
     }
 }

@@ -14,7 +14,11 @@ pub(crate) struct Schema {
 /// `state.db`
 pub(crate) const STATE: Schema = Schema {
     application: 0x5043_5331,
-    steps: &[include_str!("migrations/state_1.sql"), include_str!("migrations/state_2.sql")],
+    steps: &[
+        include_str!("migrations/state_1.sql"),
+        include_str!("migrations/state_2.sql"),
+        include_str!("migrations/state_3.sql"),
+    ],
 };
 /// `exchanges.db`
 pub(crate) const EXCHANGES: Schema = Schema {

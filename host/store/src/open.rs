@@ -4,9 +4,9 @@ use crate::{
     StoreError,
     limits::{BUSY_WAIT, WAL_PAGES_MAX},
 };
-use rusqlite::{Connection, OpenFlags, config::DbConfig, hooks::Wal};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, hooks::Wal};
 use std::{
-    ffi::c_int,
+    ffi::{OsStr, c_int},
     fs::OpenOptions,
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -55,13 +55,31 @@ pub(crate) fn reader(path: &Path) -> Result<Option<Connection>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StoreError::File { path: path.to_owned(), source }),
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(path, flags).and_then(|conn| {
-        harden(&conn)?;
-        conn.pragma_update(None, "query_only", true)?;
-        Ok(conn)
-    });
+    let opened = match read_only(path.as_os_str(), OpenFlags::empty()) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal_has_bytes(path) => {
+            let fixed = immutable(path).map(|uri| read_only(uri.as_ref(), OpenFlags::SQLITE_OPEN_URI));
+            fixed.unwrap_or(Err(error))
+        }
+        opened => opened,
+    };
     opened.map(Some).map_err(|source| StoreError::Open { path: path.to_owned(), source })
+}
+
+fn read_only(name: &OsStr, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let conn = Connection::open_with_flags(name, flags)?;
+    harden(&conn)?;
+    conn.pragma_update(None, "query_only", true)?;
+    // Opening touches no file of the log; the first query does.
+    conn.pragma_query_value(None, "user_version", |_| Ok(()))?;
+    Ok(conn)
+}
+
+/// For a folder in which a reader can't make the files of the log, and a database whose log is closed: it is read as it lies
+/// there. Whoever wrote it would have left the files in place.
+fn immutable(path: &Path) -> Option<String> {
+    let path = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Some(format!("file:{path}?immutable=1"))
 }
 
 /// Counts the pages of the log, so that its writer knows when to make a checkpoint.

@@ -2,7 +2,7 @@
 
 use crate::{
     AttemptEnd, NewAttempt, StoreError,
-    limits::POSITION_BYTES_MAX,
+    limits::{POSITION_BYTES_MAX, PRUNE_PAGES},
     open::{int, unsigned},
     run,
 };
@@ -129,18 +129,20 @@ pub(crate) fn commit(conn: &Connection, commit: &PageCommit) -> Result<(), Store
     let attempt = &commit.attempt;
     run::end_attempt(conn, attempt)?;
     let sql = "UPDATE steps SET pages = pages + 1, records = records + ?3
-               WHERE run_id = ?1 AND step = ?2 AND outcome IS NULL";
+               WHERE run_id = ?1 AND step = ?2 AND outcome IS NULL RETURNING pages";
     let values = params![attempt.run_id, attempt.step, int(commit.records)];
-    if conn.prepare_cached(sql)?.execute(values)? != 1 {
+    let pages: Option<i64> = conn.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
+    let Some(pages) = pages.map(unsigned) else {
         return Err(StoreError::Conflict { what: "run", id: attempt.run_id.clone() });
-    }
+    };
     if let Some((key, mark)) = &commit.position {
         advance(conn, key, mark, commit)?;
     }
-    match &commit.next_attempt {
-        Some(next) => run::begin_attempt(conn, next),
-        None => Ok(()),
+    if let Some(next) = &commit.next_attempt {
+        run::begin_attempt(conn, next)?;
     }
+    // A read of any length has about as many attempts as it shows. The page that comes has the newest ones.
+    if pages.is_multiple_of(PRUNE_PAGES) { run::prune_attempts(conn, &attempt.run_id) } else { Ok(()) }
 }
 
 fn advance(

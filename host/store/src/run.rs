@@ -2,7 +2,11 @@
 
 pub(crate) mod rows;
 
-use crate::{IntentRow, StoreError, intent, limits::RUN_JSON_BYTES_MAX, open::int};
+use crate::{
+    IntentRow, StoreError, intent,
+    limits::{RUN_ATTEMPTS_MAX, RUN_JSON_BYTES_MAX},
+    open::int,
+};
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -185,9 +189,10 @@ pub struct RunRow {
     pub output: Option<String>,
     /// In order.
     pub steps: Vec<StepRow>,
-    /// In order; the last `RUN_ATTEMPTS_MAX`.
+    /// In order; the last `RUN_ATTEMPTS_MAX`. Older ones are not kept.
     pub attempts: Vec<AttemptRow>,
-    /// In order; the last `RUN_ATTEMPTS_MAX`.
+    /// In order; the last `RUN_INTENTS_KEPT_MAX`, and as many of those without proof. Others are not kept when the
+    /// run is over.
     pub intents: Vec<IntentRow>,
 }
 
@@ -206,6 +211,10 @@ pub struct StepRow {
     pub pages: u64,
     /// Records committed.
     pub records: u64,
+    /// Attempts in all, those that are not kept any more included.
+    pub attempts: u64,
+    /// Unsafe requests in all, likewise.
+    pub intents: u64,
 }
 
 /// One attempt.
@@ -329,9 +338,9 @@ pub(crate) fn begin(conn: &Connection, run: &NewRun, first: &NewAttempt) -> Resu
 pub(crate) fn begin_attempt(conn: &Connection, attempt: &NewAttempt) -> Result<(), StoreError> {
     let NewAttempt { run_id, step, call, attempt, started_at } = attempt;
     // A step of a run that is over gets no attempts: neither statement finds an open run then.
-    let sql = "INSERT INTO steps (run_id, step, started_at)
-               SELECT run_id, ?2, ?3 FROM runs WHERE run_id = ?1 AND outcome IS NULL
-               ON CONFLICT (run_id, step) DO NOTHING";
+    let sql = "INSERT INTO steps (run_id, step, started_at, attempts)
+               SELECT run_id, ?2, ?3, 1 FROM runs WHERE run_id = ?1 AND outcome IS NULL
+               ON CONFLICT (run_id, step) DO UPDATE SET attempts = attempts + 1";
     conn.prepare_cached(sql)?.execute(params![run_id, step, started_at.as_millis()])?;
     let sql = "INSERT INTO attempts (run_id, step, call, attempt, started_at)
                SELECT run_id, step, ?3, ?4, ?5 FROM steps WHERE run_id = ?1 AND step = ?2 AND outcome IS NULL";
@@ -356,10 +365,21 @@ pub(crate) fn end_attempt(conn: &Connection, end: &AttemptEnd) -> Result<(), Sto
         end.detail,
         int(end.requests)
     ])?;
-    match written {
-        1 => Ok(()),
-        _ => Err(StoreError::Conflict { what: "attempt", id: format!("{}/{}", end.run_id, end.call) }),
+    if written != 1 {
+        return Err(StoreError::Conflict { what: "attempt", id: format!("{}/{}", end.run_id, end.call) });
     }
+    let sql = "UPDATE steps SET requests = requests + ?3 WHERE run_id = ?1 AND step = ?2";
+    conn.prepare_cached(sql)?.execute(params![end.run_id, end.step, int(end.requests)])?;
+    Ok(())
+}
+
+/// Removes all attempts of a run but the newest. `UNIQUE` begins with the run and ends in `seq`: only rows of this run
+/// are looked at.
+pub(crate) fn prune_attempts(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM attempts WHERE run_id = ?1
+               AND seq <= (SELECT seq FROM attempts WHERE run_id = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
+    conn.prepare_cached(sql)?.execute(params![run_id, RUN_ATTEMPTS_MAX])?;
+    Ok(())
 }
 
 pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), StoreError> {
@@ -388,7 +408,8 @@ pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), S
     conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome, end.error_kind, end.detail])?;
     let sql = "UPDATE steps SET ended_at = ?2, outcome = ?3 WHERE run_id = ?1 AND outcome IS NULL";
     conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome])?;
-    Ok(())
+    prune_attempts(conn, run_id)?;
+    intent::prune(conn, run_id)
 }
 
 pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {

@@ -7,7 +7,7 @@ use crate::{
     },
     open::{int, unsigned},
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, types::Value};
 
 /// Whose values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,10 @@ pub(crate) fn versions(conn: &Connection, connection_id: &str) -> Result<Vec<u32
     Ok(versions.collect::<Result<_, _>>()?)
 }
 
+// TEXT compares as its bytes do (BINARY), so the keys of a prefix lie side by side, and only they are looked at.
+const LIST: &str = "SELECT key FROM state_values
+    WHERE connection_id = ?1 AND position_version = ?2 AND key >= ?3 AND key < ?4 ORDER BY key LIMIT ?5";
+
 pub(crate) fn list(
     conn: &Connection,
     space: &StateSpace,
@@ -131,18 +135,33 @@ pub(crate) fn list(
     after: Option<&str>,
     max: u32,
 ) -> Result<Vec<String>, StoreError> {
-    // TEXT compares as its bytes do (BINARY), so the keys of a prefix lie side by side, from the prefix on.
-    let sql = "SELECT key FROM state_values
-               WHERE connection_id = ?1 AND position_version = ?6 AND key >= ?2 AND (?3 IS NULL OR key > ?3)
-                 AND substr(CAST(key AS BLOB), 1, ?4) = CAST(?2 AS BLOB)
-               ORDER BY key LIMIT ?5";
-    let mut statement = conn.prepare_cached(sql)?;
-    let length = int(prefix.len() as u64);
+    let from = match after {
+        // The least text behind `after`.
+        Some(after) if after >= prefix => format!("{after}\0"),
+        _ => prefix.to_owned(),
+    };
+    // Every BLOB is behind every TEXT.
+    let to = successor(prefix).map_or(Value::Blob(Vec::new()), Value::Text);
     let limit = max.min(STATE_LIST_KEYS_MAX);
     let StateSpace { connection_id, position_version } = space;
-    let values = params![connection_id, prefix, after, length, limit, position_version];
-    let keys = statement.query_map(values, |row| row.get(0))?;
+    let mut statement = conn.prepare_cached(LIST)?;
+    let keys =
+        statement.query_map(params![connection_id, position_version, from, to, limit], |row| row.get(0))?;
     Ok(keys.collect::<Result<_, _>>()?)
+}
+
+/// The least text behind every one that begins with `prefix`; none where nothing is behind them. Bytes of UTF-8 are in
+/// the order of their characters, so it is found among those.
+fn successor(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The range leaves out what is no character.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
 }
 
 fn key_fault(key: &str) -> Option<&'static str> {
@@ -187,3 +206,6 @@ fn set_totals(conn: &Connection, connection_id: &str, totals: Totals) -> Result<
     conn.prepare_cached(sql)?.execute(params![connection_id, int(keys), int(bytes), int(version_last)])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

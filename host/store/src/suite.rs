@@ -78,11 +78,11 @@ pub(crate) fn run_end(outcome: Outcome) -> RunEnd {
     }
 }
 
-fn key(run: &str, ordinal: u32) -> IntentKey {
+pub(crate) fn key(run: &str, ordinal: u32) -> IntentKey {
     IntentKey { run_id: run.to_owned(), step: "s".to_owned(), call: "0".to_owned(), ordinal }
 }
 
-fn new_intent(run: &str, ordinal: u32, hash: &str, idempotency_key: Option<&str>) -> NewIntent {
+pub(crate) fn new_intent(run: &str, ordinal: u32, hash: &str, idempotency_key: Option<&str>) -> NewIntent {
     NewIntent {
         key: key(run, ordinal),
         method: "POST".to_owned(),
@@ -94,7 +94,7 @@ fn new_intent(run: &str, ordinal: u32, hash: &str, idempotency_key: Option<&str>
     }
 }
 
-fn intent_end(proven: bool, refused: bool) -> IntentEnd {
+pub(crate) fn intent_end(proven: bool, refused: bool) -> IntentEnd {
     // A text that says the opposite: nothing is read out of it.
     let outcome = if refused { "status 200" } else { "status 404" };
     IntentEnd { proven, refused, outcome: outcome.to_owned() }
@@ -134,7 +134,7 @@ async fn runs(store: &impl Store) {
     assert_eq!(run.summary.counts.requests, 3);
     let outcomes: Vec<_> = run.attempts.iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect();
     assert_eq!(outcomes, [(1, Some(Outcome::Succeeded)), (2, Some(Outcome::Failed))]);
-    assert_eq!(run.steps[0].outcome, Some(Outcome::Failed));
+    assert_eq!((run.steps[0].outcome, run.steps[0].attempts), (Some(Outcome::Failed), 2));
     assert!(store.run("run_2").await.unwrap().is_none());
 
     let large = Some("x".repeat(RUN_JSON_BYTES_MAX + 1));
@@ -216,7 +216,7 @@ async fn intents(store: &impl Store) {
         Err(StoreError::NotFound { .. })
     ));
     let run = store.run("run_1").await.unwrap().unwrap();
-    assert_eq!(run.intents.len(), 2);
+    assert_eq!((run.intents.len(), run.steps[0].intents), (2, 2));
     assert_eq!((run.intents[0].proven, run.intents[0].outcome.as_deref()), (true, Some("status 404")));
 }
 

@@ -135,7 +135,7 @@ impl RequestBuilder {
     }
 
     /// A form body of nested values: `{"metadata": {"a": "b"}, "expand": ["x"]}` is `metadata[a]=b&expand[0]=x`. Null and
-    /// empty containers are left out.
+    /// empty containers are left out; a whole number up to 2^53 is written as an integer (`1e3` as `1000`).
     pub fn form_nested(mut self, value: &(impl Serialize + ?Sized)) -> Self {
         match encode::form_nested(value) {
             Ok(text) => self.with_body(text.into_bytes(), FORM),

@@ -1,4 +1,7 @@
-//! The content codings: each turns the wire's pieces into bytes in one `Sink`, which holds the caps.
+//! The content codings: each turns the wire's bytes into a body in one `Sink`, which holds the caps.
+//!
+//! The wire is decoded in pieces of one size, each counted before it is decoded, so that neither the body nor the verdict
+//! depends on how the bytes arrived. zstd is decoded when it is whole, so that all of its wire counts.
 //!
 //! gzip (RFC 1952), deflate (RFC 9110 §8.4.1.2: the zlib format of RFC 1950; raw RFC 1951 is refused), br (RFC
 //! 7932), zstd (RFC 8878, window at most 8 MiB as RFC 9659 says). What follows the end of a body is refused.
@@ -8,8 +11,8 @@ use super::malformed;
 use crate::{
     Error,
     limits::{
-        BROTLI_BUFFER_BYTES, GZIP_MEMBERS_MAX, RATIO_FREE_BYTES, RATIO_MAX, ZSTD_FRAMES_MAX,
-        ZSTD_WINDOW_BYTES_MAX,
+        BROTLI_BUFFER_BYTES, DECODE_PIECE_BYTES, GZIP_MEMBERS_MAX, RATIO_FREE_BYTES, RATIO_MAX,
+        ZSTD_FRAMES_MAX, ZSTD_WINDOW_BYTES_MAX,
     },
 };
 use brotli_decompressor::DecompressorWriter;
@@ -53,6 +56,8 @@ impl Coding {
 /// A coded body on its way.
 pub(super) struct Coded {
     coding: Coding,
+    /// Less than a piece.
+    held: Vec<u8>,
     /// None only after an error.
     state: Option<State>,
     members: u32,
@@ -74,10 +79,29 @@ enum State {
 impl Coded {
     pub(super) fn new(coding: Coding, body_bytes_max: u64) -> Self {
         let sink = Sink { body_bytes_max, wire_bytes: 0, body: Vec::new(), stopped: None };
-        Self { coding, state: Some(State::Between(sink)), members: 0 }
+        Self { coding, held: Vec::new(), state: Some(State::Between(sink)), members: 0 }
     }
 
     pub(super) fn push(&mut self, mut wire: &[u8]) -> Result<(), Error> {
+        while self.held.len() + wire.len() >= DECODE_PIECE_BYTES {
+            let (piece, rest) = wire.split_at(DECODE_PIECE_BYTES - self.held.len());
+            wire = rest;
+            if self.held.is_empty() {
+                self.decode(piece)?;
+            } else {
+                let mut held = std::mem::take(&mut self.held);
+                held.extend_from_slice(piece);
+                self.decode(&held)?;
+                held.clear();
+                self.held = held;
+            }
+        }
+        self.held.extend_from_slice(wire);
+        Ok(())
+    }
+
+    /// One piece, or what is left of the last one.
+    fn decode(&mut self, mut wire: &[u8]) -> Result<(), Error> {
         if let Some(state) = &mut self.state {
             let sink = state.sink();
             sink.wire_bytes = sink.wire_bytes.saturating_add(wire.len() as u64);
@@ -123,6 +147,8 @@ impl Coded {
     }
 
     pub(super) fn finish(mut self) -> Result<Bytes, Error> {
+        let held = std::mem::take(&mut self.held);
+        self.decode(&held)?;
         let Some(mut state) = self.state.take() else { return Err(self.coding.corrupt()) };
         let whole = match &mut state {
             State::Between(_) => return Err(self.coding.corrupt()),

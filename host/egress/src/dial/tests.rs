@@ -1,8 +1,11 @@
 //! What may be dialled, over loopback servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::testing::{Kit, request, slot, state, with_header};
-use portcullis_grants::Attributes;
+use crate::{
+    Exchange,
+    testing::{Kit, Server, reply, request, slot, state, with_header},
+};
+use portcullis_grants::{AddressPolicy, Attributes};
 use portcullis_secrets::Secret;
 
 const URL: &str = "https://api.vendor.test/v1/items";
@@ -95,4 +98,43 @@ async fn a_slot_that_is_bound_nowhere_is_refused() {
     let call = kit.call();
     assert!(matches!(call.send(request("GET", URL)).await, Err(crate::Error::Denied { .. })));
     assert!(call.denials()[0].1.reason.contains("`key`"), "{:?}", call.denials());
+}
+
+/// Asks through a client that was told of another address than the one that the connection's guard judges: what a
+/// resolver or a pool that went past the guard would come to.
+async fn past_the_resolver(listed: &[&str]) -> (Result<crate::Response, crate::Error>, Vec<Exchange>, usize) {
+    let server = Server::tls("api.vendor.test", |_, _| reply(200, &["X-Inner: inner"], "inner")).await;
+    let mut kit = Kit::seeded(&[("GET https://api.vendor.test/**", Attributes::default())]);
+    let network = &mut kit.settings.network;
+    network.ca_pem = server.authority.clone().map(String::into_bytes);
+    network.addresses =
+        AddressPolicy::new(listed.iter().map(|range| range.parse().unwrap()).collect()).unwrap();
+    let call = kit.call();
+    let state = call.state_for_tests();
+    let routes = &state.connection.routes;
+    let key = ClientKey { connection: routes.serial, slot: None, plain: false, mapping: None };
+    let clients = &kit.egress.clients;
+    let loopback = AddressPolicy::new(vec!["127.0.0.1/32".parse().unwrap()]).unwrap();
+    clients
+        .of(key, state.now(), || {
+            let resolver = CheckedResolver {
+                lookup: clients.lookup.clone(),
+                guard: Guard { policy: loopback, plain: false },
+                target: Some(Target { host: "127.0.0.1".to_owned(), port: server.port }),
+            };
+            connect::client(resolver, Arc::clone(&routes.roots))
+        })
+        .unwrap();
+    (call.send(request("GET", URL)).await, kit.rows(), server.requests().len())
+}
+
+#[tokio::test]
+async fn an_answer_of_another_peer_than_the_judged_one_goes_no_further() {
+    let (outcome, rows, asked) = past_the_resolver(&[]).await;
+    assert!(matches!(outcome, Err(crate::Error::Denied { .. })), "{outcome:?}");
+    assert_eq!(asked, 1, "the guard before the connect was passed by, which is what this is about");
+    assert!(!format!("{outcome:?} {rows:?}").contains("inner"), "{rows:?}");
+    // The twin: the same client, and a peer that the guard lets pass.
+    let (outcome, ..) = past_the_resolver(&["127.0.0.1/32"]).await;
+    assert_eq!(outcome.unwrap().body, "inner");
 }

@@ -1,9 +1,8 @@
-//! The encodings in which a secret is looked for: plain; base64 in both alphabets at three offsets, as it is,
-//! with `\/`, and percent-encoded; percent-encoding, minimal in four dialects and of every byte; hexadecimal;
-//! JSON escapes, minimal in four dialects and of every character; HTML entities.
+//! The encodings in which a secret is looked for: plain, with `+` for a space (WHATWG URL, form encoding) and as UTF-8 of
+//! its bytes where it is no UTF-8; base64 in both alphabets at three offsets (RFC 4648); hexadecimal. Escapes are none of
+//! these: `unescape` takes them off, in whichever of its dialects an encoder wrote them.
 //!
-//! Base64 with or without padding is one case: the last, partial character is masked with the rest. RFC 4648,
-//! RFC 3986 §2.1, RFC 8259 §7, WHATWG URL (form encoding).
+//! Base64 with or without padding is one case: the last, partial character is masked with the rest.
 
 use crate::limits;
 use base64::{
@@ -21,11 +20,13 @@ pub(super) struct Needle {
     /// Base64: the characters beside it carry some bits of the secret.
     left: bool,
     right: bool,
+    /// Too short to be looked for behind escapes.
+    plain_only: bool,
 }
 
 impl Needle {
     fn exact(bytes: Vec<u8>) -> Self {
-        Self { bytes: Secret::new(bytes), any_case: false, left: false, right: false }
+        Self { bytes: Secret::new(bytes), any_case: false, left: false, right: false, plain_only: false }
     }
 
     fn any_case(bytes: Vec<u8>) -> Self {
@@ -59,6 +60,11 @@ impl Needle {
         fragments
     }
 
+    /// Whether it is looked for in the body as it stands alone.
+    pub(super) fn is_plain_only(&self) -> bool {
+        self.plain_only
+    }
+
     /// Bytes compared, and the place to mask if the needle lies at `at`.
     pub(super) fn matches_at(&self, haystack: &[u8], at: usize) -> (u64, Option<(usize, usize)>) {
         let needle = self.bytes.expose();
@@ -87,14 +93,19 @@ pub(super) fn of(secret: &[u8], needles: &mut Vec<Needle>) {
     if secret.is_empty() {
         return;
     }
-    push(needles, Needle::exact(secret.to_vec()));
-    if secret.len() < limits::ENCODED_SECRET_BYTES_MIN {
+    let plain_only = secret.len() < limits::ENCODED_SECRET_BYTES_MIN;
+    push(needles, Needle { plain_only, ..Needle::exact(secret.to_vec()) });
+    if plain_only {
         return;
     }
+    if secret.contains(&b' ') {
+        push(needles, Needle::exact(replace(secret, |byte| (byte == b' ').then(|| b"+".to_vec()))));
+    }
+    if std::str::from_utf8(secret).is_err() {
+        let text: String = secret.iter().map(|byte| char::from(*byte)).collect();
+        push(needles, Needle::exact(text.into_bytes()));
+    }
     base64_of(secret, needles);
-    percent_of(secret, needles);
-    json_of(secret, needles);
-    push(needles, Needle::exact(html(secret)));
     push(needles, Needle::any_case(secret.iter().flat_map(|byte| hex(*byte)).collect()));
 }
 
@@ -111,7 +122,7 @@ fn push(needles: &mut Vec<Needle>, needle: Needle) {
 /// A secret inside a longer text starts at one of three places in a group of four characters. What depends on
 /// the neighbours is cut off here and masked when found.
 fn base64_of(secret: &[u8], needles: &mut Vec<Needle>) {
-    for (alphabet, standard) in [(&STANDARD, true), (&URL_SAFE, false)] {
+    for alphabet in [&STANDARD, &URL_SAFE] {
         let engine = GeneralPurpose::new(alphabet, NO_PAD);
         for offset in 0..3usize {
             let mut padded = vec![0; offset];
@@ -121,119 +132,9 @@ fn base64_of(secret: &[u8], needles: &mut Vec<Needle>) {
             let from = [0, 2, 3][offset];
             let core = &text[from..bits / 6];
             let edges = (offset > 0, bits % 6 != 0);
-            let add = |needles: &mut Vec<Needle>, bytes: Vec<u8>| {
-                push(needles, Needle { left: edges.0, right: edges.1, ..Needle::exact(bytes) });
-            };
-            add(needles, core.to_vec());
-            if standard && core.iter().any(|byte| matches!(byte, b'+' | b'/')) {
-                add(needles, replace(core, |byte| (byte == b'/').then(|| b"\\/".to_vec())));
-                for escape in [percent_upper, percent_lower] {
-                    add(needles, replace(core, |byte| matches!(byte, b'+' | b'/').then(|| escape(byte))));
-                }
-            }
+            push(needles, Needle { left: edges.0, right: edges.1, ..Needle::exact(core.to_vec()) });
         }
     }
-}
-
-fn percent_of(secret: &[u8], needles: &mut Vec<Needle>) {
-    push(needles, Needle::any_case(secret.iter().flat_map(|byte| percent_lower(*byte)).collect()));
-    // RFC 3986 unreserved; encodeURIComponent; encodeURI; form encoding, which writes a space as `+`.
-    let dialects: [(&[u8], bool); 5] = [
-        (b"-._~", false),
-        (b"-._~!'()*", false),
-        (b"-._~!'()*;/?:@&=+$,#", false),
-        (b"-._*", true),
-        (b"-._~", true),
-    ];
-    for (kept, plus) in dialects {
-        for escape in [percent_upper, percent_lower] {
-            let text = replace(secret, |byte| match byte {
-                b' ' if plus => Some(b"+".to_vec()),
-                _ if byte.is_ascii_alphanumeric() || kept.contains(&byte) => None,
-                _ => Some(escape(byte)),
-            });
-            push(needles, Needle::exact(text));
-        }
-    }
-}
-
-fn json_of(secret: &[u8], needles: &mut Vec<Needle>) {
-    let text = std::str::from_utf8(secret).ok();
-    // Every character: UTF-16 units of text, bytes of what is none.
-    let units: Vec<u16> = match text {
-        Some(text) => text.encode_utf16().collect(),
-        None => secret.iter().map(|byte| u16::from(*byte)).collect(),
-    };
-    push(needles, Needle::any_case(units.iter().flat_map(|unit| unicode(*unit)).collect()));
-    let Some(text) = text else { return };
-    // As serde_json, PHP (`\/`), Go (`\u003c`) and Python (`\u00e9`) write it.
-    for (slash, markup, ascii) in [
-        (false, false, false),
-        (true, false, false),
-        (false, true, false),
-        (false, false, true),
-        (true, false, true),
-    ] {
-        let mut lower = Vec::new();
-        for character in text.chars() {
-            let short = match character {
-                '"' => Some(&br#"\""#[..]),
-                '\\' => Some(&br"\\"[..]),
-                '\n' => Some(&br"\n"[..]),
-                '\r' => Some(&br"\r"[..]),
-                '\t' => Some(&br"\t"[..]),
-                '\u{8}' => Some(&br"\b"[..]),
-                '\u{c}' => Some(&br"\f"[..]),
-                '/' if slash => Some(&br"\/"[..]),
-                _ => None,
-            };
-            let escaped = character < ' '
-                || (markup && matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'))
-                || (ascii && !character.is_ascii());
-            match short {
-                Some(short) => lower.extend_from_slice(short),
-                None if escaped => {
-                    let mut units = [0; 2];
-                    lower.extend(character.encode_utf16(&mut units).iter().flat_map(|unit| unicode(*unit)));
-                }
-                None => lower.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        push(needles, Needle::exact(upper_escapes(&lower)));
-        push(needles, Needle::exact(lower));
-    }
-}
-
-/// `\u00e9` as `\u00E9`.
-fn upper_escapes(text: &[u8]) -> Vec<u8> {
-    let mut upper = text.to_vec();
-    let mut at = 0;
-    while at + 1 < upper.len() {
-        if upper[at] != b'\\' {
-            at += 1;
-        } else if upper[at + 1] == b'u' {
-            let end = (at + 6).min(upper.len());
-            upper[at + 2..end].make_ascii_uppercase();
-            at = end;
-        } else {
-            at += 2;
-        }
-    }
-    upper
-}
-
-fn html(secret: &[u8]) -> Vec<u8> {
-    replace(secret, |byte| {
-        let entity: &[u8] = match byte {
-            b'&' => b"&amp;",
-            b'<' => b"&lt;",
-            b'>' => b"&gt;",
-            b'"' => b"&quot;",
-            b'\'' => b"&#39;",
-            _ => return None,
-        };
-        Some(entity.to_vec())
-    })
 }
 
 fn replace(bytes: &[u8], with: impl Fn(u8) -> Option<Vec<u8>>) -> Vec<u8> {
@@ -243,18 +144,4 @@ fn replace(bytes: &[u8], with: impl Fn(u8) -> Option<Vec<u8>>) -> Vec<u8> {
 fn hex(byte: u8) -> [u8; 2] {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
     [digit(byte >> 4), digit(byte & 15)]
-}
-
-fn percent_lower(byte: u8) -> Vec<u8> {
-    let [high, low] = hex(byte);
-    vec![b'%', high, low]
-}
-
-fn percent_upper(byte: u8) -> Vec<u8> {
-    percent_lower(byte).to_ascii_uppercase()
-}
-
-fn unicode(unit: u16) -> [u8; 6] {
-    let ([a, b], [c, d]) = (hex((unit >> 8) as u8), hex((unit & 255) as u8));
-    [b'\\', b'u', a, b, c, d]
 }

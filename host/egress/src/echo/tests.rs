@@ -146,7 +146,82 @@ fn long_and_repetitive_secrets_are_bounded() {
     assert!(body[1..body.len() - 1].iter().all(|byte| *byte == b'*'));
 }
 
+/// As encoders of everyday libraries write the commonest kind of secret.
+#[test]
+fn what_libraries_make_of_a_secret() {
+    let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCY'EXAMPLE&KEY==";
+    let needles = needles(&[secret]);
+    for echoed in [
+        // Go url.PathEscape, Python quote, quote_plus, JavaScript encodeURI.
+        "wJalrXUtnFEMI%2FK7MDENG+bPxRfiCY%27EXAMPLE&KEY==",
+        "wJalrXUtnFEMI/K7MDENG%2BbPxRfiCY%27EXAMPLE%26KEY%3D%3D",
+        "wJalrXUtnFEMI%2FK7MDENG%2BbPxRfiCY%27EXAMPLE%26KEY%3D%3D",
+        "wJalrXUtnFEMI/K7MDENG+bPxRfiCY'EXAMPLE&KEY==",
+        // .NET System.Text.Json, PHP with JSON_HEX_*, Go encoding/json, JavaScript strings.
+        r"wJalrXUtnFEMI/K7MDENG\u002BbPxRfiCY\u0027EXAMPLE\u0026KEY==",
+        r"wJalrXUtnFEMI\/K7MDENG+bPxRfiCY\u0027EXAMPLE\u0026KEY==",
+        r"wJalrXUtnFEMI/K7MDENG+bPxRfiCY'EXAMPLE\u0026KEY\u003d\u003d",
+        r"wJalrXUtnFEMI/K7MDENG+bPxRfiCY\'EXAMPLE&KEY==",
+        // Go html/template, mustache, PHP htmlspecialchars.
+        "wJalrXUtnFEMI/K7MDENG&#43;bPxRfiCY&#39;EXAMPLE&amp;KEY==",
+        "wJalrXUtnFEMI&#x2F;K7MDENG+bPxRfiCY&#39;EXAMPLE&amp;KEY&#x3D;&#x3D;",
+        "wJalrXUtnFEMI/K7MDENG+bPxRfiCY&#039;EXAMPLE&amp;KEY==",
+        // Twice, and one in the other.
+        "wJalrXUtnFEMI%252FK7MDENG%252BbPxRfiCY%2527EXAMPLE%2526KEY%253D%253D",
+        r"wJalrXUtnFEMI\\/K7MDENG\\u002BbPxRfiCY'EXAMPLE&KEY==",
+        "wJalrXUtnFEMI/K7MDENG%2BbPxRfiCY%27EXAMPLE&amp;KEY%3D%3D",
+    ] {
+        let body = format!("{{\"you sent\":\"{echoed}\"}}");
+        assert_eq!(needles.mask_text(&body), body.replace(echoed, &"*".repeat(echoed.len())), "{echoed}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_no_text() {
+    let secret: Vec<u8> = (0x78..0x98).collect();
+    let needles = Needles::new(&[Secret::new(secret.clone())]);
+    let escaped: String = secret.iter().map(|byte| format!("\\u{byte:04x}")).collect();
+    let text: String = secret.iter().map(|byte| char::from(*byte)).collect();
+    let percent: String = secret.iter().map(|byte| format!("%{byte:02X}")).collect();
+    for echoed in [escaped, text, percent] {
+        assert_eq!(needles.mask_text(&format!("<{echoed}>")), format!("<{}>", "*".repeat(echoed.len())));
+    }
+}
+
+/// One character of a secret, as one of the encoders in a row writes it.
+fn written(character: char, how: u8) -> String {
+    let mut buffer = [0; 4];
+    let bytes = character.encode_utf8(&mut buffer).as_bytes().to_vec();
+    match how {
+        0 => bytes.iter().map(|byte| format!("%{byte:02X}")).collect(),
+        1 => bytes.iter().map(|byte| format!("%{byte:02x}")).collect(),
+        2 => character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+        3 => format!("&#{};", u32::from(character)),
+        4 => format!("&#x{:X};", u32::from(character)),
+        5 if matches!(character, '"' | '\\' | '/' | '\'') => format!("\\{character}"),
+        6 if character.is_ascii() => format!("\\x{:02x}", u32::from(character)),
+        _ => character.to_string(),
+    }
+}
+
 proptest::proptest! {
+    /// Whatever an encoder escapes, and however: every byte of it is masked, and nothing else.
+    #[test]
+    fn any_mix_of_escapes(
+        secret in "[a-zA-Z0-9+/=_~éß\u{1F511}-]{8,40}", how in proptest::collection::vec(0u8..12, 40),
+        before in "[a-z %&]{0,9}", after in "[a-z %&]{0,9}",
+    ) {
+        let needles = needles(&[&secret]);
+        let echoed: String = secret.chars().zip(&how).map(|(character, how)| written(character, *how)).collect();
+        let body = format!("{before}\"{echoed}\"{after}");
+        let masked = needles.mask_text(&body);
+        proptest::prop_assert_eq!(masked, format!("{before}\"{}\"{after}", "*".repeat(echoed.len())));
+        let coded: String =
+            b64::STANDARD.encode(&secret).chars().zip(how.iter().cycle()).map(|(c, how)| written(c, *how)).collect();
+        let masked = needles.mask_text(&format!("<{coded}>"));
+        proptest::prop_assert!(masked.matches('*').count() * 6 >= secret.len() * 8, "{}", masked);
+    }
+
     #[test]
     fn secrets_at_random_places(secret in "[ -~]{8,40}", before in ".{0,20}", after in ".{0,20}") {
         let needles = needles(&[&secret]);

@@ -101,6 +101,24 @@ async fn a_lost_answer_is_unproven_with_a_key_too() {
 }
 
 #[tokio::test]
+async fn the_url_of_an_intent_is_shortened_and_the_hash_is_of_the_whole() {
+    let kit = kit();
+    let state = state(&kit);
+    let long = |end: &str| format!("https://api.vendor.test/v1/items?q={}{end}", "x".repeat(8_000));
+    for (url, end) in [(long("1"), ""), (long("2"), ""), (PLAIN.to_owned(), "")] {
+        sent(&kit, &state, with_body("POST", &url, end), Ok(response(400, &[]))).await.0.unwrap();
+    }
+    let begun = lock(&kit.intents.begun).clone();
+    for (intent, url) in begun.iter().zip([long("1"), long("2")]) {
+        let shown = intent.url.strip_suffix('…').expect("it is marked");
+        assert!(intent.url.len() <= INTENT_URL_BYTES_MAX && url.starts_with(shown), "{}", intent.url);
+        assert!(shown.len() > INTENT_URL_BYTES_MAX - 8);
+    }
+    assert_ne!(begun[0].request_hash, begun[1].request_hash);
+    assert_eq!(begun[2].url, PLAIN);
+}
+
+#[tokio::test]
 async fn what_never_left_is_proven() {
     let kit = kit();
     let state = state(&kit);

@@ -493,7 +493,8 @@ fn together() -> impl Fn(usize, &str) -> Reply + Send + Sync {
             if here.load(Ordering::SeqCst) >= SEND_ALL_CONCURRENT_MAX as u64 {
                 return reply(200, &[], text.lines().next().unwrap());
             }
-            std::thread::park_timeout(Duration::from_millis(10));
+            // The other tasks of this thread go on in another one.
+            tokio::task::block_in_place(|| std::thread::park_timeout(Duration::from_millis(10)));
         }
         reply(500, &[], "alone")
     }

@@ -76,6 +76,13 @@ impl Engine {
 
     async fn once(&self, mut run: Run, errand: Errand) -> Result<RunReport, EngineError> {
         self.begin(&run, errand.input.clone()).await?;
+        match self.attempts(&mut run, errand).await {
+            Ok(report) => Ok(report),
+            Err(failed) => Err(self.left_open(&run, failed).await),
+        }
+    }
+
+    async fn attempts(&self, run: &mut Run, errand: Errand) -> Result<RunReport, EngineError> {
         let (mut machine, mut attempt) = CallMachine::begin();
         loop {
             let mut report =
@@ -83,8 +90,8 @@ impl Engine {
             run.tally.add(&mut report);
             let result = report.result.and_then(|answer| accept(&errand.operation, answer));
             let failure = result.as_ref().err().cloned();
-            let last = self.attempt_end(&run, 0, attempt, report.requests, failure.as_ref());
-            let doubt = Doubt::new(self.effects(&run).await?, errand.keyed);
+            let last = self.attempt_end(run, 0, attempt, report.requests, failure.as_ref());
+            let doubt = Doubt::new(self.effects(run).await?, errand.keyed);
             let outcome = match &failure {
                 Some(failure) => Err(failure.clone()),
                 None => Ok(()),
@@ -109,7 +116,7 @@ impl Engine {
                         Step::End(ending) => return self.finish(run, ending, Fruit::default(), None).await,
                         Step::Wait(_) => return Err(EngineError::Host("a wait followed a wait")),
                     }
-                    self.store.begin_attempt(self.new_attempt(&run, 0, attempt)).await?;
+                    self.store.begin_attempt(self.new_attempt(run, 0, attempt)).await?;
                 }
                 Step::Call { .. } => return Err(EngineError::Host("a call followed a call")),
             }

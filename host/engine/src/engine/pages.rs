@@ -69,8 +69,14 @@ impl Engine {
         };
         let place = self.place(&plan, facts.migrates).await?;
         let opened = self.open_sink(&plan, place, sink).await?;
-        let run = self.draft(&facts, RunKind::Read, stream, run_options);
-        let ended = self.pages(run, &plan, opened, sink).await;
+        let mut run = self.draft(&facts, RunKind::Read, stream, run_options);
+        let ended = match self.begin(&run, None).await {
+            Ok(()) => match self.pages(&mut run, &plan, opened, sink).await {
+                Ok(report) => Ok(report),
+                Err(failed) => Err(self.left_open(&run, failed).await),
+            },
+            Err(failed) => Err(failed),
+        };
         if ended.is_err() {
             sink.discard().await;
         }
@@ -120,23 +126,22 @@ impl Engine {
 
     async fn pages(
         &self,
-        mut run: Run,
+        run: &mut Run,
         plan: &Plan,
         opened: Opened,
         sink: &mut dyn PageSink,
     ) -> Result<RunReport, EngineError> {
-        self.begin(&run, None).await?;
         let (next, checkpoint) =
             opened.stored.map(|stored| (stored.next, stored.checkpoint)).unwrap_or_default();
         let mut mark = opened.mark;
         let (mut machine, mut call) = ReadMachine::begin(next, checkpoint);
         loop {
-            let (page, last) = match self.page(&mut run, plan, &call).await {
+            let (page, last) = match self.page(run, plan, &call).await {
                 (Ok(page), last) => (page, last),
                 (Err(failure), last) => {
-                    let doubt = Doubt::new(self.effects(&run).await?, false);
+                    let doubt = Doubt::new(self.effects(run).await?, false);
                     let step = machine.on(Event::Failed(failure, doubt), &*self.random);
-                    match self.go_on(&mut run, plan, &mut machine, step, Some(last)).await? {
+                    match self.go_on(run, plan, &mut machine, step, Some(last)).await? {
                         Onward::Call(next) => call = next,
                         Onward::End(end) => return self.close(run, end.0, end.1, sink).await,
                     }
@@ -158,8 +163,8 @@ impl Engine {
             }
             let step = machine.on(Event::Delivered, &*self.random);
             let new = NewMark { next, checkpoint, file: mark.clone() };
-            self.commit(&mut run, plan, last, count, new, &step).await?;
-            match self.go_on(&mut run, plan, &mut machine, step, None).await? {
+            self.commit(run, plan, last, count, new, &step).await?;
+            match self.go_on(run, plan, &mut machine, step, None).await? {
                 Onward::Call(next) => call = next,
                 Onward::End(end) => return self.close(run, end.0, end.1, sink).await,
             }
@@ -259,7 +264,7 @@ impl Engine {
     /// Ends output and run. An output that can't be finished makes a failure of a success.
     async fn close(
         &self,
-        run: Run,
+        run: &mut Run,
         mut ending: Ending,
         last: Option<AttemptEnd>,
         sink: &mut dyn PageSink,

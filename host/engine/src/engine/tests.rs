@@ -39,7 +39,9 @@ fn page(records: &str, next: Option<&str>) -> Page {
 
 impl Bench {
     async fn call(&self, input: &str) -> Result<RunReport, EngineError> {
-        self.engine.call(CONNECTION, "create", input, CallOptions::default()).await
+        let call = self.engine.call(CONNECTION, "create", input, CallOptions::default());
+        // A script that is over hangs: a call that should not have been made must fail, not stay.
+        tokio::time::timeout(Duration::from_secs(20), call).await.expect("the call ends")
     }
 
     async fn read(&self, options: ReadOptions) -> RunReport {

@@ -65,6 +65,13 @@ fn a_listed_range_and_its_denied_twin() {
     check(&["fc00::/7"], "fd12::1", true);
     check(&["fc00::/7"], "fd00:ec2::254", false);
     check(&["fc00::/7"], "fd20:ce::254", false);
+    for aws in ["fd00:ec2::23", "fd00:ec2::123", "fd00:ec2::253", "fd00:ec2:ffff::1"] {
+        check(&["fc00::/7", "fd00:e00::/24"], aws, false);
+    }
+    check(&["fc00::/7"], "fd00:ec3::1", true);
+    check(&["fd00:42::/64"], "fd00:42::42", false);
+    check(&["fd00:42::/64"], "fd00:42::43", true);
+    check(&["fd00:c1::/64"], "fd00:c1::a9fe:a9fe", false);
     check(&["100.64.0.0/10"], "100.64.0.1", true);
     check(&["100.64.0.0/10"], "100.100.100.200", false);
     check(&["192.0.0.0/24"], "192.0.0.1", true);
@@ -130,7 +137,11 @@ fn an_entry_that_can_allow_nothing() {
     check("::1/128", None);
     check("10.0.0.0/8", None);
     check("192.0.0.0/24", None);
-    check("fd00:ec2::/32", None);
+    check("fd00:ec2::/32", Some("metadata"));
+    check("fd00:ec2:1::/64", Some("metadata"));
+    check("fd00:42::42/128", Some("metadata"));
+    check("fd00:42::/64", None);
+    check("fd00:ec0::/28", None);
     check("8.8.8.8/32", None);
 }
 

@@ -185,6 +185,10 @@ fn what_is_refused_before_any_rule_has_no_remedy() {
     }
     check("POST https://a.test/x?+_method=DELETE", "refused query name");
     check("POST https://a.test/x?_method%00x=DELETE", "refused query name");
+    check("POST https://a.test/x?-method=DELETE", "refused query name");
+    check("POST https://a.test/x?_method%20=DELETE", "refused query name");
+    check("POST https://a.test/x?%20method=DELETE", "refused query name");
+    check("POST https://a.test/x?_method[]=DELETE", "refused query name");
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn web_platform_tests() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what a browser makes of it")]
 fn locations() {
     fn check(location: &str, expected: Option<&str>) {
         let base = CanonicalUrl::parse("https://a.test:8443/v1/items/7?x=/y:z").unwrap();

@@ -159,8 +159,51 @@ impl Document {
 
     /// Where the value at this path stands; numbers are indices of arrays. The longest part of the path that exists.
     pub fn span_of(&self, path: &[&str]) -> Range<usize> {
+        let (node, key) = self.at(path);
+        if matches!(node.value, Value::Table(_)) { key } else { node.span.clone() }
+    }
+
+    /// Whether there is something at this path.
+    pub fn has(&self, path: &[&str]) -> bool {
+        self.walk(path).2 == path.len()
+    }
+
+    /// Where the key at this path stands; an item of an array has none but itself. The longest part of the path that exists.
+    pub fn key_span_of(&self, path: &[&str]) -> Range<usize> {
+        self.at(path).1
+    }
+
+    /// Hides what stands at this path in excerpts, and every string below it.
+    pub fn mask_at(&self, path: &[&str]) {
+        let (node, _) = self.at(path);
+        match &node.value {
+            Value::Table(_) | Value::Array(_) => self.mask(node),
+            _ => self.mask_span(node.span.clone()),
+        }
+    }
+
+    /// A fault with its excerpt, outside those that `finish` collects.
+    pub fn diagnostic(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let text = mask(&self.text, &self.masked.borrow());
+        let location = Some(Location::new(text, span));
+        Diagnostic { file: self.file.clone(), location, message: message.into(), help }
+    }
+
+    fn at(&self, path: &[&str]) -> (&Node, Range<usize>) {
+        let (node, span, _) = self.walk(path);
+        (node, span)
+    }
+
+    /// The deepest node on the path, its key, and how many steps led there.
+    fn walk(&self, path: &[&str]) -> (&Node, Range<usize>, usize) {
         let mut node = &self.root;
         let mut span = 0..0;
+        let mut steps = 0;
         for step in path {
             let next = match &node.value {
                 Value::Table(entries) => {
@@ -172,10 +215,9 @@ impl Document {
                 _ => None,
             };
             let Some((next, key_span)) = next else { break };
-            node = next;
-            span = if matches!(node.value, Value::Table(_)) { key_span } else { node.span.clone() };
+            (node, span, steps) = (next, key_span, steps + 1);
         }
-        span
+        (node, span, steps)
     }
 
     /// The value, where no fault was found; else all faults, in the order of the text.

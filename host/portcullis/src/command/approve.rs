@@ -1,7 +1,7 @@
 //! `approve`: shows what a connection's connector asks for, and pins it with its digest.
 use super::inspect::rule_line;
 use crate::{
-    approvals,
+    approvals::{self, ended},
     cli::{Approve, Arguments},
     config::{Config, Connection, operator_list, pinned},
     exit::{Exit, Failure, Result},
@@ -14,6 +14,7 @@ use portcullis_manifest::{Approval, Role};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, IsTerminal},
+    path::Path,
     time::Duration,
 };
 
@@ -26,6 +27,8 @@ pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
     } else {
         output::line(&asked.text());
     }
+    // Nobody approves what nobody could read.
+    output::delivered()?;
     if let Some(digest) = options.digest.as_ref().filter(|digest| **digest != asked.approval.digest) {
         let shown = output::shown_line(digest);
         let message = format!("`--digest` is `{shown}`, the registry holds `{}`", asked.approval.digest);
@@ -54,7 +57,15 @@ pub struct Asked<'c> {
 pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
     let connection = config.connection(connection)?;
     let lock = approvals::read_lock(config)?;
-    let entry = registry::newest(&config.registry, &connection.connector, &connection.version)?;
+    let entry = registry::newest(&config.registry, &connection.connector, &connection.version);
+    let entry = entry.map_err(|failure| match failure.causes.as_slice() {
+        // Nothing there fits: the line that asks for it is what can be changed.
+        [] => {
+            let path = ["connections", &connection.name, "connector"];
+            Failure::documents(vec![config.fault(&path, failure.message, failure.help)])
+        }
+        _ => failure,
+    })?;
     let package = registry::read(&entry)?.judged()?;
     let clock = RealClock;
     let approval_id = new_id("apr", &clock, &RealRandom);
@@ -91,18 +102,35 @@ fn follows(former: &Approval, now: &Approval) -> Vec<String> {
 
 /// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there.
 pub fn grant(config: &Config, asked: Asked<'_>, wait: Duration) -> Result<()> {
-    approvals::keep(&config.data, &asked.package)?;
+    let (data, name) = (&config.data, asked.connection.name.clone());
+    approvals::refuse_shared(data)?;
+    refuse_earlier(data, &name, &asked.approval)?;
+    approvals::keep(data, &asked.package)?;
     approvals::edit_lock(&config.place(), wait, |lock| {
-        approvals::known::refuse_asked(&config.data, lock, &asked.approval)?;
+        approvals::known::refuse_asked(data, lock, &asked.approval)?;
         // The one that is replaced too: it is the last time that a lock of before the memory names it.
-        approvals::known::remember_all(&config.data, lock)?;
-        approvals::known::remember(&config.data, &asked.approval)?;
-        let former = lock.approvals.insert(asked.connection.name.clone(), asked.approval);
+        approvals::known::remember_all(data, lock)?;
+        approvals::known::remember(data, &asked.approval)?;
         // An approval that is followed by another has ended: an older lock, or a call that runs under it, must not
         // outlive a later `revoke`.
-        former.map_or(Ok(()), |former| approvals::revoke(&config.data, &former.approval_id))?;
+        let id = &asked.approval.approval_id;
+        lock.approvals.get(&name).map_or(Ok(()), |former| ended::follow(data, &former.approval_id, id))?;
+        ended::current::enter(data, &name, &asked.approval)?;
+        lock.approvals.insert(name, asked.approval);
         Ok(())
     })
+}
+
+/// A revocation ends what was given until then: with a clock that went back, this approval would never hold.
+fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<()> {
+    match ended::Standing::new(data, connection, approval).ended() {
+        Some(ended::Ended::GivenBefore(revoked_at)) => Err(Failure::fault(format!(
+            "`{connection}` was revoked at {revoked_at}; by this machine's clock it is {} only",
+            approval.approved_at
+        ))
+        .with_help("set the clock of this machine")),
+        _ => Ok(()),
+    }
 }
 
 fn confirmed(approval: &Approval) -> Result<bool> {

@@ -24,7 +24,7 @@ pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
     if let (Some(output), false) = (&report.output, arguments.json) {
         output::json_text(output);
     }
-    Ok(report::show(arguments, &report))
+    report::show(arguments, &report)
 }
 
 /// Runs the connector's check.
@@ -37,7 +37,7 @@ pub async fn check(arguments: &Arguments, options: &OneConnection) -> Result<Exi
     if report.outcome == Outcome::Succeeded && !arguments.json {
         output::line(&format!("`{}` works", options.connection));
     }
-    Ok(report::show(arguments, &report))
+    report::show(arguments, &report)
 }
 
 /// Lists streams.
@@ -58,7 +58,7 @@ pub async fn discover(arguments: &Arguments, options: &OneConnection) -> Result<
         let mut value = report::as_json(&report);
         value["streams"] = report.streams.iter().map(stream).collect();
         output::json_line(&value);
-        return Ok(report::exit(&report));
+        return report::told(&report);
     }
     if report.outcome == Outcome::Succeeded {
         let row = |stream: &portcullis_engine::StreamDescriptor| {
@@ -68,7 +68,7 @@ pub async fn discover(arguments: &Arguments, options: &OneConnection) -> Result<
         let rows: Vec<_> = report.streams.iter().map(row).collect();
         output::line(&output::table(&["STREAM", "KEY", "CURSOR"], &rows));
     }
-    Ok(report::show(arguments, &report))
+    report::show(arguments, &report)
 }
 
 fn with_signal() -> CallOptions {

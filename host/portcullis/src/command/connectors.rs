@@ -34,7 +34,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     for connection in config.connections.values() {
         let state = match lock.approvals.get(&connection.name) {
             None => "not approved".to_owned(),
-            Some(approval) if approvals::is_revoked(&config.data, approval) => "revoked".to_owned(),
+            Some(approval) if approvals::is_revoked(&config.data, &connection.name, approval) => {
+                "revoked".to_owned()
+            }
             Some(approval) => format!("approved {}", approval.version),
         };
         let name = format!("{}/{}", connection.connector.publisher, connection.connector.name);

@@ -4,7 +4,7 @@ mod har;
 use crate::{
     cli::{Arguments, Logs},
     config::Config,
-    exit::{Exit, Failure, Result},
+    exit::{Exit, Failure, Result, at_database},
     output,
 };
 use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow};
@@ -22,7 +22,7 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let rows = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Failure::fault("the reader failed").because(&error))?;
-    let rows = rows.map_err(|error| Failure::fault("`exchanges.db` can't be read").because(&error))?;
+    let rows = rows.map_err(|error| at_database("read", "exchanges.db", &error))?;
     if options.har {
         output::json_line(&har::document(&rows));
         return Ok(Exit::Success);

@@ -2,17 +2,22 @@
 use super::report;
 use crate::{
     cli::{Arguments, Read},
-    exit::{Exit, Result},
+    exit::{Exit, Failure, Result},
     output,
     wiring::Host,
 };
 use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_engine::{FileMark, FileSink, Outcome, PageSink, Progress, ReadOptions, ResumableFileSink};
+use portcullis_manifest::diagnose::{is_hidden, shown};
 use std::{io, sync::Arc};
+
+/// Longest name of a reader, in characters.
+const READER_CHARS_MAX: usize = 128;
 
 /// Reads one stream.
 pub async fn run(arguments: &Arguments, options: &Read) -> Result<Exit> {
+    options.resume.as_deref().map_or(Ok(()), reader_name)?;
     let host = Host::open(&arguments.config, arguments.wait()).await?;
     host.require(&options.connection).await?;
     let mut sink: Box<dyn PageSink> = match (&options.output, &options.resume) {
@@ -46,6 +51,17 @@ pub async fn run(arguments: &Arguments, options: &Read) -> Result<Exit> {
         report::explain(&report);
     }
     Ok(report::exit(&report))
+}
+
+/// Any text that a person can read and type again.
+fn reader_name(name: &str) -> Result<()> {
+    let length = name.chars().count();
+    if (1..=READER_CHARS_MAX).contains(&length) && name.trim() == name && !name.contains(is_hidden) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, format!("`--resume` is `{}`: that is no name", shown(name))).with_help(format!(
+        "1 to {READER_CHARS_MAX} visible characters, no space at either end, for example `--resume nightly`"
+    )))
 }
 
 fn progress_bar() -> ProgressBar {

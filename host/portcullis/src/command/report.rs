@@ -1,13 +1,17 @@
 //! What a run's end looks like: on the terminal, as JSON, as an exit code.
 use crate::{
     cli::Arguments,
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, Result},
     output,
 };
 use portcullis_engine::{EngineError, Outcome, RunReport};
+use portcullis_manifest::diagnose::{nearest, shown};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 /// The exit code that belongs to an outcome.
 pub fn exit(report: &RunReport) -> Exit {
@@ -105,7 +109,9 @@ pub fn refused(error: EngineError) -> Failure {
                 } else {
                     format!("`{}`", fault.pointer)
                 };
-                format!("{pointer}: {}", fault.message)
+                let near =
+                    near_property(&fault).map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+                format!("{pointer}: {}{near}", fault.message)
             };
             failure.causes = faults.into_iter().map(line).collect();
             failure
@@ -115,37 +121,98 @@ pub fn refused(error: EngineError) -> Failure {
         | EngineError::ReaderHasFile { .. } => Failure::new(Exit::Usage, message),
         EngineError::Sink(error) => Failure::fault(message).because(&error),
         EngineError::Store(error) => Failure::fault(message).because(&error),
+        EngineError::LeftOpen { run_id, possible_effect, source } => {
+            left_open(message, &run_id, possible_effect, &*source)
+        }
         other => Failure::fault(other.to_string()),
     }
 }
 
-/// Turns true at Ctrl-C or SIGTERM: the run ends in a stored state instead of in the middle.
+/// The name that stands in the schema and was most likely meant.
+pub fn near_property(fault: &portcullis_engine::Fault) -> Option<String> {
+    let name = fault.pointer.rsplit('/').next()?.replace("~1", "/").replace("~0", "~");
+    nearest(&name, fault.known.iter().map(String::as_str)).map(shown)
+}
+
+/// A run that has an end neither in the store nor in a report.
+fn left_open(
+    message: String,
+    run_id: &str,
+    possible_effect: bool,
+    source: &(dyn std::error::Error + 'static),
+) -> Failure {
+    let (exit, what) = if possible_effect {
+        let what = "something that it sent may have had an effect: ask the vendor before you repeat it. The next `check`, \
+                    `call` or `read` closes it as `unknown`";
+        (Exit::Unknown, what)
+    } else {
+        (
+            Exit::Fault,
+            "nothing that it sent can have had an effect. The next `check`, `call` or `read` closes it",
+        )
+    };
+    Failure::new(exit, message)
+        .of_run(run_id)
+        .because(source)
+        .with_help(format!("{what}; then: portcullis runs {run_id}"))
+}
+
+/// Turns true at Ctrl-C, Ctrl-\, SIGTERM and at the end of the terminal: the run ends in a stored state instead of in the
+/// middle. What whoever started the process ignores (`nohup`) stays ignored.
 pub fn cancel_on_signal() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let sender = Arc::new(sender);
+    // Where all are ignored, nothing is sent; it must not look as if nobody were left to send it.
+    let held = Arc::clone(&sender);
     tokio::spawn(async move {
-        let terminate = async {
-            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-                Ok(mut signal) => {
-                    signal.recv().await;
-                }
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! { _ = tokio::signal::ctrl_c() => {}, () = terminate => {} }
-        // Nobody listens where the run has ended already.
-        let _ = sender.send(true);
         std::future::pending::<()>().await;
+        drop(held);
     });
+    let ignored = ignored_signals();
+    for kind in [SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()] {
+        if ignored & (1 << (kind.as_raw_value() - 1)) != 0 {
+            continue;
+        }
+        // Heard from here on: a signal before the task below runs is not lost.
+        let Ok(mut heard) = signal(kind) else { continue };
+        let sender = Arc::clone(&sender);
+        tokio::spawn(async move {
+            heard.recv().await;
+            // Nobody listens where the run has ended already.
+            let _ = sender.send(true);
+        });
+    }
     receiver
 }
 
+/// The mask of the signals that this process ignores; none where the kernel does not say.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The exit code, where stdout took what was said of the run; the run is over in any case.
+pub fn told(report: &RunReport) -> Result<Exit> {
+    let ended = exit(report);
+    output::delivered().map(|()| ended).map_err(|lost| {
+        let (run, outcome) = (&report.run_id, report.outcome.as_str());
+        Failure {
+            exit: if ended == Exit::Success { lost.exit } else { ended },
+            message: format!("the run `{run}` ended as `{outcome}`, but stdout can't be written"),
+            ..lost
+        }
+        .of_run(run)
+        .with_help(format!("do not repeat it for its output: portcullis --json runs {run}"))
+    })
+}
+
 /// Prints the report as JSON, or explains it.
-pub fn show(arguments: &Arguments, report: &RunReport) -> Exit {
+pub fn show(arguments: &Arguments, report: &RunReport) -> Result<Exit> {
     if arguments.json {
         output::json_line(&as_json(report));
     } else {
         explain(report);
     }
-    exit(report)
+    told(report)
 }

@@ -1,49 +1,97 @@
 //! `revoke`: ends approvals at once. It needs no data lock and of the config only `data`; running calls look for the file before
 //! each attempt. The files come first, without waiting for anybody; the mark in the lock file, which people read, comes after.
 use crate::{
-    approvals,
+    approvals::{
+        self,
+        ended::{self, All},
+    },
     cli::{Arguments, Revoke},
     config::Place,
     exit::{Exit, Failure, Result},
     output,
 };
-use portcullis_manifest::{Approval, Lock, lock::is_approval_id};
+use portcullis_manifest::{
+    Approval, Lock,
+    lock::{is_approval_id, is_digest},
+};
 use serde_json::json;
 
-/// Revokes a connection's approval, every approval of a digest, or one by its id.
+/// Revokes a connection's approvals, those of a digest, or one by its id.
 pub fn run(arguments: &Arguments, options: &Revoke) -> Result<Exit> {
     let place = Place::read(&arguments.config)?;
     let target = &options.target;
-    let named = match approvals::read_lock_file(&place.lock_file()) {
-        Ok(lock) => end(&place, target, &lock, arguments.json)?,
-        // The id is the name of the file: no lock is needed to write it.
-        Err(damage) if is_approval_id(target) => {
-            output::note(&format!("warning: the lock was not read: {damage}"));
-            0
-        }
-        Err(damage) => {
+    let (named, damage) = match approvals::read_lock_file(&place.lock_file()) {
+        Ok(lock) => (end(&place, target, &lock, arguments.json)?, None),
+        Err(damage) => (0, Some(damage)),
+    };
+    let known = end_unnamed(&place, target, named > 0, arguments.json)?;
+    if named > 0 {
+        return mark(arguments, &place, target);
+    }
+    let file = place.lock_file();
+    match damage {
+        Some(damage) if known => output::note(&format!("warning: the lock was not read: {damage}")),
+        None if known => output::note(&format!(
+            "warning: `{}` names no such approval; should one bring it back, it stays ended",
+            file.display()
+        )),
+        Some(damage) => {
             return Err(damage.with_help(
                 "nothing is ended: put back the lock that was committed last, or end an approval by its id, which needs no \
                  lock: `portcullis revoke apr_…`",
             ));
         }
-    };
-    if named > 0 {
-        return mark(arguments, &place, target);
+        None => {
+            let shown = output::shown_line(target);
+            let message = format!("no approval of `{shown}` in `{}`", file.display());
+            return Err(Failure::new(Exit::Usage, message)
+                .with_help("`portcullis connectors` lists the connections; an approval that no lock names is ended by its id: `portcullis revoke apr_…`"));
+        }
     }
-    if !is_approval_id(target) {
-        let shown = output::shown_line(target);
-        let message = format!("no approval of `{shown}` in `{}`", place.lock_file().display());
-        return Err(Failure::new(Exit::Usage, message)
-            .with_help("`portcullis connectors` lists the connections; an approval that no lock names is ended by its id: `portcullis revoke apr_…`"));
-    }
-    approvals::revoke(&place.data, target)?;
-    output::note(&format!(
-        "warning: `{}` names no such approval; should one bring it back, it stays ended",
-        place.lock_file().display()
-    ));
-    show(None, target, arguments.json);
     Ok(Exit::Success)
+}
+
+/// Ends what needs no lock: an id, all of a digest, all of a connection that the lock or `data` knows. Whether there was anything.
+fn end_unnamed(place: &Place, target: &str, named: bool, as_json: bool) -> Result<bool> {
+    let data = &place.data;
+    if is_approval_id(target) {
+        if !named {
+            ended::revoke(data, target)?;
+            show(None, target, as_json);
+        }
+        return Ok(true);
+    }
+    if is_digest(target) {
+        ended::revoke_all(data, All::Digest(target))?;
+        match (named, as_json) {
+            (true, _) => {}
+            (false, true) => output::json_line(&json!({ "digest": target, "revoked": true })),
+            (false, false) => output::line(&format!("revoked {target}")),
+        }
+        return Ok(true);
+    }
+    if !is_connection_name(target) {
+        return Ok(false);
+    }
+    // What can't be read names nobody, and is covered by the moment.
+    let remembered = ended::current::of(data, target);
+    let known = named || !matches!(remembered, Ok(None));
+    if known {
+        ended::revoke_all(data, All::Connection(target))?;
+    }
+    if let Ok(Some(id)) = remembered
+        && !(named && ended::was_revoked(data, &id))
+    {
+        ended::revoke(data, &id)?;
+        show(Some(target), &id, as_json);
+    }
+    Ok(known)
+}
+
+/// Of the form that a config's names have, and so a plain file name.
+fn is_connection_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn is_meant(target: &str, connection: &str, approval: &Approval) -> bool {
@@ -55,7 +103,7 @@ fn end(place: &Place, target: &str, lock: &Lock, as_json: bool) -> Result<usize>
     let meant = lock.approvals.iter().filter(|(connection, approval)| is_meant(target, connection, approval));
     let mut ended = 0;
     for (connection, approval) in meant {
-        approvals::revoke(&place.data, &approval.approval_id)?;
+        ended::revoke(&place.data, &approval.approval_id)?;
         show(Some(connection), &approval.approval_id, as_json);
         ended += 1;
     }
@@ -79,8 +127,8 @@ fn mark(arguments: &Arguments, place: &Place, target: &str) -> Result<Exit> {
             if !is_meant(target, connection, approval) {
                 continue;
             }
-            if !approvals::was_revoked(&place.data, &approval.approval_id) {
-                approvals::revoke(&place.data, &approval.approval_id)?;
+            if !ended::was_revoked(&place.data, &approval.approval_id) {
+                ended::revoke(&place.data, &approval.approval_id)?;
                 show(Some(connection), &approval.approval_id, arguments.json);
             }
             approval.revoked = true;

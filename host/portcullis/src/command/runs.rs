@@ -3,7 +3,7 @@ use super::report::json_or_text;
 use crate::{
     cli::{Arguments, Runs},
     config::Config,
-    exit::{Exit, Failure, Result},
+    exit::{Exit, Failure, Result, at_database},
     output,
 };
 use portcullis_store::{Outcome, RunFilter, RunRow, RunSummary, StateReader};
@@ -25,7 +25,7 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     let read = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Failure::fault("the reader failed").because(&error))?;
-    let (one, many) = read.map_err(|error| Failure::fault("`state.db` can't be read").because(&error))?;
+    let (one, many) = read.map_err(|error| at_database("read", "state.db", &error))?;
     match (&options.run, one) {
         (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),
         (Some(_), Some(row)) => output::line(&row_text(&row)),
@@ -109,6 +109,8 @@ fn row_json(row: &RunRow) -> Value {
     let mut value = summary_json(&row.summary);
     value["input"] = row.input.as_deref().map_or(Value::Null, json_or_text);
     value["output"] = row.output.as_deref().map_or(Value::Null, json_or_text);
+    value["attempts_total"] = attempts_total(row).into();
+    value["intents_total"] = intents_total(row).into();
     value["steps"] = row
         .steps
         .iter()
@@ -141,6 +143,20 @@ fn row_json(row: &RunRow) -> Value {
     value
 }
 
+/// Those that are not kept included.
+fn attempts_total(row: &RunRow) -> u64 {
+    row.steps.iter().map(|step| step.attempts).sum()
+}
+
+fn intents_total(row: &RunRow) -> u64 {
+    row.steps.iter().map(|step| step.intents).sum()
+}
+
+/// What stands before a list that is not whole.
+fn shortened(shown: usize, total: u64, of: &str) -> Option<String> {
+    ((shown as u64) < total).then(|| format!("  {shown} of {total} {of}"))
+}
+
 fn row_text(row: &RunRow) -> String {
     let run = &row.summary;
     let mut lines = vec![
@@ -167,6 +183,7 @@ fn row_text(row: &RunRow) -> String {
         "counts       {} requests, {} pages, {} records",
         counts.requests, counts.pages, counts.records
     ));
+    lines.extend(shortened(row.attempts.len(), attempts_total(row), "attempts, the newest"));
     for attempt in &row.attempts {
         let outcome = attempt.outcome.map_or("open", |outcome| outcome.as_str());
         let kind = attempt.error_kind.as_deref().unwrap_or_default();
@@ -176,6 +193,8 @@ fn row_text(row: &RunRow) -> String {
                 .to_owned(),
         );
     }
+    let of = "effects, the newest and those that are unproven";
+    lines.extend(shortened(row.intents.len(), intents_total(row), of));
     for intent in &row.intents {
         let proven = if intent.proven { "answered" } else { "unproven" };
         lines.push(format!(

@@ -1,9 +1,10 @@
 //! Joins a connection's config with its component: what would be pinned, what is wrong, and what differs from the lock.
 use super::{Config, Connection, operator_list};
+use crate::command::near_property;
 use portcullis_egress::Roots;
-use portcullis_grants::{Grants, cover};
+use portcullis_grants::{Boundary, BoundaryRule, Grants, ManifestRule, Rule, cover};
 use portcullis_manifest::{
-    Approval, Component, Diagnostic,
+    Approval, Component, Connector, Diagnostic,
     diagnose::{nearest, shown},
     embedded::digest_of,
     lock::{PinnedCredential, PinnedNetwork},
@@ -69,20 +70,18 @@ fn network(connection: &Connection) -> PinnedNetwork {
 
 /// What is wrong between the config and the component, each with its line in the config.
 pub fn faults(config: &Config, connection: &Connection, component: &Component) -> Vec<Diagnostic> {
-    let mut faults = Vec::new();
-    let mut fault = |message: String, help: Option<String>| {
-        faults.push(config.fault(connection.span.clone(), message, help))
-    };
-    slot_faults(config, connection, component, &mut fault);
+    let mut faults = slot_faults(config, connection, component);
+    let here = ["connections", &connection.name];
     let manifest = &component.manifest;
-    for (place, rule) in operator_list(&connection.allow) {
+    for (index, (place, rule)) in operator_list(&connection.allow).iter().enumerate() {
         if !manifest.rules.iter().any(|requested| cover::overlap(&requested.rule, rule)) {
             let requested: Vec<_> =
                 manifest.rules.iter().map(|requested| requested.rule.to_string()).collect();
-            fault(
+            faults.push(config.fault(
+                &["connections", &connection.name, "allow", &index.to_string()],
                 format!("{place} (`{rule}`) can match nothing that the connector requests"),
                 Some(format!("it requests {}", requested.join("; "))),
-            );
+            ));
         }
     }
     for requested in &manifest.rules {
@@ -90,45 +89,74 @@ pub fn faults(config: &Config, connection: &Connection, component: &Component) -
             let rule = &requested.rule;
             let help =
                 "a boundary holds for every approval: change it, or use a connector that asks for less";
-            fault(format!("`{rule}` is outside the boundary: {why}"), Some(help.to_owned()));
+            faults.push(config.fault(
+                &boundary_path(&config.boundary, rule).each_ref().map(String::as_str),
+                format!("`{rule}` is outside the boundary: {why}"),
+                Some(help.to_owned()),
+            ));
         }
     }
     if let Err(error) = Grants::new(manifest.rules.clone(), connection.allow.clone()) {
-        fault(error.to_string(), None);
+        faults.push(config.fault(&here, error.to_string(), None));
     }
-    match &manifest.config_schema {
-        Some(schema) => match portcullis_engine::Schema::new(schema.to_string())
-            .validate(&connection.config.to_string())
-        {
-            Ok(problems) => {
-                for problem in problems {
-                    fault(format!("config{}: {}", problem.pointer, problem.message), None);
-                }
-            }
-            Err(error) => fault(format!("the connector's config schema can't be used: {error}"), None),
-        },
-        None if connection.config.as_object().is_some_and(|config| !config.is_empty()) => {
-            fault("the connector takes no config".to_owned(), Some("remove `config`".to_owned()));
-        }
-        None => {}
-    }
+    faults.extend(config_faults(config, connection, component));
     faults
 }
 
-fn slot_faults(
-    config: &Config,
-    connection: &Connection,
-    component: &Component,
-    fault: &mut impl FnMut(String, Option<String>),
-) {
+/// The item of `deny` that a rule overlaps, or else the whole of `allow`.
+fn boundary_path(boundary: &Boundary, rule: &Rule) -> [String; 3] {
+    let alone = |denied: &BoundaryRule| Boundary { allow: Vec::new(), deny: vec![denied.clone()] };
+    let denied = boundary.deny.iter().position(|denied| alone(denied).excludes(rule).is_some());
+    let (list, item) = match denied {
+        Some(index) => ("deny", index.to_string()),
+        None => ("allow", String::new()),
+    };
+    ["boundary".to_owned(), list.to_owned(), item]
+}
+
+/// What the connector's schema says of `config`: what was expected and where, never what was found.
+fn config_faults(config: &Config, connection: &Connection, component: &Component) -> Vec<Diagnostic> {
+    let path = ["connections", &connection.name, "config"];
+    let Some(schema) = &component.manifest.config_schema else {
+        if connection.config.as_object().is_none_or(serde_json::Map::is_empty) {
+            return Vec::new();
+        }
+        let help = Some("remove `config`".to_owned());
+        return vec![config.fault_masked(&path, "the connector takes no config", help)];
+    };
+    let problems =
+        match portcullis_engine::Schema::new(schema.to_string()).validate(&connection.config.to_string()) {
+            Ok(problems) => problems,
+            Err(error) => {
+                let message = format!("the connector's config schema can't be used: {error}");
+                return vec![config.fault(&path[..2], message, None)];
+            }
+        };
+    let fault = |problem: portcullis_engine::Fault| {
+        let names: Vec<String> = problem
+            .pointer
+            .split('/')
+            .skip(1)
+            .map(|name| name.replace("~1", "/").replace("~0", "~"))
+            .collect();
+        let path: Vec<&str> = path.iter().copied().chain(names.iter().map(String::as_str)).collect();
+        let help = near_property(&problem).map(|near| format!("did you mean `{near}`?"));
+        let place =
+            if names.is_empty() { "config".to_owned() } else { format!("config.{}", names.join(".")) };
+        config.fault_masked(&path, format!("`{}`: {}", shown(&place), problem.message), help)
+    };
+    problems.into_iter().map(fault).collect()
+}
+
+fn slot_faults(config: &Config, connection: &Connection, component: &Component) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    let at = |slot| ["connections", &connection.name, "credentials", slot];
     let slots = &component.manifest.slots;
     for (slot, declared) in slots {
         let Some(name) = connection.credentials.get(slot) else {
             let message = format!("no credential is bound to the slot `{slot}` ({})", shown(&declared.why));
-            fault(
-                message,
-                Some(format!("credentials = {{ {slot} = \"NAME\" }}, and a table `[credentials.NAME]`")),
-            );
+            let help = format!("credentials = {{ {slot} = \"NAME\" }}, and a table `[credentials.NAME]`");
+            faults.push(config.fault(&at(slot), message, Some(help)));
             continue;
         };
         let Some(credential) = config.credentials.get(name) else { continue };
@@ -138,7 +166,8 @@ fn slot_faults(
         let accepted = |accepted: &String| accepted == scheme || Some(accepted.as_str()) == general;
         if !declared.schemes.iter().any(accepted) {
             let schemes = declared.schemes.join(", ");
-            fault(format!("slot `{slot}` takes {schemes}; credential `{name}` is {scheme}"), None);
+            let message = format!("slot `{slot}` takes {schemes}; credential `{name}` is {scheme}");
+            faults.push(config.fault(&at(slot), message, None));
         }
     }
     for slot in connection.credentials.keys().filter(|slot| !slots.contains_key(*slot)) {
@@ -146,11 +175,32 @@ fn slot_faults(
             Some(near) => Some(format!("did you mean `{near}`?")),
             None => Some("remove it".to_owned()),
         };
-        fault(format!("the connector has no slot `{}`", shown(slot)), help);
+        faults.push(config.fault_key(
+            &at(slot),
+            format!("the connector has no slot `{}`", shown(slot)),
+            help,
+        ));
     }
+    faults
 }
 
-/// What of `now` is not what was approved: one line each, empty where nothing differs.
+/// What the lock says of the approved bytes and their manifest does not: one line each.
+pub fn manifest_differences(approved: &Approval, manifest: &Connector) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut compare = |what: &str, approved: String, now: String| {
+        if approved != now {
+            lines.push(format!("{what}: the lock says {approved}, the component {now}"));
+        }
+    };
+    compare("connector", approved.connector.to_string(), manifest.name.to_string());
+    compare("version", approved.version.to_string(), manifest.version.to_string());
+    let number = |number: u32| number.to_string();
+    compare("position-version", number(approved.position_version), number(manifest.position_version));
+    compare("config-version", number(approved.config_version), number(manifest.config_version));
+    lines
+}
+
+/// What else of `now` is not what was approved: one line each, empty where nothing differs.
 pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
     let mut lines = Vec::new();
     let mut compare = |what: &str, approved: String, now: String| {
@@ -158,14 +208,10 @@ pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
             lines.push(format!("{what}: approved {approved}, now {now}"));
         }
     };
-    let name = |approval: &Approval| format!("{}/{}", approval.connector.publisher, approval.connector.name);
-    compare("connector", name(approved), name(now));
     compare("digest", approved.digest.clone(), now.digest.clone());
     compare("imports", approved.imports.join(" "), now.imports.join(" "));
     compare("roles", format!("{:?}", approved.roles), format!("{:?}", now.roles));
-    if approved.rules != now.rules {
-        lines.push("rules: not those that were approved".to_owned());
-    }
+    compare_rules(&approved.rules, &now.rules, &mut lines);
     compare_maps("credential of slot", &approved.credentials, &now.credentials, &mut lines, |pinned| {
         format!("`{}` ({}, {})", pinned.credential, pinned.scheme, pinned.place)
     });
@@ -182,6 +228,35 @@ pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
     compare("addresses", format!("{:?}", approved.network.addresses), format!("{:?}", now.network.addresses));
     compare("roots", approved.network.roots.clone(), now.network.roots.clone());
     lines
+}
+
+fn compare_rules(approved: &[ManifestRule], now: &[ManifestRule], lines: &mut Vec<String>) {
+    if approved == now {
+        return;
+    }
+    let before = lines.len();
+    if approved.len() != now.len() {
+        lines.push(format!("rules: approved {}, now {}", approved.len(), now.len()));
+    }
+    for (approved, now) in approved.iter().zip(now) {
+        let (a, b) = (&approved.attributes, &now.attributes);
+        let differs = [
+            ("place", approved.place != now.place),
+            ("allow", approved.rule != now.rule),
+            ("credential", a.credentials != b.credentials),
+            ("idempotency", a.idempotency != b.idempotency),
+            ("safe", a.safe != b.safe),
+            ("redirect", a.redirect != b.redirect),
+            ("guest-headers", a.guest_headers != b.guest_headers),
+            ("query", a.query != b.query),
+            ("why", approved.why != now.why),
+        ];
+        let fields = differs.into_iter().filter_map(|(field, differs)| differs.then_some(field));
+        lines.extend(fields.map(|field| format!("rule `{}`: `{field}` is not what was approved", now.rule)));
+    }
+    if lines.len() == before {
+        lines.push("rules: not those that were approved".to_owned());
+    }
 }
 
 fn compare_maps<T: PartialEq>(

@@ -2,11 +2,12 @@
 use super::{
     HOSTILE, STRIPE,
     double::{Double, Settings},
+    folder::{self, Own},
 };
 use crate::{
     config::Config,
     exit::{Failure, Result},
-    files, registry,
+    registry,
     wiring::Host,
 };
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
@@ -47,15 +48,20 @@ impl Stage {
         let double = Double::start(settings).await;
         let double =
             double.map_err(|error| Failure::fault("the vendor double did not start").because(&error))?;
-        files::write_whole(&folder.join("stripe.key"), key.as_bytes(), 0o600)?;
-        files::write_whole(&folder.join("ca.pem"), double.ca_pem().as_bytes(), 0o644)?;
-        files::write_whole(&folder.join("portcullis.toml"), config(&double).as_bytes(), 0o644)?;
+        let own = |path: &str, text: String, mode: u32| Own { path: path.into(), bytes: text.into(), mode };
+        let mut files = vec![
+            own("stripe.key", key.clone(), 0o600),
+            own("ca.pem", double.ca_pem().to_owned(), 0o644),
+            own("portcullis.toml", config(&double), 0o644),
+        ];
         for bytes in [STRIPE, HOSTILE] {
             let component = Component::read(bytes);
             let component = component
                 .map_err(|error| Failure::fault("an embedded connector is damaged").because(&error))?;
-            registry::put(&folder.join("registry"), bytes, &component)?;
+            let path = registry::place(Path::new("registry"), &component);
+            files.push(Own { path, bytes: bytes.to_vec(), mode: 0o644 });
         }
+        folder::write(folder, &files)?;
         Ok(Self { folder: folder.to_owned(), double, key, correlation_id: None, host: None })
     }
 

@@ -1,6 +1,6 @@
 //! `engine::Connections`: joins config, lock and approved bytes into a connection that may run, once a process.
 use crate::{
-    approvals,
+    approvals::{self, ended},
     config::{self, Config, pinned},
     exit::Failure,
     registry::Package,
@@ -102,6 +102,7 @@ impl Loader {
         connection: &config::Connection,
         approval: &Approval,
     ) -> Result<Loaded, Failure> {
+        approvals::refuse_shared(&self.config.data)?;
         let Package { bytes, component, .. } = approvals::approved_package(&self.config, approval)?;
         self.refuse_differences(connection, approval, &component)?;
         self.refuse_missing_secrets(connection).await?;
@@ -120,6 +121,8 @@ impl Loader {
             let message = format!("connection `{}` can't reach the network", connection.name);
             Failure::fault(message).because(&error)
         })?;
+        // Last: nothing may refuse it from here on, so that an approval that does not run ends no other.
+        ended::current::enter(&self.config.data, &connection.name, approval)?;
         Ok(Loaded {
             approval_id: approval.approval_id.clone(),
             facts: Arc::new(facts(connection, approval, &component, connection_id, connector)),
@@ -212,7 +215,7 @@ impl Loader {
         };
         let declared = manifest.actions.values().map(|action| &action.sensitive);
         let declared = declared.chain(manifest.streams.values().map(|stream| &stream.sensitive)).flatten();
-        let (data, approval_id) = (self.config.data.clone(), approval.approval_id.clone());
+        let standing = ended::Standing::new(&self.config.data, &connection.name, approval);
         Ok(ConnectionSettings {
             name: connection.name.clone(),
             connection_id,
@@ -233,7 +236,7 @@ impl Loader {
             response_bytes_max: connection.limits.response_bytes_max,
             requests_max: connection.limits.requests_max,
             bytes_out_max: connection.limits.bytes_out_max,
-            revoked: Arc::new(move || approvals::was_revoked(&data, &approval_id)),
+            revoked: Arc::new(move || standing.ended().is_some()),
         })
     }
 }

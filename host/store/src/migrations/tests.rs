@@ -101,6 +101,29 @@ fn what_version_1_stored_is_of_position_version_1() {
 }
 
 #[test]
+fn what_version_2_stored_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let mut conn = open::writer(&path, open::Durability::Full).unwrap();
+    let second = Schema { application: STATE.application, steps: &STATE.steps[..2] };
+    second.migrate(&mut conn, &path).unwrap();
+    conn.execute_batch(
+        "INSERT INTO runs (run_id, kind, connection, connection_id, connector, version, digest, correlation_id,
+                           subject, started_at)
+         VALUES ('r', 'read', 'b', 'c', 'acme/stripe', '1.0.0', 'd', 'o', 's', 1);
+         INSERT INTO steps (run_id, step, started_at) VALUES ('r', 'a', 1), ('r', 'b', 1);
+         INSERT INTO attempts (run_id, step, call, attempt, started_at, requests)
+         VALUES ('r', 'a', '0', 1, 1, 2), ('r', 'a', '0', 2, 1, 3);
+         INSERT INTO intents (run_id, step, call, ordinal, method, url, request_hash, repeatable, started_at)
+         VALUES ('r', 'a', '0', 0, 'POST', 'u', 'h', 0, 1);",
+    )
+    .unwrap();
+    STATE.migrate(&mut conn, &path).unwrap();
+    let counts = "SELECT concat_ws(' ', step, attempts, intents, requests) FROM steps ORDER BY step";
+    assert_eq!(texts(&conn, counts), ["a 2 1 5", "b 0 0 0"]);
+}
+
+#[test]
 fn what_is_no_database_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");

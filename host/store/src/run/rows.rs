@@ -62,13 +62,13 @@ pub(crate) fn open(conn: &Connection) -> Result<Vec<(String, RunKind, String, St
 
 /// Requests of the attempts that ended.
 pub(crate) fn requests(conn: &Connection, run_id: &str) -> Result<u64, StoreError> {
-    let sql = "SELECT coalesce(sum(requests), 0) FROM attempts WHERE run_id = ?1";
+    let sql = "SELECT coalesce(sum(requests), 0) FROM steps WHERE run_id = ?1";
     Ok(unsigned(conn.prepare_cached(sql)?.query_row([run_id], |row| row.get(0))?))
 }
 
 fn steps(conn: &Connection, run_id: &str) -> Result<Vec<StepRow>, StoreError> {
-    let sql = "SELECT step, started_at, ended_at, outcome, pages, records FROM steps WHERE run_id = ?1
-               ORDER BY rowid";
+    let sql = "SELECT step, started_at, ended_at, outcome, pages, records, attempts, intents FROM steps
+               WHERE run_id = ?1 ORDER BY rowid";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map([run_id], |row| {
         Ok(StepRow {
@@ -78,6 +78,8 @@ fn steps(conn: &Connection, run_id: &str) -> Result<Vec<StepRow>, StoreError> {
             outcome: outcome(row, 3)?,
             pages: unsigned(row.get(4)?),
             records: unsigned(row.get(5)?),
+            attempts: unsigned(row.get(6)?),
+            intents: unsigned(row.get(7)?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -4,8 +4,11 @@ use super::*;
 use crate::{Outcome, RunKind};
 use crate::{
     StateReader,
-    limits::STATE_KEYS_MAX,
-    suite::{at, conformance, new_attempt, new_run, run_end},
+    limits::{
+        PRUNE_PAGES, RUN_ATTEMPTS_MAX, RUN_INTENTS_KEPT_MAX, RUN_INTENTS_MAX, STATE_KEYS_MAX,
+        STATE_VALUE_BYTES_MAX, WAL_PAGES_MAX,
+    },
+    suite::{at, attempt_end, conformance, intent_end, key, new_attempt, new_intent, new_run, run_end},
 };
 use portcullis_clock::{SeededClock, SeededRandom};
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
@@ -153,4 +156,117 @@ async fn keys_are_counted() {
     store.writer.write(move |conn| Ok(conn.execute_batch(&full)?)).await.unwrap();
     let space = StateSpace { connection_id: id, position_version: 1 };
     assert_eq!(store.state_set(&space, "k", vec![], None).await.unwrap(), StateWrite::Quota(STATE_KEYS_MAX));
+}
+
+/// How many rows of this table there are of a run.
+async fn rows(store: &SqliteStore, table: &str, run: &str) -> u32 {
+    let (sql, run) = (format!("SELECT count(*) FROM {table} WHERE run_id = ?1"), run.to_owned());
+    store.readers.read(move |conn| Ok(conn.query_row(&sql, [run], |row| row.get(0))?)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_any_length_keeps_its_newest_attempts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for run in ["run_1", "run_2"] {
+        store.begin_run(new_run(run, RunKind::Read), new_attempt(run, "0", 1)).await.unwrap();
+    }
+    let pages = 2 * RUN_ATTEMPTS_MAX;
+    let read = move |conn: &rusqlite::Connection| {
+        (0..pages).try_for_each(|page| {
+            let (call, next) = (page.to_string(), (page + 1).to_string());
+            let (attempt, next_attempt) =
+                (attempt_end("run_1", &call, 1), Some(new_attempt("run_1", &next, 1)));
+            position::commit(conn, &PageCommit { attempt, next_attempt, records: 0, position: None })
+        })
+    };
+    store.writer.write(read).await.unwrap();
+    let kept = rows(&store, "attempts", "run_1").await;
+    assert!((RUN_ATTEMPTS_MAX..RUN_ATTEMPTS_MAX + PRUNE_PAGES as u32).contains(&kept), "{kept}");
+    let open = store.run("run_1").await.unwrap().unwrap();
+    let last = open.attempts.last().unwrap();
+    assert_eq!((last.call.clone(), last.outcome), (pages.to_string(), None), "the page that is being read");
+
+    store.close_interrupted(at(9)).await.unwrap();
+    assert_eq!(rows(&store, "attempts", "run_1").await, RUN_ATTEMPTS_MAX);
+    assert_eq!(rows(&store, "attempts", "run_2").await, 1, "another run's stay");
+    let over = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!(over.attempts[0].call, (pages + 1 - RUN_ATTEMPTS_MAX).to_string());
+    // What is gone is counted still.
+    assert_eq!((over.steps[0].attempts, over.summary.counts.requests), (pages as u64 + 1, pages as u64 * 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_over_keeps_its_newest_intents_and_those_without_proof() {
+    const KEPT: u32 = RUN_INTENTS_KEPT_MAX;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for run in ["run_1", "run_2", "run_3"] {
+        store.begin_run(new_run(run, RunKind::Call), new_attempt(run, "0", 1)).await.unwrap();
+    }
+    // The first ones have no proof: 10 of run 1, and more than are kept of run 2.
+    let send = |conn: &rusqlite::Connection| {
+        for (run, unproven, all) in [("run_1", 10, 2 * KEPT), ("run_2", KEPT + 5, 3 * KEPT), ("run_3", 0, 1)]
+        {
+            for ordinal in 0..all {
+                intent::begin(conn, &new_intent(run, ordinal, "h", None))?;
+                if ordinal >= unproven {
+                    intent::end(conn, &key(run, ordinal), &intent_end(true, true), at(1004))?;
+                }
+            }
+        }
+        Ok(())
+    };
+    store.writer.write(send).await.unwrap();
+    let before = [store.effects("run_1").await.unwrap(), store.effects("run_2").await.unwrap()];
+    assert_eq!(rows(&store, "intents", "run_1").await, 2 * KEPT, "none is removed before the end");
+    let ordinals = async |run: &str| {
+        let run = store.run(run).await.unwrap().unwrap();
+        (run.steps[0].intents, run.intents.iter().map(|intent| intent.ordinal).collect::<Vec<_>>())
+    };
+    let shown = (ordinals("run_1").await, ordinals("run_2").await);
+    assert_eq!(shown.0, (u64::from(2 * KEPT), (0..10).chain(KEPT..2 * KEPT).collect()));
+    assert_eq!(shown.1, (u64::from(3 * KEPT), (5..KEPT + 5).chain(2 * KEPT..3 * KEPT).collect()));
+
+    store.end_run("run_1", run_end(Outcome::Unknown)).await.unwrap();
+    assert_eq!(store.close_interrupted(at(9)).await.unwrap()[0].outcome, Outcome::Unknown);
+    assert_eq!(rows(&store, "intents", "run_1").await, KEPT + 10);
+    assert_eq!(rows(&store, "intents", "run_2").await, 2 * KEPT);
+    assert_eq!(rows(&store, "intents", "run_3").await, 1);
+    assert_eq!((ordinals("run_1").await, ordinals("run_2").await), shown, "what was shown before");
+    assert_eq!([store.effects("run_1").await.unwrap(), store.effects("run_2").await.unwrap()], before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_an_end_to_its_unsafe_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for run in ["run_1", "run_2"] {
+        store.begin_run(new_run(run, RunKind::Read), new_attempt(run, "0", 1)).await.unwrap();
+    }
+    let nearly = format!("UPDATE steps SET intents = {} WHERE run_id = 'run_1'", RUN_INTENTS_MAX - 1);
+    store.writer.write(move |conn| Ok(conn.execute_batch(&nearly)?)).await.unwrap();
+    store.begin_intent(new_intent("run_1", 0, "h", None)).await.unwrap();
+    let refused = store.begin_intent(new_intent("run_1", 1, "h", None)).await;
+    assert!(matches!(refused, Err(StoreError::TooLarge { bound: RUN_INTENTS_MAX, .. })), "{refused:?}");
+    assert_eq!(rows(&store, "intents", "run_1").await, 1);
+    // What is stored already may be repeated, and another run is another matter.
+    store.begin_intent(new_intent("run_1", 0, "h", None)).await.unwrap();
+    store.begin_intent(new_intent("run_2", 0, "h", None)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_again_and_again_takes_its_room_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let connection_id = store.connection_id("a", "acme/stripe").await.unwrap();
+    let space = StateSpace { connection_id, position_version: 1 };
+    let bytes = |file: &str| std::fs::metadata(folder.path().join(file)).unwrap().len();
+    // A page of the log has a header of 24 bytes; the log holds one commit more than the bound.
+    let wal_max = u64::from(WAL_PAGES_MAX.unsigned_abs()) * (4096 + 24) + 2 * STATE_VALUE_BYTES_MAX as u64;
+    for n in 0..100_u8 {
+        store.state_set(&space, "k", vec![n; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+        assert!(bytes("state.db-wal") < wal_max, "{n}: {}", bytes("state.db-wal"));
+    }
+    assert!(bytes("state.db") < 4 * STATE_VALUE_BYTES_MAX as u64, "{}", bytes("state.db"));
 }

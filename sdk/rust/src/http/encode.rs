@@ -76,7 +76,11 @@ fn push_nested(out: &mut String, name: &str, value: &Value) -> Result<()> {
     match value {
         Value::Null => {}
         Value::String(text) => push_pair(out, name, text),
-        Value::Bool(_) | Value::Number(_) => push_pair(out, name, &json::to_string(value)?),
+        Value::Number(number) => {
+            let written = number.to_string();
+            push_pair(out, name, integer(&written).as_deref().unwrap_or(&written));
+        }
+        Value::Bool(_) => push_pair(out, name, &json::to_string(value)?),
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
                 push_nested(out, &format!("{name}[{at}]"), item)?;
@@ -89,4 +93,26 @@ fn push_nested(out: &mut String, name: &str, value: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The digits of a whole number, however it was written: `1e3` and `1000.0` are integers to JSON Schema, and to no reader
+/// of forms. None for a fraction, and above 2^53, up to where every reader of JSON agrees on the integer.
+fn integer(written: &str) -> Option<String> {
+    const INTEGER_MAX: u64 = 1 << 53;
+    let (sign, rest) = match written.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", written),
+    };
+    let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    let zeros = digits.len() - digits.trim_end_matches('0').len();
+    let power = exponent.parse::<i32>().ok()? as i64 + zeros as i64 - fraction.len() as i64;
+    let power = usize::try_from(power).ok().filter(|power| *power <= 16)?;
+    let integer: u64 = format!("{significant}{}", "0".repeat(power)).parse().ok()?;
+    (integer <= INTEGER_MAX).then(|| format!("{sign}{integer}"))
 }

@@ -49,6 +49,47 @@ fn bodies_and_their_types() {
 }
 
 #[test]
+fn a_whole_number_in_a_form_is_an_integer() {
+    fn check(written: &str, sent: &str) {
+        let value: serde_json::Value =
+            serde_json::from_str(&format!(r#"{{"a":{{"n":[{written}]}}}}"#)).unwrap();
+        assert_eq!(body(post("u").form_nested(&value)).1, format!("a%5Bn%5D%5B0%5D={sent}"), "{written}");
+    }
+    for (written, sent) in [
+        ("1000", "1000"),
+        ("1e3", "1000"),
+        ("1E+3", "1000"),
+        ("1000.0", "1000"),
+        ("1000.00e0", "1000"),
+        ("10000e-1", "1000"),
+        ("1.5e1", "15"),
+        ("-1e2", "-100"),
+        ("0.0", "0"),
+        ("-0.0", "0"),
+        ("0e99999", "0"),
+        ("9007199254740992.0", "9007199254740992"),
+        // A fraction, and what is larger, as it was written.
+        ("1.10", "1.10"),
+        ("0.5", "0.5"),
+        ("1000.00000000000000000001", "1000.00000000000000000001"),
+        ("9007199254740993", "9007199254740993"),
+        ("9007199254740993.0", "9007199254740993.0"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+    ] {
+        check(written, sent);
+    }
+    // Those of Rust, too.
+    #[derive(serde::Serialize)]
+    struct Fields {
+        amount: f64,
+        rate: f32,
+    }
+    assert_eq!(body(post("u").form_nested(&Fields { amount: 1e3, rate: 0.5 })).1, "amount=1000&rate=0.5");
+    let text = body(post("u").form_nested(&json!({ "version": "1.0" }))).1;
+    assert_eq!(text, "version=1.0", "a text is no number");
+}
+
+#[test]
 fn statuses_are_kinds() {
     use ErrorKind::*;
     for (status, kind) in [

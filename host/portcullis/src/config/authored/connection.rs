@@ -7,6 +7,8 @@ use portcullis_manifest::{
     diagnose::{Kind, Spanned, Table, nearest, shown},
 };
 use portcullis_secrets::Credential;
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 const MIB: u64 = 1024 * 1024;
@@ -67,11 +69,9 @@ pub fn read(
     let limits = table.table("limits").map_or_else(Limits::default, limits);
     let network = table.table("network").map_or_else(Network::default, |table| network(table, folder));
     let (connector, version) = connector?;
-    let span = table.span();
     let name = name.value.clone();
     Some(Connection {
         name,
-        span,
         connector,
         version,
         credentials,
@@ -254,6 +254,12 @@ fn network(mut table: Table<'_>, folder: &Path) -> Network {
     if let Some(path) = table.string("ca-file") {
         let file = folder.join(&path.value);
         match std::fs::read(&file) {
+            Ok(bytes) if !holds_certificate(&bytes) => {
+                let help = "a PEM file with `-----BEGIN CERTIFICATE-----`".to_owned();
+                let message =
+                    format!("`ca-file` is `{}`: it holds no usable certificate", shown(&path.value));
+                table.fault(path.span, message, Some(help));
+            }
             Ok(bytes) => read.ca_file = Some((file, bytes)),
             Err(error) => {
                 table.fault(path.span, format!("`ca-file`: cannot read `{}`: {error}", file.display()), None)
@@ -279,6 +285,12 @@ fn network(mut table: Table<'_>, folder: &Path) -> Network {
         };
     }
     read
+}
+
+/// Whether anything could be trusted by it; that every part can be read is judged where it is used.
+fn holds_certificate(pem: &[u8]) -> bool {
+    let mut roots = RootCertStore::empty();
+    CertificateDer::pem_slice_iter(pem).flatten().any(|certificate| roots.add(certificate).is_ok())
 }
 
 /// `api.stripe.com:443`, `[::1]:8443`.

@@ -1,0 +1,179 @@
+//! A body as its readers will see it: escapes undone, whichever of them an encoder chose to write. Percent (RFC 3986
+//! section 2.1), JSON and its kin (RFC 8259 section 7, `\xXX`), character references of HTML. One pass takes one layer
+//! off; what is no whole escape stays as it is.
+
+use memchr::memchr3;
+
+/// Hands over pieces in order: their place in `bytes`, and what they mean. A piece that means itself may be long; an escape is
+/// a piece of its own.
+pub(super) fn unescape(bytes: &[u8], mut piece: impl FnMut(usize, usize, &[u8])) {
+    let (mut from, mut at) = (0, 0);
+    while let Some(found) = memchr3(b'%', b'\\', b'&', &bytes[at..]) {
+        at += found;
+        let mut meaning = [0; 4];
+        match escape(&bytes[at..], &mut meaning) {
+            Some((taken, length)) => {
+                if from < at {
+                    piece(from, at, &bytes[from..at]);
+                }
+                piece(at, at + taken, &meaning[..length]);
+                at += taken;
+                from = at;
+            }
+            None => at += 1,
+        }
+    }
+    if from < bytes.len() {
+        piece(from, bytes.len(), &bytes[from..]);
+    }
+}
+
+/// Where these places of the unescaped text lie in `bytes`: whole escapes. In order, and so is the result.
+pub(super) fn locate(bytes: &[u8], places: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut located: Vec<(usize, usize)> = Vec::with_capacity(places.len());
+    // Of `places`: how many starts and ends were passed; of the unescaped text: how far it is read.
+    let (mut starts, mut ends, mut read) = (0, 0, 0);
+    unescape(bytes, |start, end, meaning| {
+        let is_itself = meaning.len() == end - start;
+        let until = read + meaning.len();
+        while let Some((from, _)) = places.get(starts).filter(|(from, _)| *from < until) {
+            located.push((if is_itself { start + (from - read) } else { start }, bytes.len()));
+            starts += 1;
+        }
+        while let Some((_, to)) = places.get(ends).filter(|(_, to)| *to <= until && ends < starts) {
+            located[ends].1 = if is_itself { start + (to - read) } else { end };
+            ends += 1;
+        }
+        read = until;
+    });
+    located
+}
+
+/// How many bytes the escape at the start takes, and how many it means.
+fn escape(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    match bytes {
+        [b'%', high, low, ..] => one(3, digit(*high)? << 4 | digit(*low)?, meaning),
+        [b'\\', b'x', high, low, ..] => one(4, digit(*high)? << 4 | digit(*low)?, meaning),
+        [b'\\', b'u', ..] => unicode(bytes, meaning),
+        [b'\\', letter, ..] => {
+            let byte = match letter {
+                b'"' | b'\\' | b'/' | b'\'' => *letter,
+                b'b' => 8,
+                b'f' => 12,
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                _ => return None,
+            };
+            one(2, byte, meaning)
+        }
+        [b'&', ..] => reference(bytes, meaning),
+        _ => None,
+    }
+}
+
+fn one(taken: usize, byte: u8, meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    meaning[0] = byte;
+    Some((taken, 1))
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn character(taken: usize, character: char, meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    Some((taken, character.encode_utf8(meaning).len()))
+}
+
+/// `\u00e9`, or two of them for one character beyond the first plane.
+fn unicode(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    let unit = |bytes: &[u8]| {
+        let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
+        digits.iter().try_fold(0u16, |unit, byte| Some(unit << 4 | u16::from(digit(*byte)?)))
+    };
+    let first = unit(bytes)?;
+    if let Some(single) = char::from_u32(first.into()) {
+        return character(6, single, meaning);
+    }
+    let second = bytes.get(6..).and_then(unit)?;
+    let pair = char::decode_utf16([first, second]).next()?.ok()?;
+    character(12, pair, meaning)
+}
+
+/// `&amp;`, `&#43;`, `&#x2F;`.
+fn reference(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    /// The longest is `&#1114111;`.
+    const LENGTH_MAX: usize = 10;
+    let end = bytes.iter().take(LENGTH_MAX).position(|byte| *byte == b';')?;
+    let found = match &bytes[1..end] {
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"quot" => '"',
+        b"apos" => '\'',
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
+        [b'#', digits @ ..] => number(digits, 10)?,
+        _ => return None,
+    };
+    character(end + 1, found, meaning)
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<char> {
+    let value = digits.iter().try_fold(0u32, |value, byte| {
+        value.checked_mul(radix)?.checked_add(char::from(*byte).to_digit(radix)?)
+    });
+    value.filter(|_| !digits.is_empty()).and_then(char::from_u32)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn plain(text: &[u8]) -> Vec<u8> {
+        let mut meant = Vec::new();
+        unescape(text, |_, _, meaning| meant.extend_from_slice(meaning));
+        meant
+    }
+
+    #[test]
+    fn one_layer_comes_off() {
+        for (text, meant) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("%41%2b%2B", "A++"),
+            (r#"\"\\\/\n\'\x41"#, "\"\\/\n'A"),
+            (r"\u00e9\u0041\uD83D\uDD11", "éA\u{1F511}"),
+            ("&amp;&lt;&gt;&quot;&apos;&#39;&#x2F;&#X2f;", "&<>\"''//"),
+            ("%2541", "%41"),
+            (r"\\u0041", r"\u0041"),
+            ("&amp;#43;", "&#43;"),
+            // No escapes.
+            ("%4", "%4"),
+            ("%zz&b=c&", "%zz&b=c&"),
+            (r"\u00", r"\u00"),
+            (r"\uD83D!", r"\uD83D!"),
+            (r"\q\", r"\q\"),
+            ("&#;&#x;&#99999999;&#xD800;&nbsp;", "&#;&#x;&#99999999;&#xD800;&nbsp;"),
+            ("%%41", "%A"),
+        ] {
+            assert_eq!(plain(text.as_bytes()), meant.as_bytes(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Every piece means what stands in its place, whatever the places are.
+        #[test]
+        fn places_are_found_again(text in "([a-c%&;#x0-9\\\\u]|%41|\\\\u0041|&#65;|&lt;){1,40}", from in 0usize..40, length in 1usize..9) {
+            let (text, meant) = (text.as_bytes(), plain(text.as_bytes()));
+            let from = from % meant.len();
+            let to = (from + length).min(meant.len());
+            let [(start, end)] = locate(text, &[(from, to)])[..] else { panic!("one place") };
+            // Whole escapes: what stands in the place means what was looked for, and of a character that it cuts the rest.
+            let found = plain(&text[start..end]);
+            let ahead = from - plain(&text[..start]).len();
+            proptest::prop_assert!(ahead < 4 && found.len() - ahead - (to - from) < 4);
+            proptest::prop_assert_eq!(&found[ahead..][..to - from], &meant[from..to]);
+        }
+    }
+}

@@ -43,6 +43,18 @@ fn spawn(vendor: &Vendor, project: &Project) -> Running {
     running
 }
 
+/// The same by way of `env`, which says what becomes of a signal.
+fn spawn_by(signals: &str, vendor: &Vendor, project: &Project) -> Running {
+    let input = send_then("spin", &Value::Null).to_string();
+    let plain = project.command(&["call", "probe", "send-then", &input]);
+    let mut command = Command::new("env");
+    command.arg(signals).arg(plain.get_program()).args(plain.get_args());
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = Running::of(command.spawn().unwrap());
+    wait_for("both requests", || (vendor.count() == 2).then_some(()));
+    running
+}
+
 /// The last run, as `runs` shows it.
 fn last(project: &Project) -> Value {
     let runs = project.runs(&[]);
@@ -80,7 +92,8 @@ fn a_call_that_is_terminated() {
 fn a_call_whose_terminal_is_closed_or_that_is_quit() {
     for signal in [libc::SIGHUP, libc::SIGQUIT] {
         let (vendor, project) = setting(200, "cpu = \"60s\"\ntimeout = \"60s\"");
-        let running = spawn(&vendor, &project);
+        // Under `nohup` this test would hand down that SIGHUP is ignored.
+        let running = spawn_by("--default-signal=HUP,QUIT", &vendor, &project);
         running.signal(signal);
         running.finish().exits(5);
         check(&project, "unknown", "possible-effect", "cancelled");
@@ -90,13 +103,7 @@ fn a_call_whose_terminal_is_closed_or_that_is_quit() {
 #[test]
 fn what_nohup_ignores_stays_ignored() {
     let (vendor, project) = setting(200, "cpu = \"60s\"\ntimeout = \"60s\"");
-    let input = send_then("spin", &Value::Null).to_string();
-    let plain = project.command(&["call", "probe", "send-then", &input]);
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let running = Running::of(command.spawn().unwrap());
-    wait_for("both requests", || (vendor.count() == 2).then_some(()));
+    let running = spawn_by("--ignore-signal=HUP", &vendor, &project);
     // The requests have left, so the handlers are set: what the kernel ignores reaches none of them.
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();

@@ -119,13 +119,15 @@ pub fn follow(data: &Path, former: &str, approval_id: &str) -> Result<()> {
     lay_down(data, &folder(data).join(former), &format!("{FOLLOWED}{approval_id}\n"))
 }
 
-/// Ends all approvals of a digest or a connection that were given until now.
-pub fn revoke_all(data: &Path, all: All<'_>) -> Result<()> {
+/// Ends all approvals of a digest or a connection that were given until now, or until the last of those that are known: this
+/// machine's clock may lie behind that of the one that approved.
+pub fn revoke_all(data: &Path, all: All<'_>, last_known: Option<&str>) -> Result<()> {
     let (file, now) = (all.file(data), RealClock.now().to_string());
+    let until = last_known.filter(|known| is_moment(known) && **known > *now).unwrap_or(&now);
     match words(&file) {
         // The clock went back.
-        Some(before) if is_moment(&before) && before > now => Ok(()),
-        _ => lay_down(data, &file, &format!("{now}\n")),
+        Some(before) if is_moment(&before) && *before > *until => Ok(()),
+        _ => lay_down(data, &file, &format!("{until}\n")),
     }
 }
 

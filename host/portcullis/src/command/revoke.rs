@@ -20,12 +20,12 @@ use serde_json::json;
 pub fn run(arguments: &Arguments, options: &Revoke) -> Result<Exit> {
     let place = Place::read(&arguments.config)?;
     let target = &options.target;
-    let (named, damage) = match approvals::read_lock_file(&place.lock_file()) {
+    let (last_given, damage) = match approvals::read_lock_file(&place.lock_file()) {
         Ok(lock) => (end(&place, target, &lock, arguments.json)?, None),
-        Err(damage) => (0, Some(damage)),
+        Err(damage) => (None, Some(damage)),
     };
-    let known = end_unnamed(&place, target, named > 0, arguments.json)?;
-    if named > 0 {
+    let known = end_unnamed(&place, target, last_given.as_deref(), arguments.json)?;
+    if last_given.is_some() {
         return mark(arguments, &place, target);
     }
     let file = place.lock_file();
@@ -52,8 +52,8 @@ pub fn run(arguments: &Arguments, options: &Revoke) -> Result<Exit> {
 }
 
 /// Ends what needs no lock: an id, all of a digest, all of a connection that the lock or `data` knows. Whether there was anything.
-fn end_unnamed(place: &Place, target: &str, named: bool, as_json: bool) -> Result<bool> {
-    let data = &place.data;
+fn end_unnamed(place: &Place, target: &str, last_given: Option<&str>, as_json: bool) -> Result<bool> {
+    let (data, named) = (&place.data, last_given.is_some());
     if is_approval_id(target) {
         if !named {
             ended::revoke(data, target)?;
@@ -62,7 +62,7 @@ fn end_unnamed(place: &Place, target: &str, named: bool, as_json: bool) -> Resul
         return Ok(true);
     }
     if is_digest(target) {
-        ended::revoke_all(data, All::Digest(target))?;
+        ended::revoke_all(data, All::Digest(target), last_given)?;
         match (named, as_json) {
             (true, _) => {}
             (false, true) => output::json_line(&json!({ "digest": target, "revoked": true })),
@@ -77,7 +77,7 @@ fn end_unnamed(place: &Place, target: &str, named: bool, as_json: bool) -> Resul
     let remembered = ended::current::of(data, target);
     let known = named || !matches!(remembered, Ok(None));
     if known {
-        ended::revoke_all(data, All::Connection(target))?;
+        ended::revoke_all(data, All::Connection(target), last_given)?;
     }
     if let Ok(Some(id)) = remembered
         && !(named && ended::was_revoked(data, &id))
@@ -98,16 +98,17 @@ fn is_meant(target: &str, connection: &str, approval: &Approval) -> bool {
     connection == target || approval.digest == target || approval.approval_id == target
 }
 
-/// Writes the files of all that is meant, and says so: what is shown has ended. How many they were.
-fn end(place: &Place, target: &str, lock: &Lock, as_json: bool) -> Result<usize> {
+/// Writes the files of all that is meant, and says so: what is shown has ended. When the last of them was given; none where
+/// there was none.
+fn end(place: &Place, target: &str, lock: &Lock, as_json: bool) -> Result<Option<String>> {
     let meant = lock.approvals.iter().filter(|(connection, approval)| is_meant(target, connection, approval));
-    let mut ended = 0;
+    let mut last_given = None;
     for (connection, approval) in meant {
         ended::revoke(&place.data, &approval.approval_id)?;
         show(Some(connection), &approval.approval_id, as_json);
-        ended += 1;
+        last_given = last_given.max(Some(approval.approved_at.clone()));
     }
-    Ok(ended)
+    Ok(last_given)
 }
 
 fn show(connection: Option<&str>, approval_id: &str, as_json: bool) {

@@ -40,7 +40,7 @@ fn who_follows_ends_the_one_before_for_ever() {
 fn a_moment_ends_what_was_given_until_then() {
     for all in [All::Digest(&approval("apr_1", PAST).digest), All::Connection("a")] {
         let data = tempfile::tempdir().unwrap();
-        revoke_all(data.path(), all).unwrap();
+        revoke_all(data.path(), all, None).unwrap();
         let ended = |at: &str| Standing::new(data.path(), "a", &approval("apr_1", at)).ended();
         assert_eq!(ended(FUTURE), None);
         // A time that no `approve` wrote can't be shown to be later.
@@ -49,10 +49,29 @@ fn a_moment_ends_what_was_given_until_then() {
         }
         // A later moment stays; a damaged one ends all.
         fs::write(all.file(data.path()), FUTURE).unwrap();
-        revoke_all(data.path(), all).unwrap();
+        revoke_all(data.path(), all, None).unwrap();
         assert_eq!(fs::read_to_string(all.file(data.path())).unwrap(), FUTURE);
         fs::write(all.file(data.path()), "").unwrap();
         assert!(ended("9999-01-01T00:00:00.000Z").is_some());
+    }
+}
+
+/// The machine that approved is ahead of this one: what it gave before the last known approval ends as well.
+#[test]
+fn a_clock_that_lies_behind_ends_no_less() {
+    const AHEAD: &str = "8999-12-31T23:59:59.999Z";
+    for all in [All::Digest(&approval("apr_1", PAST).digest), All::Connection("a")] {
+        let data = tempfile::tempdir().unwrap();
+        revoke_all(data.path(), all, Some(AHEAD)).unwrap();
+        let ended = |at: &str| Standing::new(data.path(), "a", &approval("apr_1", at)).ended().is_some();
+        assert!(ended("8000-01-01T00:00:00.000Z") && ended(AHEAD) && !ended(FUTURE));
+        // What is no moment, or lies behind, changes nothing.
+        for known in ["soon", PAST] {
+            let data = tempfile::tempdir().unwrap();
+            revoke_all(data.path(), all, Some(known)).unwrap();
+            let text = fs::read_to_string(all.file(data.path())).unwrap();
+            assert!(is_moment(text.trim_end()) && *text > *PAST && *text < *AHEAD, "{text}");
+        }
     }
 }
 

@@ -40,6 +40,11 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Bound<S> {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let settings = &prepared.call.connection.settings;
             refuse_revoked(settings)?;
+            // What has no time left is not begun: it would leave, and nobody would wait for its answer.
+            let remaining = prepared.remaining();
+            if remaining.is_zero() {
+                return Err(Failure::unsent(Error::Timeout));
+            }
             prepared.call.budget.spend(&settings.name, prepared.wire_bytes(), settings.bytes_out_max)?;
             let cut = |error| {
                 let (dialled, status) = trace.note(|noted| (noted.dialled, noted.status));
@@ -48,7 +53,7 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Bound<S> {
             tokio::select! {
                 biased;
                 () = prepared.call.cancelled() => Err(cut(Error::Cancelled)),
-                outcome = tokio::time::timeout(prepared.remaining(), inner.call(attempt)) => match outcome {
+                outcome = tokio::time::timeout(remaining, inner.call(attempt)) => match outcome {
                     Ok(outcome) => outcome,
                     Err(_) => Err(cut(Error::Timeout)),
                 },

@@ -121,9 +121,21 @@ async fn the_credential_is_that_of_the_hop() {
 
 #[tokio::test]
 async fn all_hops_share_one_timeout() {
-    let (mut kit, _server) = kit(&[("GET https://a.test/**", following())]).await;
-    kit.settings.timeout = Duration::from_millis(1);
-    let mut asked = request("GET", "https://a.test/hop/9");
-    asked.timeout = Some(Duration::from_secs(9));
-    assert!(matches!(kit.call().send(asked).await, Err(Error::Timeout)));
+    // Each hop takes ten seconds of the clock that counts.
+    let clock = Arc::new(std::sync::OnceLock::<portcullis_clock::SeededClock>::new());
+    let ticking = Arc::clone(&clock);
+    let server = Server::tls("a.test", move |number, _| {
+        ticking.get().unwrap().advance(Duration::from_secs(10));
+        reply(302, &[&format!("Location: /hop/{number}")], "")
+    })
+    .await;
+    let mut kit = Kit::seeded(&[("GET https://a.test/**", following())]);
+    assert!(clock.set(kit.clock.clone()).is_ok());
+    kit.reach("a.test", 443, &server);
+    kit.settings.timeout = Duration::from_secs(25);
+    let mut asked = request("GET", "https://a.test/hop");
+    asked.timeout = Some(Duration::from_secs(99));
+    let outcome = kit.call().send(asked).await;
+    assert!(matches!(outcome, Err(Error::Timeout)), "{outcome:?}");
+    assert_eq!(server.requests().len(), 3);
 }

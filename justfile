@@ -20,9 +20,9 @@ check crate:
 tidy:
     cargo test --package portcullis-tests --test tidy
 
-# First ratios: whole pipeline and instantiation, against native reqwest and bare wasmtime
-bench:
-    cargo run --release --package portcullis-bench
+# Every ratio: requests, instances, records, start, memory, growth; or one row of them
+bench row="":
+    cargo run --release --package portcullis-bench -- {{ row }}
 
 # Formats host, SDK, connectors and guests
 fmt:

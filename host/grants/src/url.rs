@@ -27,7 +27,7 @@ impl CanonicalUrl {
         #[expect(clippy::disallowed_methods, reason = "the one reading of a URL")]
         let mut url = ::url::Url::parse(text).map_err(|_| UrlError::Unreadable)?;
         url.set_fragment(None);
-        let (host, port) = (Host::parse(plain.host)?, plain.port);
+        let (host, port) = (plain.host, plain.port);
         // Each part is compared on its own, so that the error can say which one differs.
         if url.scheme() != plain.scheme || url.port_or_known_default() != Some(port) {
             return Err(UrlError::Unreadable);
@@ -127,7 +127,7 @@ impl CanonicalUrl {
 /// The second reading: where the parts lie by RFC 3986, nothing converted.
 struct Plain<'a> {
     scheme: &'static str,
-    host: &'a str,
+    host: Host,
     port: u16,
     path: &'a str,
     query: Option<&'a str>,
@@ -142,7 +142,7 @@ fn plain(text: &str) -> Result<Plain<'_>, UrlError> {
     let (host, port) = split_authority(authority, scheme.default_port())?;
     // The host has better words for what it refuses; the rest is checked for every character that some reader
     // strips, converts or splits at.
-    Host::parse(host)?;
+    let host = Host::parse(host)?;
     if let Some(character) = rest.chars().find(|c| !c.is_ascii_graphic() || *c == '\\') {
         return Err(UrlError::Character(character));
     }

@@ -2,22 +2,31 @@
 //! the raw figures; it asserts no time, because a figure of one machine is a promise of none.
 
 mod bare;
+mod growth;
 mod guest;
+mod idle;
 mod instances;
 mod layers;
 mod measure;
 mod native;
 mod pipeline;
+mod plot;
 mod product;
+mod records;
 mod report;
 mod requests;
 mod server;
+mod start;
 mod steps;
 
 use anyhow::Context;
 use portcullis_clock::{Clock, RealClock};
 use report::Report;
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 /// Turns this process into the compile child of the runtime.
 const COMPILE_CHILD: &str = "compile-child";
@@ -35,7 +44,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything, or one side alone for as long as a profiler wants to look at it.
+/// Everything, one row, or one side alone for as long as a profiler wants to look at it.
 async fn bench(side: Option<&str>) -> anyhow::Result<()> {
     let target = checkout().join("target");
     let kept = target.join("bench");
@@ -44,26 +53,62 @@ async fn bench(side: Option<&str>) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("data-").tempdir_in(&kept)?;
     let component = guest::built(&target)?;
     let product = Arc::new(product::Product::open(folder.path(), &component).await?);
+    let bench = Bench { product, component, folder: folder.path().to_owned() };
     match side {
-        Some(side) => layers::profile(&product, &server::Server::start()?, side).await,
-        None => whole(&product, &component, &kept).await,
+        Some("") | None => bench.rows(&ROWS, &kept).await,
+        Some(row) if ROWS.contains(&row) => bench.rows(&[row], &kept).await,
+        Some(side) => layers::profile(&bench.product, &server::Server::start()?, side).await,
     }
 }
 
-async fn whole(product: &Arc<product::Product>, component: &[u8], kept: &Path) -> anyhow::Result<()> {
-    let mut report = Report::new();
-    instances::measure(product, component, &mut report).await?;
-    let server = server::Server::start()?;
-    requests::measure(product, &server, &mut report).await?;
-    report.server(server.counts()?);
-    // A server of its own: one of the layers goes without the credential, on purpose.
-    layers::measure(product, &server::Server::start()?, &mut report).await?;
-    steps::measure(product, &mut report).await?;
+/// In the order in which they are measured.
+const ROWS: [&str; 8] =
+    ["instances", "records", "requests", "layers", "steps", "start", "idle-connections", "growth"];
 
-    let name = RealClock.now().to_string().replace(':', "-");
-    let file = kept.join(format!("{name}.json"));
-    report.keep(&file).with_context(|| format!("cannot write `{}`", file.display()))?;
-    Ok(())
+/// What every row needs.
+struct Bench {
+    product: Arc<product::Product>,
+    component: Vec<u8>,
+    folder: PathBuf,
+}
+
+impl Bench {
+    async fn rows(&self, rows: &[&str], kept: &Path) -> anyhow::Result<()> {
+        let mut report = Report::new();
+        for row in rows {
+            self.row(row, &mut report).await.with_context(|| format!("row `{row}`"))?;
+        }
+        let name = RealClock.now().to_string().replace(':', "-");
+        let file = kept.join(format!("{name}.json"));
+        report.keep(&file).with_context(|| format!("cannot write `{}`", file.display()))
+    }
+
+    async fn row(&self, row: &str, report: &mut Report) -> anyhow::Result<()> {
+        let product = &self.product;
+        match row {
+            "instances" => instances::measure(product, &self.component, report).await?,
+            "records" => records::measure(product, report).await?,
+            "requests" => {
+                let server = server::Server::start()?;
+                requests::measure(product, &server, report).await?;
+                report.server(server.counts()?);
+            }
+            // A server of its own: one of the layers goes without the credential, on purpose.
+            "layers" => layers::measure(product, &server::Server::start()?, report).await?,
+            "steps" => steps::measure(product, report).await?,
+            "start" => report.keep_value(row, start::measure(&self.folder, &self.component)?),
+            "idle-connections" => {
+                report.keep_value(row, idle::measure(product, &server::Server::start()?).await?);
+            }
+            "growth" => {
+                let plots = checkout().join("docs/plots");
+                let server = server::Server::start()?;
+                report.keep_value(row, growth::measure(product, &server, &self.folder, &plots).await?);
+            }
+            other => anyhow::bail!("no row `{other}`: {}", ROWS.join(", ")),
+        }
+        Ok(())
+    }
 }
 
 fn checkout() -> &'static Path {

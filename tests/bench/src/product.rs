@@ -34,6 +34,7 @@ pub const CREDENTIAL: &str = "bench";
 const INSTANCES_MAX: u32 = 256;
 
 /// Everything that lives as long as the process.
+#[derive(Clone)]
 pub struct Product {
     /// `state.db`.
     pub store: Arc<dyn Store>,
@@ -50,7 +51,7 @@ pub struct Product {
     unlogged: Arc<Egress>,
     limits: Limits,
     assets: Arc<BTreeMap<String, Vec<u8>>>,
-    cancel: watch::Sender<bool>,
+    cancel: Arc<watch::Sender<bool>>,
 }
 
 /// What a connection of the bench has.
@@ -103,8 +104,13 @@ impl Product {
                 log_bytes_max: 1 << 20,
             },
             assets: Arc::default(),
-            cancel: watch::channel(false).0,
+            cancel: Arc::new(watch::channel(false).0),
         })
+    }
+
+    /// The same, with one asset beside the code.
+    pub fn with_asset(self: Arc<Self>, name: &str, bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self { assets: Arc::new([(name.to_owned(), bytes)].into()), ..Self::clone(&self) })
     }
 
     /// One operation in a fresh instance.
@@ -272,6 +278,43 @@ struct Sink(Arc<ExchangeLog>);
 impl ExchangeSink for Sink {
     async fn record(&self, exchange: Exchange) {
         self.0.record(row(exchange)).await;
+    }
+}
+
+/// An answered exchange, for filling the log: the `n`th, of a run, of a connection.
+pub fn exchange_row(n: u64, run: u64, connection: u64) -> ExchangeRow {
+    ExchangeRow {
+        exchange_id: format!("exch_{n:020}"),
+        run_id: format!("run_{run:020}"),
+        step: STEP.to_owned(),
+        call: "0".to_owned(),
+        correlation_id: format!("run_{run:020}"),
+        connection: format!("bench{connection}"),
+        connection_id: format!("conn_bench{connection}"),
+        started_at: RealClock.now(),
+        duration_us: 1_234,
+        attempt: 1,
+        method: "GET".to_owned(),
+        url: format!("https://api.vendor.example/v1/customers/cus_{n:012}"),
+        manifest_place: "http[0].allow[0]".to_owned(),
+        operator_place: "requested".to_owned(),
+        credential: Some(CREDENTIAL.to_owned()),
+        peer: Some("203.0.113.7:443".to_owned()),
+        protocol: Some("HTTP/1.1".to_owned()),
+        idempotency_key: None,
+        request_headers: vec![("user-agent".to_owned(), "portcullis/0.1.0 (bench 0.1.0)".to_owned())],
+        request_body: None,
+        request_bytes: 120,
+        status: Some(200),
+        response_headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        response_body: None,
+        response_bytes: 1_024,
+        outcome: "answered".to_owned(),
+        reason: None,
+        detail: None,
+        remedy: None,
+        echoes: 0,
+        bodies_dropped: false,
     }
 }
 

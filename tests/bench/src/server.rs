@@ -1,4 +1,4 @@
-//! The vendor: a child process that answers 1 KiB to every request, at once or after 5 ms, and counts. It speaks just
+//! The vendor: a child process that answers 1 KiB (or as many bytes as `/bytes/N` says), at once or after 5 ms, and counts. It speaks just
 //! enough HTTP/1.1 (RFC 9112) for two clients that send GET without a body.
 
 use anyhow::Context;
@@ -130,8 +130,12 @@ async fn serve(mut stream: TcpStream, counts: &Counts, answer: &[u8]) -> std::io
         if buffer.starts_with(b"GET /slow") {
             tokio::time::sleep(SLOW).await;
         }
+        let asked = buffer.strip_prefix(b"GET /bytes/").map(asked_bytes);
         buffer.drain(..end);
-        stream.write_all(answer).await?;
+        match asked {
+            Some(bytes) => stream.write_all(&self::bytes(bytes)).await?,
+            None => stream.write_all(answer).await?,
+        }
     }
 }
 
@@ -141,6 +145,19 @@ fn count(cell: &Cell<u64>) {
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
+}
+
+fn asked_bytes(rest: &[u8]) -> usize {
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |sum, byte| sum * 10 + usize::from(byte - b'0'))
+}
+
+/// Text in which nothing is found.
+fn bytes(count: usize) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {count}\r\n\r\n");
+    let mut answer = head.into_bytes();
+    answer.extend((0..count).map(|n| b"0123456789 abcdefghijklmnopqrstuvwxyz\n"[n % 38]));
+    answer
 }
 
 /// A head as vendors send it and a body of JSON.

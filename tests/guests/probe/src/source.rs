@@ -1,7 +1,7 @@
 //! `source`: pages as `config` orders them.
 
 use crate::{
-    Error, ErrorKind, Probe,
+    Error, ErrorKind, Probe, assets,
     exports::portcullis::connector::source::{Guest, Page, Position, ReadRequest},
     fault, parse,
     portcullis::connector::types::StreamDescriptor,
@@ -75,6 +75,9 @@ impl Guest for Probe {
     }
 
     fn read(config: String, request: ReadRequest) -> Result<Page, Error> {
+        if request.stream_name == "typed" {
+            return typed::page();
+        }
         let orders: Orders = parse(&config, ErrorKind::InvalidConfig)?;
         let page: u64 = match &request.position {
             Position::Start => 0,
@@ -99,6 +102,22 @@ impl Guest for Probe {
             checkpoint: (orders.checkpoints || last).then(|| page.to_string()),
             again_after_ms: waits.then_some(orders.again_after_ms),
         })
+    }
+}
+
+/// What most connectors do with an answer: read it into their own types, write each record as a line.
+mod typed {
+    use super::{Error, ErrorKind, Page, assets, fault};
+
+    include!("typed_record.rs");
+
+    /// The asset `answer` as one page.
+    pub fn page() -> Result<Page, Error> {
+        let Some(answer) = assets::get("answer") else {
+            return Err(fault(ErrorKind::NotFound, "no asset `answer`"));
+        };
+        let records = lines(&answer).map_err(|error| fault(ErrorKind::ContractDrift, error.to_string()))?;
+        Ok(Page { records, next: None, checkpoint: None, again_after_ms: None })
     }
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod demo;
 mod fresh;
 mod help;
+mod origins;
 mod output;
 mod pins;
 mod revoke;

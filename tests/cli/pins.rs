@@ -18,6 +18,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("config-version", "2", "config-version: the lock says 2"),
     ("roles", "[\"actions\"]", "roles: approved"),
     ("imports", "[]", "imports: approved"),
+    ("origins.search", "\"https://other.test\"", "origin `search`: approved `https://other.test`"),
     ("http.place", "\"http[7].allow[7]\"", "`place` is not what was approved"),
     ("http.allow", "\"GET https://other.test/**\"", "`allow` is not what was approved"),
     ("http.credential", "[]", "`credential` is not what was approved"),
@@ -88,7 +89,7 @@ fn approved(vendor: &Vendor) -> Project {
             &["GET https://api.vendor.test/**"],
             "credential = \"key\"\nredirect = \"follow\"\nguest-headers = [\"cookie\"]\nquery = { page = \"*\" }",
         ),
-        http(&["POST https://api.vendor.test/search"], "safe = true"),
+        http(&["POST {origin.search}/search"], "safe = true"),
         http(
             &["POST https://api.vendor.test/things"],
             "idempotency = { header = \"Idempotency-Key\", window = \"24h\" }",
@@ -98,6 +99,7 @@ fn approved(vendor: &Vendor) -> Project {
         manifest: format!("{SLOT}{}", rules.concat()),
         credentials: BEARER.to_owned(),
         slots: "key = \"live\"".to_owned(),
+        more: "origins = { search = \"https://api.vendor.test\" }".to_owned(),
         ..Case::default()
     };
     case.to(vendor, &["api.vendor.test"]).approved_with("sk_live_51Hq0ZkE9canary7Yw")
@@ -142,6 +144,11 @@ fn what_the_config_says_now_is_compared() {
     let network = "[connections.probe.network]\n";
     for (from, to, says) in [
         ("test/probe@^1", "test/probe@^2", "version: approved 1.0.0"),
+        (
+            "search = \"https://api",
+            "search = \"https://www",
+            "origin `search`: approved `https://api.vendor.test`",
+        ),
         ("[\"127.0.0.1/32\"]", "[\"127.0.0.0/8\"]", "addresses: approved"),
         (network, &format!("{network}roots = \"system\"\n"), "roots: approved bundled, now system"),
         ("scheme = \"bearer\"\n", "scheme = \"api-key\"\nheader = \"X-Key\"\n", "credential of slot `key`"),

@@ -1,15 +1,15 @@
 //! What a connection may do: a request passes only if one approved manifest rule and one operator rule both match.
 //! Refuses manifest rules that can match one request and disagree, so that the order of rules never matters.
 use crate::{Boundary, QueryRule, Rule, cover};
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
-/// One `[[http]]` table of a manifest, one `allow` line each.
+/// One `[[http]]` table of a manifest, one `allow` line each: over a literal rule, or as it was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestRule {
+pub struct ManifestRule<R = Rule> {
     /// Where it stands, for people: `http[0].allow[1]`.
     pub place: String,
     /// The rule.
-    pub rule: Rule,
+    pub rule: R,
     /// What holds for requests that match.
     pub attributes: Attributes,
     /// The author's reason.
@@ -135,12 +135,12 @@ impl Grants {
 
 /// Refuses manifest rules that can match one request and differ in what holds for it. `build` asks this before
 /// there is any operator.
-pub fn check_overlaps(rules: &[ManifestRule]) -> Result<(), OverlapError> {
+pub fn check_overlaps<R: AsRef<Rule> + Display>(rules: &[ManifestRule<R>]) -> Result<(), OverlapError> {
     for (index, first) in rules.iter().enumerate() {
         for second in &rules[index + 1..] {
             // The attributes are compared first: they are the cheaper question, and mostly equal.
             let Some(field) = first.attributes.difference(&second.attributes) else { continue };
-            if cover::overlap(&first.rule, &second.rule) {
+            if cover::overlap(first.rule.as_ref(), second.rule.as_ref()) {
                 return Err(OverlapError {
                     first: first.place.clone(),
                     first_rule: first.rule.to_string(),

@@ -198,6 +198,13 @@ fn registry(suffix: &str) -> Registry {
     }
 }
 
+/// Whether names right below this one are for anyone to register, and it is on the list itself: `co.uk`, but not `localhost`.
+pub(crate) fn is_icann_suffix(name: &str) -> bool {
+    psl::suffix(name.as_bytes()).is_some_and(|suffix| {
+        suffix.as_bytes() == name.as_bytes() && suffix.is_known() && suffix.typ() == Some(psl::Type::Icann)
+    })
+}
+
 fn is_above_private(suffix: &str) -> bool {
     shared::ABOVE_PRIVATE.binary_search_by_key(&suffix, |(above, _)| above).is_ok()
 }

@@ -8,6 +8,10 @@ pub const METHOD_BYTES_MAX: usize = 32;
 pub const METHODS_MAX: usize = 16;
 /// Longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 9 * 1024;
+/// Longest origin that an operator binds, in bytes.
+pub const ORIGIN_BYTES_MAX: usize = 1024;
+/// Longest name of an origin, in bytes.
+pub const ORIGIN_NAME_BYTES_MAX: usize = 63;
 /// Longest host name (RFC 1035 section 2.3.4, in its text form), in bytes.
 pub const HOST_BYTES_MAX: usize = 253;
 /// Longest label of a host name (RFC 1035 section 2.3.4), in bytes.

@@ -278,6 +278,18 @@ impl PathPattern {
         (good, Some(words))
     }
 
+    /// Whether it is literal segments and nothing else.
+    pub(crate) fn is_literal(&self) -> bool {
+        let literal = |segment: &SegmentPattern| matches!(segment, SegmentPattern::Literal(_));
+        self.tail == Tail::End && self.segments.iter().all(literal)
+    }
+
+    /// This pattern after the segments of another one.
+    pub(crate) fn below(&self, prefix: &Self) -> Self {
+        let segments = prefix.segments.iter().chain(&self.segments).cloned().collect();
+        Self { segments, tail: self.tail }
+    }
+
     /// Whether it matches every path that has no `%2F`.
     pub(crate) fn is_everything(&self) -> bool {
         self.segments.is_empty() && self.tail == Tail::Any

@@ -3,8 +3,9 @@
 
 use crate::{
     address::{self, Reach},
-    host::{HostError, HostPattern, split_authority},
+    host::{Host, HostError, HostPattern, split_authority},
     limits::{METHOD_BYTES_MAX, METHODS_MAX, RULE_BYTES_MAX},
+    origin::Origin,
     path::{PathPattern, PatternError, RequestPath},
     url::{CanonicalUrl, Scheme},
 };
@@ -112,11 +113,35 @@ fn refuse_later_forms(text: &str) -> Result<(), RuleError> {
         "soap" => "SOAP operations in a rule",
         "from-response" => "`from-response`",
         "TCP" => "`TCP` rules",
-        _ if url.starts_with('{') || url.contains("://{") => "an origin of the operator (`{origin.NAME}`)",
+        _ if url.starts_with('{') || url.contains("://{") => return Err(RuleError::Origin),
         _ if url.contains('?') => "a query in a rule",
         _ => return Ok(()),
     };
     Err(RuleError::Unsupported(form))
+}
+
+/// A rule of a manifest over a host that stands for an origin.
+pub(crate) fn over(methods: &str, host: Host, path: &str) -> Result<Rule, RuleError> {
+    refuse_unfit(path)?;
+    if path.contains('?') {
+        return Err(RuleError::Unsupported("a query in a rule"));
+    }
+    let scheme = Scheme::Https;
+    Ok(Rule {
+        methods: parse_methods(methods)?,
+        scheme,
+        host: HostPattern::Exact(host),
+        port: scheme.default_port(),
+        path: PathPattern::parse(path)?,
+    })
+}
+
+/// Whitespace, controls and a fragment have no place.
+fn refuse_unfit(url: &str) -> Result<(), RuleError> {
+    match url.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '#') {
+        Some(character) => Err(RuleError::Character(character)),
+        None => Ok(()),
+    }
 }
 
 fn parse_methods(text: &str) -> Result<Vec<Method>, RuleError> {
@@ -144,6 +169,12 @@ impl fmt::Display for Rule {
     }
 }
 
+impl AsRef<Self> for Rule {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Rule {
     /// Whether the request passes this rule. A path that no rule lets through passes none.
     pub fn matches(&self, method: &Method, url: &CanonicalUrl) -> bool {
@@ -167,6 +198,14 @@ impl Rule {
             port: url.port(),
             path: PathPattern::of(path),
         })
+    }
+
+    /// The same methods and path below an origin.
+    pub(crate) fn at(&self, origin: &Origin) -> Self {
+        let Origin { scheme, host, port, prefix } = origin;
+        let path = prefix.as_ref().map_or_else(|| self.path.clone(), |prefix| self.path.below(prefix));
+        let methods = self.methods.clone();
+        Self { methods, scheme: *scheme, host: HostPattern::Exact(host.clone()), port: *port, path }
     }
 
     /// What a security person should know: wildcard host, wildcard at a private suffix, plain http, … in words.
@@ -268,6 +307,16 @@ pub enum RuleError {
     /// The path, also one that can match nothing.
     #[error("{0}")]
     Path(PatternError),
+    /// `{origin.NAME}` where a literal is needed.
+    #[error(
+        "`{{origin.NAME}}` stands in a manifest's rules alone, in place of `scheme://host[:port]`; write the origin itself"
+    )]
+    Origin,
+    /// A manifest's rule that begins with `{` and is none over an origin.
+    #[error(
+        "a rule over an origin has the form `METHOD[,METHOD] {{origin.NAME}}/path`, the name of lower-case letters, digits and `-`"
+    )]
+    OriginShape,
     /// A form of a later version.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),

@@ -1,6 +1,6 @@
 //! `connector.toml` and its embedded JSON form: what the author declares. Both forms are read into the same type and held to
 //! the same checks. Requests are declared here, never granted.
-use portcullis_grants::{ManifestRule, Rule};
+use portcullis_grants::{ManifestRule, RequestedRule};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -135,7 +135,7 @@ pub struct Connector {
     /// Credential slots by name.
     pub slots: BTreeMap<String, Slot>,
     /// All `[[http]]` tables, one entry per `allow` line.
-    pub rules: Vec<ManifestRule>,
+    pub rules: Vec<ManifestRule<RequestedRule>>,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
     /// Streams by name.
@@ -195,7 +195,7 @@ pub struct Action {
     /// JSON Schema of the output.
     pub output: serde_json::Value,
     /// Narrowed rules; empty = all of the connector's.
-    pub http: Vec<Rule>,
+    pub http: Vec<RequestedRule>,
     /// Delivery guarantee; `at-most-once` where the author says nothing.
     pub delivery: Delivery,
     /// Property names masked in the exchange log.
@@ -214,7 +214,7 @@ pub struct Stream {
     /// Property name.
     pub cursor_field: Option<String>,
     /// Narrowed rules; empty = all of the connector's.
-    pub http: Vec<Rule>,
+    pub http: Vec<RequestedRule>,
     /// Property names masked in the exchange log.
     pub sensitive: Vec<String>,
 }

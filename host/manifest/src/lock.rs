@@ -5,7 +5,7 @@ use crate::{
     connector::{ConnectorName, Role},
     diagnose::{Document, Spanned, Table, shown},
 };
-use portcullis_grants::ManifestRule;
+use portcullis_grants::{ManifestRule, Origin, origin::is_origin_name};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -47,6 +47,8 @@ pub struct Approval {
     pub imports: Vec<String>,
     /// Exported roles.
     pub roles: BTreeSet<Role>,
+    /// Bound origins by name; the rules are expanded with them.
+    pub origins: BTreeMap<String, Origin>,
     /// Expanded rules with attributes and reasons.
     pub rules: Vec<ManifestRule>,
     /// Per slot: what is bound.
@@ -132,6 +134,8 @@ enum ShapeError {
     Roots,
     #[error("expected `HOST:PORT`")]
     Endpoint,
+    #[error("expected the name of an origin: lower-case letters, digits and `-`")]
+    OriginName,
 }
 
 struct ApprovalId(String);
@@ -203,7 +207,7 @@ fn is_endpoint(text: &str) -> bool {
 }
 
 fn approval(table: &mut Table<'_>) -> Option<Approval> {
-    for later in ["origins", "folders", "proxy"] {
+    for later in ["folders", "proxy"] {
         table.reject_later(later);
     }
     let approval_id = table.required_parse::<ApprovalId>("approval-id");
@@ -219,6 +223,7 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
     if roles.is_none() && !table.has("roles") {
         table.fault(table.span(), format!("`roles` is missing in `{}`", shown(table.name())), None);
     }
+    let origins = origins(table);
     let rules = table.tables("http").into_iter().filter_map(|mut rule| rule_of(&mut rule)).collect();
     let credentials = table
         .entries("credentials")
@@ -237,6 +242,7 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
         config_version,
         imports: imports?.into_iter().map(|import| import.value).collect(),
         roles: roles?.into_iter().map(|role| role.value).collect(),
+        origins,
         rules,
         credentials,
         network: network?,
@@ -247,6 +253,21 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
 fn number(table: &mut Table<'_>, key: &str) -> u32 {
     let read = table.integer(key, 1..=i64::from(u32::MAX));
     read.and_then(|read| u32::try_from(read.value).ok()).unwrap_or(1)
+}
+
+fn origins(table: &mut Table<'_>) -> BTreeMap<String, Origin> {
+    let mut origins = BTreeMap::new();
+    for (name, value) in table.string_map("origins") {
+        if !is_origin_name(&name.value) {
+            table.fault(name.span, format!("`{}`: {}", shown(&name.value), ShapeError::OriginName), None);
+            continue;
+        }
+        match value.value.parse::<Origin>() {
+            Ok(origin) => drop(origins.insert(name.value, origin)),
+            Err(error) => table.fault_masked(value.span, format!("origin `{}`: {error}", name.value), None),
+        }
+    }
+    origins
 }
 
 fn rule_of(table: &mut Table<'_>) -> Option<ManifestRule> {

@@ -8,7 +8,7 @@ mod place;
 pub use place::Place;
 
 use portcullis_egress::{Capture, Roots};
-use portcullis_grants::{Boundary, OperatorRules, Rule};
+use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
 use portcullis_secrets::{Credential, Providers};
 use std::{
@@ -47,6 +47,8 @@ pub struct Connection {
     pub version: semver::VersionReq,
     /// Slot → credential.
     pub credentials: BTreeMap<String, String>,
+    /// Origins that stand in the connector's rules, by name.
+    pub origins: BTreeMap<String, Origin>,
     /// The operator's side of the grants.
     pub allow: OperatorRules,
     /// The connector's own config, a JSON object.

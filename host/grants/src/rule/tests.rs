@@ -69,8 +69,6 @@ fn forms_of_later_versions_are_named() {
         }
     }
     check("GET https://a.test/x?limit=*", "query");
-    check("GET {origin.instance}/api/**", "origin");
-    check("GET https://{origin.instance}/api/**", "origin");
     check("TCP db.internal:5432", "TCP");
     check("graphql: query viewer", "GraphQL");
     check("soap {urn:partner}query", "SOAP");

@@ -6,7 +6,7 @@ use crate::{
     limits::*,
     schema,
 };
-use portcullis_grants::{Attributes, ManifestRule, Rule, cover::cover, grant::check_overlaps};
+use portcullis_grants::{Attributes, ManifestRule, RequestedRule, cover::cover, grant::check_overlaps};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -245,7 +245,7 @@ fn check_slot(name: &str, slot: &Slot, connector: &Connector, faults: &mut Fault
     }
 }
 
-fn check_rule(i: usize, rule: &ManifestRule, connector: &Connector, faults: &mut Faults) {
+fn check_rule(i: usize, rule: &ManifestRule<RequestedRule>, connector: &Connector, faults: &mut Faults) {
     let at = i.to_string();
     people(&["http", &at, "why"], &rule.why, faults);
     let Attributes { credentials, idempotency, guest_headers, .. } = &rule.attributes;
@@ -317,7 +317,7 @@ fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut
             .map(|rule| &rule.rule)
     } else {
         action.http.iter().find(|entry| {
-            let covering = connector.rules.iter().find(|rule| cover(&rule.rule, entry));
+            let covering = connector.rules.iter().find(|rule| cover(rule.rule.as_ref(), entry.as_ref()));
             covering.is_some_and(|rule| needs_idempotency(entry, &rule.attributes))
         })
     };
@@ -332,7 +332,7 @@ fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut
 }
 
 /// Whether a request under this rule could only be repeated with a key.
-fn needs_idempotency(rule: &Rule, attributes: &Attributes) -> bool {
+fn needs_idempotency(rule: &RequestedRule, attributes: &Attributes) -> bool {
     if attributes.safe || attributes.idempotency.is_some() {
         return false;
     }
@@ -390,9 +390,9 @@ fn operation(path: &[&str; 2], summary: Option<&str>, sensitive: &[String], faul
     }
 }
 
-fn narrowed(path: &[&str; 2], http: &[Rule], connector: &Connector, faults: &mut Faults) {
+fn narrowed(path: &[&str; 2], http: &[RequestedRule], connector: &Connector, faults: &mut Faults) {
     for (i, entry) in http.iter().enumerate() {
-        if !connector.rules.iter().any(|rule| cover(&rule.rule, entry)) {
+        if !connector.rules.iter().any(|rule| cover(rule.rule.as_ref(), entry.as_ref())) {
             let help = Some(
                 "add it to the `allow` of an `[[http]]` table, or narrow it to what one allows".to_owned(),
             );

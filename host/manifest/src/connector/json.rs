@@ -7,7 +7,9 @@ use crate::{
     json::{Object, fault, parse, step},
     limits::MANIFEST_BYTES_MAX,
 };
-use portcullis_grants::{Attributes, Idempotency, ManifestRule, QueryRule, Redirect, Rule, ValuePattern};
+use portcullis_grants::{
+    Attributes, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
+};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +60,7 @@ fn object<const N: usize>(pairs: [(&str, Value); N]) -> Value {
     )
 }
 
-fn texts(rules: &[Rule]) -> Value {
+fn texts(rules: &[RequestedRule]) -> Value {
     rules.iter().map(ToString::to_string).collect()
 }
 
@@ -70,7 +72,7 @@ fn print_query(query: &QueryRule) -> Value {
     query.pairs().map(|(name, value)| (name.to_owned(), json!(value.to_string()))).collect()
 }
 
-fn print_rule(rule: &ManifestRule) -> Value {
+fn print_rule(rule: &ManifestRule<RequestedRule>) -> Value {
     let Attributes { credentials, idempotency, safe, redirect, guest_headers, query } = &rule.attributes;
     let idempotency =
         idempotency.as_ref().map(|i| json!({ "header": i.header, "window": print_duration(i.window) }));
@@ -174,7 +176,7 @@ fn slot(object: &mut Object<'_>) -> Result<Slot, EmbeddedError> {
     })
 }
 
-fn rule(mut object: Object<'_>) -> Result<ManifestRule, EmbeddedError> {
+fn rule(mut object: Object<'_>) -> Result<ManifestRule<RequestedRule>, EmbeddedError> {
     let place = object.required_string("place")?.to_owned();
     if !is_place(&place) {
         return Err(fault(&object.at("place"), "expected a place such as `http[0].allow[1]`"));

@@ -152,8 +152,25 @@ fn forms_of_later_versions_are_refused_with_their_line() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("37:2: `") && found[0].ends_with("` is not supported yet"), "{found:?}");
     }
-    let origin = faults("GET https://api.stripe.com/v1/customers/**", "GET {origin.instance}/api/**");
-    assert!(origin[0].starts_with("17:10: `allow[0]`") && origin[0].contains("origin"), "{origin:?}");
+}
+
+#[test]
+fn rules_over_an_origin_of_the_operator() {
+    let api = "https://api.stripe.com/v1/customers";
+    let over = |text: &str| text.replace(api, "{origin.instance}/v1/customers");
+    assert_eq!(faults_of(&over(STRIPE)), [""; 0]);
+    let connector = Connector::read_folder(folder(&over(STRIPE)).path()).unwrap();
+    assert_eq!(connector.rules[0].rule.to_string(), "GET {origin.instance}/v1/customers/**");
+    assert_eq!(Connector::from_json(&connector.to_json()).unwrap(), connector);
+    // An operation's own list is over the same name, or nothing covers it.
+    let other = over(STRIPE).replace("http = [\"POST {origin.instance}", "http = [\"POST {origin.other}");
+    let found = faults_of(&other);
+    let message = "no single `[[http]]` rule covers `POST {origin.other}/v1/customers`";
+    assert!(found.iter().any(|fault| fault.contains(message)), "{found:?}");
+    for bad in ["{origin.instance}:443", "{origin.In}", "{host}", "https://{origin.instance}"] {
+        let found = faults_of(&STRIPE.replacen("https://api.stripe.com", bad, 1));
+        assert!(found[0].starts_with("17:10: `allow[0]`") && found[0].contains("{origin.NAME}"), "{found:?}");
+    }
 }
 
 #[test]

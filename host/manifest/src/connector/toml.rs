@@ -5,7 +5,9 @@ use crate::{
     json,
     limits::{ASSET_BYTES_MAX, ASSETS_MAX, SCHEMA_BYTES_MAX},
 };
-use portcullis_grants::{Attributes, Idempotency, ManifestRule, QueryRule, Redirect, Rule, ValuePattern};
+use portcullis_grants::{
+    Attributes, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +33,7 @@ type Read = (Connector, BTreeMap<String, Vec<u8>>, Places);
 /// Reads the shape; faults go to the document.
 pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
     let mut root = document.root();
-    for later in ["folders", "subscriptions", "webhook", "webhooks", "origins"] {
+    for later in ["folders", "subscriptions", "webhook", "webhooks"] {
         root.reject_later(later);
     }
     let slots = slots(&mut root);
@@ -108,7 +110,7 @@ fn slots(root: &mut Table<'_>) -> BTreeMap<String, Slot> {
     slots
 }
 
-fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule>, Places) {
+fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule<RequestedRule>>, Places) {
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     if root.has("http") && root.kind("http") != Some(Kind::Array) {
         root.fault(root.key_span("http"), "`http` is a list of tables", Some("write `[[http]]`".to_owned()));
@@ -133,9 +135,9 @@ fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule>, Places) {
     (rules, Places(places))
 }
 
-fn rule(table: &Table<'_>, key: &str, line: &Spanned<String>) -> Option<Rule> {
+fn rule(table: &Table<'_>, key: &str, line: &Spanned<String>) -> Option<RequestedRule> {
     let text = crate::diagnose::shown(&line.value);
-    match line.value.parse::<Rule>() {
+    match line.value.parse::<RequestedRule>() {
         Ok(rule) => Some(rule),
         Err(error) => {
             let error = error.to_string();
@@ -215,7 +217,7 @@ fn query(table: &mut Table<'_>) -> Option<QueryRule> {
     }
 }
 
-fn narrowed(table: &mut Table<'_>) -> Vec<Rule> {
+fn narrowed(table: &mut Table<'_>) -> Vec<RequestedRule> {
     let lines = table.strings("http").unwrap_or_default();
     if lines.is_empty() && table.has("http") {
         let help = Some("remove the key: without it, all rules of the connector hold".to_owned());

@@ -29,6 +29,12 @@ fn approval(out: &mut String, name: &str, approval: &Approval) {
     let _ = writeln!(out, "config-version = {}", approval.config_version);
     list(out, "roles", approval.roles.iter().map(|role| role.as_str()));
     list(out, "imports", approval.imports.iter().map(String::as_str));
+    if !approval.origins.is_empty() {
+        let _ = writeln!(out, "\n[{name}.origins]");
+        for (origin, value) in &approval.origins {
+            pair(out, origin, &value.to_string());
+        }
+    }
     for rule in &approval.rules {
         self::rule(out, name, rule);
     }

@@ -20,7 +20,8 @@ fn lock() -> Lock {
             "wasi:io/streams@0.2.6".into(),
         ],
         roles: BTreeSet::from([Role::Actions, Role::Source]),
-        rules: stripe().rules,
+        origins: BTreeMap::from([("instance".to_owned(), "https://acme.test/t".parse().unwrap())]),
+        rules: stripe().rules.iter().map(|rule| rule.expand(&BTreeMap::new()).unwrap()).collect(),
         credentials: BTreeMap::from([(
             "secret-key".to_owned(),
             PinnedCredential {
@@ -39,6 +40,7 @@ fn lock() -> Lock {
     let mut revoked = approval.clone();
     revoked.revoked = true;
     revoked.rules.clear();
+    revoked.origins.clear();
     revoked.credentials.clear();
     revoked.network = PinnedNetwork { roots: "system".into(), ..Default::default() };
     Lock {
@@ -67,6 +69,9 @@ imports = [
     "portcullis:connector/types@0.1.0",
     "wasi:io/streams@0.2.6",
 ]
+
+[approvals.billing.origins]
+instance = "https://acme.test/t"
 
 [[approvals.billing.http]]
 place = "http[0].allow[0]"
@@ -142,7 +147,7 @@ fn refused() {
         (
             "GET https://api.stripe.com/v1/customers/**",
             "GET https://*/**",
-            "portcullis.lock:21:9: `allow` is `GET https://*/**`: `*` as any host belongs to `[boundary]` alone",
+            "portcullis.lock:24:9: `allow` is `GET https://*/**`: `*` as any host belongs to `[boundary]` alone",
         ),
         (
             "position-version = 2",
@@ -152,23 +157,39 @@ fn refused() {
         (
             "\"127.0.0.1/32\"",
             "\"127.0.0.1/8\"",
-            "portcullis.lock:41:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
+            "portcullis.lock:44:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
         ),
         (
             "roots = \"bundled\"",
             "roots = \"none\"",
-            "portcullis.lock:39:9: `roots` is `none`: expected `bundled` or `system`",
+            "portcullis.lock:42:9: `roots` is `none`: expected `bundled` or `system`",
         ),
-        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:44:24: `127.0.0.1`: expected `HOST:PORT`"),
+        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:47:24: `127.0.0.1`: expected `HOST:PORT`"),
         (
             "why = \"read and create customers\"",
             "why = \"x\"\ngraphql = []",
-            "portcullis.lock:25:1: `graphql` is not supported yet",
+            "portcullis.lock:28:1: `graphql` is not supported yet",
         ),
         (
             "roles = [\"actions\", \"source\"]",
-            "roles = []\norigins = { a = \"https://x\" }",
-            "portcullis.lock:13:1: `origins` is not supported yet",
+            "roles = []\nproxy = { url = \"http://x\" }",
+            "portcullis.lock:13:1: `proxy` is not supported yet",
+        ),
+        (
+            "\"https://acme.test/t\"",
+            "\"https://acme.test/\"",
+            "portcullis.lock:20:12: origin `instance`: it would be read as `https://acme.test`; if it is meant, write that",
+        ),
+        (
+            "instance = \"https",
+            "In_stance = \"https",
+            "portcullis.lock:20:1: `In_stance`: expected the name of an origin: lower-case letters, digits and `-`",
+        ),
+        // What is pinned is what is matched: a lock holds no template.
+        (
+            "GET https://api.stripe.com/v1/customers/**",
+            "GET {origin.instance}/**",
+            "portcullis.lock:24:9: `allow` is `GET {origin.instance}/**`: `{origin.NAME}` stands in a manifest's rules alone, in place of `scheme://host[:port]`; write the origin itself",
         ),
     ];
     let wrong: Vec<_> = cases

@@ -13,6 +13,7 @@ use portcullis_grants::{ManifestRule, OperatorRules, Rule};
 use portcullis_manifest::{Approval, Role};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     io::{BufRead, IsTerminal},
     path::Path,
     time::Duration,
@@ -152,6 +153,8 @@ impl Asked<'_> {
             json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
                     "flags": rule.rule.flags() })
         });
+        let origins: BTreeMap<_, _> =
+            approval.origins.iter().map(|(name, origin)| (name, origin.to_string())).collect();
         let credentials = approval.credentials.iter().map(|(slot, pinned)| {
             json!({ "slot": slot, "credential": pinned.credential, "scheme": pinned.scheme, "place": pinned.place })
         });
@@ -165,6 +168,7 @@ impl Asked<'_> {
             "follows": self.follows,
             "imports": approval.imports,
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
+            "origins": origins,
             "rules": rules.collect::<Vec<_>>(),
             "credentials": credentials.collect::<Vec<_>>(),
             "network": { "connect_to": approval.network.connect_to, "ca_file": approval.network.ca_file,
@@ -197,8 +201,12 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
         lines.push("\nother than what was approved before".to_owned());
         lines.extend(follows.iter().map(|line| format!("  {line}")));
     }
+    if !approval.origins.is_empty() {
+        lines.push("\nyour origins, which stand in its rules".to_owned());
+        lines.extend(approval.origins.iter().map(|(name, origin)| format!("  {name} = {origin}")));
+    }
     lines.push("\nit may send".to_owned());
-    lines.extend(approval.rules.iter().map(|rule| format!("  {}", rule_line(rule))));
+    lines.extend(approval.rules.iter().map(|rule| format!("  {}", rule_line(rule, Rule::flags))));
     match &connection.allow {
         OperatorRules::Requested => {
             lines.push("  and your config narrows nothing (`allow = \"requested\"`)".to_owned())

@@ -6,10 +6,13 @@ use crate::{
     output, registry,
     registry::Package,
 };
-use portcullis_grants::{ManifestRule, Redirect};
+use portcullis_grants::{ManifestRule, Redirect, RequestedRule};
 use portcullis_manifest::{Component, ConnectorName};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 /// Shows one component.
 pub fn run(arguments: &Arguments, options: &Inspect) -> Result<Exit> {
@@ -73,7 +76,7 @@ fn as_text(package: &Package) -> String {
         format!("imports  {}", imports.join("\n         ")),
     ];
     lines.push("\nrequests".to_owned());
-    lines.extend(manifest.rules.iter().map(|rule| format!("  {}", rule_line(rule))));
+    lines.extend(manifest.rules.iter().map(|rule| format!("  {}", rule_line(rule, RequestedRule::flags))));
     lines.push("\ncredential slots".to_owned());
     for (name, slot) in &manifest.slots {
         let place = slot.place.as_ref().map_or(String::new(), |place| format!(", proposed place {place}"));
@@ -103,7 +106,7 @@ fn as_text(package: &Package) -> String {
 }
 
 /// One requested rule with what holds for it and the author's reason.
-pub fn rule_line(rule: &ManifestRule) -> String {
+pub fn rule_line<R: Display>(rule: &ManifestRule<R>, flags: impl Fn(&R) -> Vec<String>) -> String {
     let attributes = &rule.attributes;
     let mut notes = Vec::new();
     if !attributes.credentials.is_empty() {
@@ -133,7 +136,7 @@ pub fn rule_line(rule: &ManifestRule) -> String {
             format!("query {}", pairs.join("&"))
         });
     }
-    notes.extend(rule.rule.flags());
+    notes.extend(flags(&rule.rule));
     let notes = if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join("; ")) };
     format!("{}{notes}  {}", rule.rule, output::shown_line(&rule.why))
 }

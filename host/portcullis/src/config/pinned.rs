@@ -11,6 +11,8 @@ use portcullis_manifest::{
 };
 use std::collections::BTreeMap;
 
+pub mod origins;
+
 /// What approving this connection with this component would pin. `approval_id` and time are the caller's.
 pub fn approval(
     config: &Config,
@@ -19,11 +21,12 @@ pub fn approval(
     approval_id: String,
     approved_at: String,
 ) -> Result<Approval, Vec<Diagnostic>> {
-    let faults = faults(config, connection, component);
+    let manifest = &component.manifest;
+    let rules = origins::expand(config, connection, manifest)?;
+    let faults = faults(config, connection, component, &rules);
     if !faults.is_empty() {
         return Err(faults);
     }
-    let manifest = &component.manifest;
     Ok(Approval {
         approval_id,
         revoked: false,
@@ -35,7 +38,8 @@ pub fn approval(
         config_version: manifest.config_version,
         imports: component.imports.clone(),
         roles: component.roles.clone(),
-        rules: manifest.rules.clone(),
+        origins: connection.origins.clone(),
+        rules,
         credentials: credentials(config, connection),
         network: network(connection),
     })
@@ -69,14 +73,17 @@ fn network(connection: &Connection) -> PinnedNetwork {
 }
 
 /// What is wrong between the config and the component, each with its line in the config.
-pub fn faults(config: &Config, connection: &Connection, component: &Component) -> Vec<Diagnostic> {
+pub fn faults(
+    config: &Config,
+    connection: &Connection,
+    component: &Component,
+    rules: &[ManifestRule],
+) -> Vec<Diagnostic> {
     let mut faults = slot_faults(config, connection, component);
     let here = ["connections", &connection.name];
-    let manifest = &component.manifest;
     for (index, (place, rule)) in operator_list(&connection.allow).iter().enumerate() {
-        if !manifest.rules.iter().any(|requested| cover::overlap(&requested.rule, rule)) {
-            let requested: Vec<_> =
-                manifest.rules.iter().map(|requested| requested.rule.to_string()).collect();
+        if !rules.iter().any(|requested| cover::overlap(&requested.rule, rule)) {
+            let requested: Vec<_> = rules.iter().map(|requested| requested.rule.to_string()).collect();
             faults.push(config.fault(
                 &["connections", &connection.name, "allow", &index.to_string()],
                 format!("{place} (`{rule}`) can match nothing that the connector requests"),
@@ -84,7 +91,7 @@ pub fn faults(config: &Config, connection: &Connection, component: &Component) -
             ));
         }
     }
-    for requested in &manifest.rules {
+    for requested in rules {
         if let Some(why) = config.boundary.excludes(&requested.rule) {
             let rule = &requested.rule;
             let help =
@@ -96,7 +103,7 @@ pub fn faults(config: &Config, connection: &Connection, component: &Component) -
             ));
         }
     }
-    if let Err(error) = Grants::new(manifest.rules.clone(), connection.allow.clone()) {
+    if let Err(error) = Grants::new(rules.to_vec(), connection.allow.clone()) {
         faults.push(config.fault(&here, error.to_string(), None));
     }
     faults.extend(config_faults(config, connection, component));
@@ -211,6 +218,7 @@ pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
     compare("digest", approved.digest.clone(), now.digest.clone());
     compare("imports", approved.imports.join(" "), now.imports.join(" "));
     compare("roles", format!("{:?}", approved.roles), format!("{:?}", now.roles));
+    compare_maps("origin", &approved.origins, &now.origins, &mut lines, |origin| format!("`{origin}`"));
     compare_rules(&approved.rules, &now.rules, &mut lines);
     compare_maps("credential of slot", &approved.credentials, &now.credentials, &mut lines, |pinned| {
         format!("`{}` ({}, {})", pinned.credential, pinned.scheme, pinned.place)

@@ -94,13 +94,11 @@ fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
 
 /// The `http` list of the running action or stream; an empty one narrows nothing.
 fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> {
-    let manifest = &loaded.component.manifest;
-    let rules = match operation {
-        Operation::Check | Operation::Discover => return None,
-        Operation::Invoke { action, .. } => &manifest.actions.get(action)?.http,
-        Operation::Read { stream, .. } => &manifest.streams.get(stream)?.http,
-    };
-    (!rules.is_empty()).then(|| rules.clone())
+    match operation {
+        Operation::Check | Operation::Discover => None,
+        Operation::Invoke { action, .. } => loaded.narrowed.actions.get(action).cloned(),
+        Operation::Read { stream, .. } => loaded.narrowed.streams.get(stream).cloned(),
+    }
 }
 
 /// The same for a repeated attempt of one call, so that what the guest draws (a multipart boundary, a key) is the same.

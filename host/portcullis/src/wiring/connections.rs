@@ -1,7 +1,10 @@
 //! `engine::Connections`: joins config, lock and approved bytes into a connection that may run, once a process.
 use crate::{
     approvals::{self, ended},
-    config::{self, Config, pinned},
+    config::{
+        self, Config,
+        pinned::{self, origins::Narrowed},
+    },
     exit::Failure,
     registry::Package,
 };
@@ -20,12 +23,12 @@ pub struct Loaded {
     approval_id: String,
     /// What the engine sees.
     pub facts: Arc<ConnectionFacts>,
+    /// The literal `http` lists of its operations.
+    pub narrowed: Narrowed,
     /// The compiled component.
     pub prepared: Arc<Prepared>,
     /// Its way out.
     pub egress: Arc<portcullis_egress::Connection>,
-    /// Its manifest and assets.
-    pub component: Component,
     /// The assets, shared with every call.
     pub assets: Arc<BTreeMap<String, Vec<u8>>>,
     /// Its config, JSON text.
@@ -106,6 +109,7 @@ impl Loader {
         let Package { bytes, component, .. } = approvals::approved_package(&self.config, approval)?;
         self.refuse_differences(connection, approval, &component)?;
         self.refuse_missing_secrets(connection).await?;
+        let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
         let code = Component::code(&bytes)
             .map_err(|error| Failure::fault("the approved component is damaged").because(&error))?;
         let prepared = self.runtime.prepare(&component.code_digest, &code).await;
@@ -126,6 +130,7 @@ impl Loader {
         Ok(Loaded {
             approval_id: approval.approval_id.clone(),
             facts: Arc::new(facts(connection, approval, &component, connection_id, connector)),
+            narrowed,
             prepared,
             egress,
             assets: Arc::new(component.assets.clone()),
@@ -137,7 +142,6 @@ impl Loader {
                 log_bytes_max: connection.limits.log_bytes_max,
             },
             concurrency: Arc::new(Semaphore::new(connection.limits.concurrency_max as usize)),
-            component,
         })
     }
 

@@ -1,7 +1,7 @@
 //! One `[connections.NAME]` table.
 use crate::config::{Connection, Limits, Network};
 use portcullis_egress::{Capture, Roots};
-use portcullis_grants::{AddressPolicy, OperatorRules, Rule};
+use portcullis_grants::{AddressPolicy, OperatorRules, Origin, Rule, origin::is_origin_name};
 use portcullis_manifest::{
     ConnectorName,
     diagnose::{Kind, Spanned, Table, nearest, shown},
@@ -43,21 +43,14 @@ pub fn read(
             Some("lower-case letters, digits and `-`, at most 63".to_owned()),
         );
     }
-    for later in [
-        "origins",
-        "folders",
-        "proxy",
-        "propagate-trace",
-        "deletes",
-        "removed-share-max",
-        "on-expired",
-        "drift",
-        "sla",
-    ] {
+    for later in
+        ["folders", "proxy", "propagate-trace", "deletes", "removed-share-max", "on-expired", "drift", "sla"]
+    {
         table.reject_later(later);
     }
     let connector = connector(&mut table);
     let credentials = slots(&mut table, credentials);
+    let origins = origins(&mut table);
     let allow = allow(&name.value, &mut table);
     let config = config(&mut table);
     let capture = capture(&mut table);
@@ -75,6 +68,7 @@ pub fn read(
         connector,
         version,
         credentials,
+        origins,
         allow,
         config,
         limits,
@@ -125,6 +119,34 @@ fn slots(table: &mut Table<'_>, credentials: &BTreeMap<String, Credential>) -> B
         bound.insert(slot.value, credential.value);
     }
     bound
+}
+
+/// `{ instance = "https://acme.service-now.com" }`
+fn origins(table: &mut Table<'_>) -> BTreeMap<String, Origin> {
+    let mut origins = BTreeMap::new();
+    for (name, value) in table.string_map("origins") {
+        if !is_origin_name(&name.value) {
+            let help = Some("lower-case letters, digits and `-`, at most 63".to_owned());
+            table.fault(name.span, format!("`{}` is not the name of an origin", shown(&name.value)), help);
+            continue;
+        }
+        match value.value.parse::<Origin>() {
+            Ok(origin) => drop(origins.insert(name.value, origin)),
+            Err(error) => {
+                let message = format!("`origins.{}`: {error}", name.value);
+                let help = match error.meant(&value.value) {
+                    Some(meant) => format!("{} = \"{meant}\"", name.value),
+                    None => format!("{} = \"https://HOST\"", name.value),
+                };
+                if error.is_private() {
+                    table.fault_masked(value.span, message, Some(help));
+                } else {
+                    table.fault(value.span, message, Some(help));
+                }
+            }
+        }
+    }
+    origins
 }
 
 fn allow(name: &str, table: &mut Table<'_>) -> OperatorRules {

@@ -1,0 +1,71 @@
+//! Joins a connection's origins with the rules that a connector requests over them. Refuses an origin that is missing, and one
+//! that no rule uses: it would promise a host that nobody reaches.
+use crate::{
+    config::{Config, Connection},
+    exit::{Failure, Result},
+};
+use portcullis_grants::{ManifestRule, Origin, RequestedRule, Rule};
+use portcullis_manifest::{
+    Connector, Diagnostic,
+    diagnose::{nearest, shown},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The literal rules, in the order of the manifest.
+pub fn expand(
+    config: &Config,
+    connection: &Connection,
+    manifest: &Connector,
+) -> std::result::Result<Vec<ManifestRule>, Vec<Diagnostic>> {
+    let used: BTreeSet<&str> = manifest.rules.iter().filter_map(|rule| rule.rule.origin()).collect();
+    let here = connection.name.as_str();
+    let mut faults = Vec::new();
+    for name in connection.origins.keys().filter(|name| !used.contains(name.as_str())) {
+        let help = match nearest(name, used.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "remove it".to_owned(),
+        };
+        let message = format!("no rule of the connector is over an origin `{}`", shown(name));
+        faults.push(config.fault_key(&["connections", here, "origins", name], message, Some(help)));
+    }
+    let (mut rules, mut told) = (Vec::new(), BTreeSet::new());
+    for requested in &manifest.rules {
+        match requested.expand(&connection.origins) {
+            Ok(rule) => rules.push(rule),
+            Err(error) if told.insert(error.name().to_owned()) => {
+                let help = format!("origins = {{ {} = \"https://HOST\" }}", error.name());
+                let path = ["connections", here, "origins", error.name()];
+                faults.push(config.fault(&path, error.to_string(), Some(help)));
+            }
+            Err(_) => {}
+        }
+    }
+    if faults.is_empty() { Ok(rules) } else { Err(faults) }
+}
+
+/// The literal `http` lists of actions and streams; an operation that narrows nothing has none.
+#[derive(Debug, Default)]
+pub struct Narrowed {
+    /// By action.
+    pub actions: BTreeMap<String, Vec<Rule>>,
+    /// By stream.
+    pub streams: BTreeMap<String, Vec<Rule>>,
+}
+
+impl Narrowed {
+    /// With the origins of the approval.
+    pub fn of(manifest: &Connector, origins: &BTreeMap<String, Origin>) -> Result<Self> {
+        let literal = |list: &[RequestedRule]| -> Result<Vec<Rule>> {
+            let rules = list.iter().map(|rule| rule.expand(origins)).collect::<std::result::Result<_, _>>();
+            rules.map_err(|error| Failure::fault("the approved rules don't fit").because(&error))
+        };
+        let mut narrowed = Self::default();
+        for (name, action) in manifest.actions.iter().filter(|(_, action)| !action.http.is_empty()) {
+            narrowed.actions.insert(name.clone(), literal(&action.http)?);
+        }
+        for (name, stream) in manifest.streams.iter().filter(|(_, stream)| !stream.http.is_empty()) {
+            narrowed.streams.insert(name.clone(), literal(&stream.http)?);
+        }
+        Ok(narrowed)
+    }
+}

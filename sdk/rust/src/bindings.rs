@@ -16,6 +16,8 @@ pub mod imports {
             world imports {
                 import portcullis:connector/types@0.1.0;
                 import portcullis:connector/http@0.1.0;
+                import portcullis:connector/blobs@0.1.0;
+                import portcullis:connector/files@0.1.0;
                 import portcullis:connector/state@0.1.0;
                 import portcullis:connector/assets@0.1.0;
                 import portcullis:connector/log@0.1.0;

@@ -14,13 +14,19 @@
 //! ```
 
 mod encode;
+mod multipart;
 mod response;
+mod stream;
 mod vendor;
 
 pub use encode::segment;
+pub use multipart::{Multipart, Part};
 pub use response::Response;
+pub use stream::{BodyStream, Downloaded, Opened};
 
-use crate::{Error, ErrorKind, Result, bindings::imports::portcullis::connector::http as wit, json};
+use crate::{
+    Error, ErrorKind, Result, bindings::imports::portcullis::connector::http as wit, blobs::Blob, json,
+};
 use serde::Serialize;
 use std::fmt::Display;
 
@@ -62,7 +68,7 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> RequestBuil
         query: String::new(),
         headers: Vec::new(),
         content_type: None,
-        body: None,
+        body: wit::Body::None,
         timeout_ms: None,
         max_response: None,
         credential: None,
@@ -80,7 +86,7 @@ pub struct RequestBuilder {
     query: String,
     headers: Vec<(String, Vec<u8>)>,
     content_type: Option<String>,
-    body: Option<Vec<u8>>,
+    body: wit::Body,
     timeout_ms: Option<u32>,
     max_response: Option<u64>,
     credential: Option<String>,
@@ -148,7 +154,25 @@ impl RequestBuilder {
 
     /// Any body; name its type with [`Self::content_type`].
     pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.body = Some(bytes.into());
+        self.body = wit::Body::Bytes(bytes.into());
+        self
+    }
+
+    /// A blob as the body: its bytes never enter the connector.
+    pub fn body_blob(mut self, blob: &Blob) -> Self {
+        self.body = wit::Body::Blob(blob.id().to_owned());
+        self
+    }
+
+    /// `size` bytes of a blob, from `offset`, as the body.
+    pub fn body_slice(mut self, blob: &Blob, offset: u64, size: u64) -> Self {
+        self.body = wit::Body::Slice(wit::Slice { blob: blob.id().to_owned(), offset, size });
+        self
+    }
+
+    /// A body of parts. The host names its type, boundary included.
+    pub fn multipart(mut self, multipart: Multipart) -> Self {
+        self.body = wit::Body::Multipart(multipart.into_parts());
         self
     }
 
@@ -159,7 +183,7 @@ impl RequestBuilder {
     }
 
     fn with_body(mut self, bytes: Vec<u8>, content_type: &str) -> Self {
-        self.body = Some(bytes);
+        self.body = wit::Body::Bytes(bytes);
         self.content_type.get_or_insert_with(|| content_type.to_owned());
         self
     }
@@ -191,12 +215,46 @@ impl RequestBuilder {
 
     /// Sends it. Whatever the vendor answers is `Ok`; an error means that no answer arrived.
     pub fn send(self) -> Result<Response> {
-        let what = format!("{} {}", self.method, self.url.split(['?', '#']).next().unwrap_or_default());
-        let request = self.build()?;
-        match transport(request) {
+        let what = self.what();
+        match transport::send(self.build()?) {
             Ok(response) => Ok(Response::from(response)),
             Err(error) => Err(unanswered(&what, error)),
         }
+    }
+
+    /// Sends it and returns as soon as status and headers are here; the body is read piece by piece, or as events.
+    pub fn open(self) -> Result<Opened> {
+        let what = self.what();
+        match transport::open(self.build()?) {
+            Ok((head, body)) => Ok(Opened::new(head, BodyStream::new(body, what))),
+            Err(error) => Err(unanswered(&what, error)),
+        }
+    }
+
+    /// Sends it; the body goes to a blob of the host's and never enters the connector.
+    pub fn download(self) -> Result<Downloaded> {
+        let what = self.what();
+        match transport::download(self.build()?) {
+            Ok((head, blob)) => Ok(Downloaded::new(head, blob)),
+            Err(error) => Err(unanswered(&what, error)),
+        }
+    }
+
+    /// The URL that is asked, its query included.
+    pub fn url(&self) -> String {
+        encode::with_query(self.url.clone(), &self.query)
+    }
+
+    /// The same request to another URL; the query that was built for the old one stays behind.
+    pub fn to(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self.query.clear();
+        self
+    }
+
+    /// Method and URL without its query, for messages.
+    fn what(&self) -> String {
+        format!("{} {}", self.method, self.url.split(['?', '#']).next().unwrap_or_default())
     }
 
     fn build(self) -> Result<wit::Request> {
@@ -215,7 +273,7 @@ impl RequestBuilder {
             method: self.method,
             url: encode::with_query(self.url, &self.query),
             headers,
-            body: self.body.map_or(wit::Body::None, wit::Body::Bytes),
+            body: self.body,
             timeout_ms: self.timeout_ms,
             max_response: self.max_response,
             credential: self.credential,
@@ -226,15 +284,67 @@ impl RequestBuilder {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Most that the host takes in one `send-all`.
+const TOGETHER_MAX: usize = 64;
+
+/// Sends requests at once and waits for all; answers come in the order of the requests, each as [`RequestBuilder::send`]
+/// would give it. More than 64 go in groups, one after the other. A request that can't be built is not sent, and the others
+/// are. Keep the order of unsafe requests when called again: their idempotency keys depend on it.
+pub fn send_all(requests: impl IntoIterator<Item = RequestBuilder>) -> Vec<Result<Response>> {
+    let mut answers = Vec::new();
+    let mut requests = requests.into_iter().peekable();
+    while requests.peek().is_some() {
+        let (mut sent, mut built, mut group) = (Vec::new(), Vec::new(), Vec::new());
+        for request in requests.by_ref().take(TOGETHER_MAX) {
+            let what = request.what();
+            match request.build() {
+                Ok(request) => {
+                    sent.push(what);
+                    built.push(request);
+                    group.push(None);
+                }
+                Err(fault) => group.push(Some(fault)),
+            }
+        }
+        let arrived = if built.is_empty() { Vec::new() } else { transport::send_all(built) };
+        let mut arrived = sent.into_iter().zip(arrived);
+        for fault in group {
+            answers.push(match fault {
+                Some(fault) => Err(fault),
+                None => match arrived.next() {
+                    Some((_, Ok(response))) => Ok(Response::from(response)),
+                    Some((what, Err(error))) => Err(unanswered(&what, error)),
+                    None => Err(Error::internal("the host answered fewer requests than were sent")),
+                },
+            });
+        }
+    }
+    answers
+}
+
 #[cfg(target_arch = "wasm32")]
-fn transport(request: wit::Request) -> std::result::Result<wit::Response, wit::HttpError> {
-    wit::send(&request)
+mod transport {
+    use super::wit::{self, BodyStream, HttpError, Request, Response, ResponseHead};
+
+    pub(super) fn send(request: Request) -> Result<Response, HttpError> {
+        wit::send(&request)
+    }
+
+    pub(super) fn send_all(requests: Vec<Request>) -> Vec<Result<Response, HttpError>> {
+        wit::send_all(&requests)
+    }
+
+    pub(super) fn open(request: Request) -> Result<(ResponseHead, BodyStream), HttpError> {
+        wit::open(&request)
+    }
+
+    pub(super) fn download(request: Request) -> Result<(ResponseHead, String), HttpError> {
+        wit::download(&request)
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn transport(request: wit::Request) -> std::result::Result<wit::Response, wit::HttpError> {
-    crate::harness::answer(request)
-}
+use crate::harness::transport;
 
 /// Why no answer arrived. `what` is method and URL without its query.
 fn unanswered(what: &str, error: wit::HttpError) -> Error {

@@ -3,8 +3,11 @@
 //! The same text that does not parse is the operator's fault in a config, the caller's in an input, the vendor's in an
 //! answer, and nobody's in a position of an older version: each has its own function, so that the kind is right.
 
+pub(crate) mod raw;
+
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 /// The connection's config, validated by the manifest's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,19 @@ pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
 /// Prints a value; a fault (a map whose keys are no strings) is `Internal`.
 pub fn to_string(value: &(impl Serialize + ?Sized)) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::internal(format!("a value that is no JSON: {error}")))
+}
+
+/// What stands at a JSON pointer (RFC 6901) of a vendor's answer, as the vendor wrote it; none = nothing does. The answer is
+/// read once and no value of it is kept or printed again, so that digits, spelling and the order of keys stay.
+///
+/// ```
+/// # use portcullis_sdk::json;
+/// let answer = r#"{"data": [{"id": 1.10}], "next": "x"}"#;
+/// assert_eq!(json::at(answer, "/data/0").unwrap().unwrap().get(), r#"{"id": 1.10}"#);
+/// assert!(json::at(answer, "/previous").unwrap().is_none());
+/// ```
+pub fn at<'a>(text: &'a str, pointer: &str) -> Result<Option<&'a RawValue>> {
+    raw::at(text, pointer)
 }
 
 fn read<'a, T: Deserialize<'a>>(text: &'a str, kind: ErrorKind, what: &str) -> Result<T> {

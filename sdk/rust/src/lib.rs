@@ -32,9 +32,11 @@ mod actions;
 pub mod assets;
 #[doc(hidden)]
 pub mod bindings;
+pub mod blobs;
 #[doc(hidden)]
 pub mod bridge;
 mod error;
+pub mod files;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod harness;
 pub mod http;
@@ -44,7 +46,9 @@ mod macros;
 pub mod paging;
 mod roles;
 mod source;
+pub mod sse;
 pub mod state;
+mod storage;
 
 pub use actions::{Actions, Outcome};
 pub use error::{Error, ErrorKind, Result};

@@ -1,4 +1,27 @@
-//! Paging by cursor and by next URL, one page a call: everything that a read has to remember between two pages.
+//! Paging, one page a call. [`Paging`] says how a vendor's list goes on: by cursor, by the last record, by next URL, by
+//! `Link`, by page number, by offset. All of them give a token, and [`Read`] keeps it with everything else that a read has to
+//! remember between two pages.
+//!
+//! ```no_run
+//! # use portcullis_sdk::{Page, ReadRequest, Result, http, paging::{Paging, Read}};
+//! fn read(request: &ReadRequest) -> Result<Page> {
+//!     let paging = Paging::Cursor { parameter: "after".into(), at: "/paging/next".into() };
+//!     let read = Read::<String>::of(request)?;
+//!     let asked = paging.ask(http::get("https://api.example.com/v1/things"), read.token());
+//!     let url = asked.url();
+//!     let answer = asked.send()?.error_for_status()?;
+//!     let mut page = Page::new();
+//!     page.push_records(answer.text()?, "/data")?;
+//!     let token = paging.next(&url, read.token(), &answer, &page)?;
+//!     read.finish(page, token)
+//! }
+//! ```
+
+mod link;
+mod reference;
+mod scheme;
+
+pub use scheme::Paging;
 
 use crate::{Page, Position, ReadRequest, Result, http::Response};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -81,39 +104,24 @@ impl<C: Serialize + DeserializeOwned + PartialOrd + Clone> Read<C> {
     }
 }
 
-/// The target of `Link: <…>; rel="next"` (RFC 8288), as the vendor wrote it.
+/// The target of `Link: <…>; rel="next"` (RFC 8288), as the vendor wrote it; see [`absolute`].
 pub fn next_link(response: &Response) -> Option<String> {
     response
         .headers()
         .filter(|(name, _)| name.eq_ignore_ascii_case("link"))
         .filter_map(|(_, value)| str::from_utf8(value).ok())
-        .find_map(next_of)
+        .find_map(link::next_of)
+        .map(str::to_owned)
 }
 
-fn next_of(mut links: &str) -> Option<String> {
-    while let Some((_, rest)) = links.split_once('<') {
-        let (target, rest) = rest.split_once('>')?;
-        let mut quoted = false;
-        let end = rest.find(|character| {
-            quoted ^= character == '"';
-            character == ',' && !quoted
-        });
-        let (parameters, rest) = rest.split_at(end.unwrap_or(rest.len()));
-        let is_next =
-            parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
-                name.trim().eq_ignore_ascii_case("rel")
-                    && value
-                        .trim()
-                        .trim_matches('"')
-                        .split_ascii_whitespace()
-                        .any(|rel| rel.eq_ignore_ascii_case("next"))
-            });
-        if is_next {
-            return Some(target.to_owned());
-        }
-        links = rest;
-    }
-    None
+/// A URL that a vendor wrote, maybe relative (RFC 3986, section 5.2), seen from the URL that was asked.
+///
+/// ```
+/// # use portcullis_sdk::paging::absolute;
+/// assert_eq!(absolute("https://a.example/v1/things?page=1", "?page=2"), "https://a.example/v1/things?page=2");
+/// ```
+pub fn absolute(asked: &str, written: &str) -> String {
+    reference::resolve(asked, written)
 }
 
 #[cfg(test)]
@@ -151,21 +159,5 @@ mod tests {
         assert!(page.next_position().is_some());
         let fault = read(Position::Next(Json::new("\"older version\""))).unwrap_err();
         assert_eq!(fault.kind(), ErrorKind::PositionExpired);
-    }
-
-    #[test]
-    fn next_links() {
-        for (link, expected) in [
-            (r#"<https://a.b/?page=2>; rel="next""#, Some("https://a.b/?page=2")),
-            (
-                r#"<https://a.b/1>; rel=prev, <https://a.b/3,4>; title="a, <b>"; REL="last Next""#,
-                Some("https://a.b/3,4"),
-            ),
-            (r#"<https://a.b/1>; rel="prev""#, None),
-            ("<https://a.b/1", None),
-            ("", None),
-        ] {
-            assert_eq!(next_of(link).as_deref(), expected, "{link}");
-        }
     }
 }

@@ -137,6 +137,15 @@ impl Page {
         Ok(())
     }
 
+    /// Adds every record of the array at a JSON pointer (RFC 6901) of a vendor's answer, as [`Self::push_raw`] does: from the
+    /// answer's bytes to the page's, read once. How many there were; nothing there, no array, or a record that is no object is
+    /// `ContractDrift`.
+    pub fn push_records(&mut self, answer: &str, pointer: &str) -> Result<usize> {
+        let before = self.count;
+        json::raw::each(answer, pointer, |record| self.push_raw(record))?;
+        Ok(self.count - before)
+    }
+
     fn end_record(&mut self) {
         self.records.push(b'\n');
         self.count += 1;
@@ -176,6 +185,13 @@ impl Page {
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .filter_map(|line| str::from_utf8(line).ok())
+    }
+
+    /// The last of them.
+    pub fn last_line(&self) -> Option<&str> {
+        let records = self.records.strip_suffix(b"\n")?;
+        let start = records.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        str::from_utf8(&records[start..]).ok()
     }
 
     /// What `next` set.

@@ -19,6 +19,11 @@ impl Response {
         Self { status, headers: headers.collect(), body: body.into() }
     }
 
+    /// The same head over another body.
+    pub(super) fn with_body(self, body: Vec<u8>) -> Self {
+        Self { body, ..self }
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
@@ -112,6 +117,12 @@ impl From<wit::Response> for Response {
     fn from(response: wit::Response) -> Self {
         let headers = response.headers.into_iter().map(|header| (header.name, header.value)).collect();
         Self { status: response.status, headers, body: response.body }
+    }
+}
+
+impl From<wit::ResponseHead> for Response {
+    fn from(head: wit::ResponseHead) -> Self {
+        Self::from(wit::Response { status: head.status, headers: head.headers, body: Vec::new() })
     }
 }
 

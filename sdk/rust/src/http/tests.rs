@@ -184,3 +184,101 @@ fn a_vendor_of_a_tests_own_answers() {
     );
     assert_eq!(seen, "https://a.b/?x=1");
 }
+
+mod bodies {
+    //! Bodies that are not bytes, answers that are not whole, and several requests at once.
+    use super::*;
+    use crate::{
+        blobs,
+        harness::{Sent, with_vendor},
+        sse::Event,
+    };
+    use std::io::Read;
+
+    fn echo(request: &Sent) -> Response {
+        let parts = request.parts.iter().map(|part| {
+            let text = String::from_utf8_lossy(&part.body).into_owned();
+            json!([part.name, part.file_name, part.content_type, text])
+        });
+        let body = String::from_utf8_lossy(&request.body);
+        let seen = json!({ "url": request.url, "body": body, "parts": parts.collect::<Vec<_>>() });
+        Response::new(200, &[], seen.to_string())
+    }
+
+    #[test]
+    fn blobs_and_parts() {
+        let mut writer = blobs::create().unwrap();
+        writer.append(b"0123456789").unwrap();
+        let blob = writer.finish().unwrap();
+        let sent = |request: RequestBuilder| {
+            with_vendor(echo, || request.send().unwrap().json::<serde_json::Value>().unwrap())
+        };
+        assert_eq!(sent(put("u").body_blob(&blob))["body"], "0123456789");
+        assert_eq!(sent(put("u").body_slice(&blob, 2, 3))["body"], "234");
+        let form = Multipart::new()
+            .text("title", "é")
+            .part(Part::blob("file", &blob).file_name("a.txt").content_type("text/plain"))
+            .part(Part::slice("rest", &blob, 8, 2))
+            .part(Part::bytes("raw", *b"x"));
+        let expected = json!([
+            ["title", null, null, "é"],
+            ["file", "a.txt", "text/plain", "0123456789"],
+            ["rest", null, null, "89"],
+            ["raw", null, null, "x"]
+        ]);
+        assert_eq!(sent(post("u").multipart(form))["parts"], expected);
+        let past = with_vendor(echo, || put("u").body_slice(&blob, 9, 2).send().unwrap_err());
+        assert_eq!(past.kind(), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn answers_come_in_pieces() {
+        let text = "id: 1\ndata: a b c d e f\n\nevent: end\ndata: {}\n\n";
+        let vendor = move |request: &Sent| {
+            let status = if request.url.ends_with("no") { 404 } else { 200 };
+            let body = if status == 200 { text } else { r#"{"message":"no such run"}"# };
+            Response::new(status, &[("x", "y")], body)
+        };
+        with_vendor(vendor, || {
+            let opened = get("u").open().unwrap().error_for_status().unwrap();
+            assert_eq!((opened.head().status(), opened.head().header("X")), (200, Some("y")));
+            let events: Vec<Event> = opened.events().collect::<Result<_>>().unwrap();
+            let seen: Vec<_> = events.iter().map(|event| (&*event.name, &*event.data, &*event.id)).collect();
+            assert_eq!(seen, [("message", "a b c d e f", "1"), ("end", "{}", "1")]);
+            let (mut read, mut body) = (String::new(), get("u").open().unwrap().into_body());
+            assert_eq!(body.read(&mut [0; 3]).unwrap(), 3);
+            assert_eq!(body.read_chunk(2).unwrap().unwrap(), b" 1", "what was held goes first");
+            body.read_to_string(&mut read).unwrap();
+            assert_eq!(read, &text[5..]);
+            let error = get("no").open().unwrap().error_for_status().unwrap_err();
+            assert_eq!(
+                (error.kind(), error.message()),
+                (ErrorKind::NotFound, "vendor answered 404: no such run")
+            );
+
+            let kept = get("u").download().unwrap().error_for_status().unwrap();
+            assert_eq!(kept.blob().read_at(0, 99).unwrap(), text.as_bytes());
+            assert_eq!((kept.head().status(), kept.head().body()), (200, &b""[..]));
+            let error = get("no").download().unwrap().error_for_status().unwrap_err();
+            assert_eq!(error.message(), "vendor answered 404: no such run");
+        });
+    }
+
+    #[test]
+    fn several_at_once_keep_their_order() {
+        let broken = post("broken").form_nested(&[1]);
+        let requests = (0..150).map(|at| if at == 70 { broken.clone() } else { get(format!("u{at}")) });
+        let answers = with_vendor(echo, || send_all(requests.collect::<Vec<_>>()));
+        assert_eq!(answers.len(), 150);
+        for (at, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Ok(answer) => {
+                    assert_eq!(answer.json::<serde_json::Value>().unwrap()["url"], format!("u{at}"))
+                }
+                Err(error) => assert_eq!((at, error.kind()), (70, ErrorKind::Internal)),
+            }
+        }
+        assert!(send_all([]).is_empty());
+        assert_eq!(send_all([get("u")])[0].as_ref().unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}

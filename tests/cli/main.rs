@@ -4,6 +4,7 @@
 mod approvals;
 mod bad_input;
 mod demo;
+mod dry_run;
 mod fresh;
 mod help;
 mod origins;

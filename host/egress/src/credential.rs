@@ -81,7 +81,10 @@ async fn attach(attempt: &Attempt) -> Result<Option<Arc<Attachment>>, Failure> {
             None,
         ));
     }
-    audit(prepared, &credential.name).await?;
+    // What is held back uses none.
+    if !prepared.is_withheld() {
+        audit(prepared, &credential.name).await?;
+    }
     Ok(Some(attachment))
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod tls;
 pub(crate) use answer::Raw;
 
 use crate::{
-    SettingsError,
+    Error, SettingsError,
     prepared::{Attempt, Prepared},
     service::{Answering, Failure},
     settings::NetworkSettings,
@@ -140,6 +140,10 @@ async fn dial(attempt: &Attempt) -> Result<Raw, Failure> {
     // After every wait, and before the first byte.
     crate::bound::refuse_revoked(&connection.settings)?;
     crate::idempotency::refuse_after_window(prepared)?;
+    // Here, where alone anything leaves: whatever way a request takes through the pipeline, a dry run ends it.
+    if prepared.is_withheld() {
+        return Err(Failure::unsent(Error::Withheld));
+    }
     prepared.leave();
     attempt.trace.note(|noted| noted.dialled = true);
     let answered = client.execute(request).await;

@@ -35,6 +35,9 @@ pub enum Error {
     /// Not built yet.
     #[error("unsupported")]
     Unsupported,
+    /// This is a dry run, and the request may have had an effect.
+    #[error("withheld: this is a dry run")]
+    Withheld,
     /// Not for the guest: its run's `requests` are used up and it goes on asking, so whoever runs the call ends it.
     #[error("over the limit `requests` of connection `{connection}`: {requests_max} requests a run")]
     Exhausted {

@@ -73,6 +73,8 @@ pub enum Outcome {
         /// TOML to paste.
         remedy: Option<String>,
     },
+    /// Ready to leave, and held back: a dry run.
+    Withheld,
     /// Failed on the way: a short kind (`timeout`, `connect`, `tls`, `too-large`, `malformed`, `rate-limited`, `cancelled`) and detail.
     Failed {
         /// Kind.
@@ -80,6 +82,25 @@ pub enum Outcome {
         /// Detail for the operator.
         detail: String,
     },
+}
+
+/// A request that a dry run held back, as it would have left. Masked like the exchange log.
+#[derive(Clone, Debug)]
+pub struct Withheld {
+    /// Its row in the exchange log.
+    pub exchange: Exchange,
+    /// Text of the manifest rule that matched.
+    pub rule: String,
+    /// The slot whose credential goes along.
+    pub slot: Option<String>,
+    /// Where that is put: `header authorization`, `query api_key`.
+    pub place: Option<String>,
+    /// The body, masked and shortened, whatever the log keeps; none where there is none, or it is neither JSON nor a form and
+    /// the connection does not say `capture = "all"`.
+    pub body: Option<String>,
+    /// The guest asked for it after it had been told that another one was held back: with an answer to that one, it may
+    /// have asked for something else.
+    pub after_withheld: bool,
 }
 
 /// Where exchanges go: a bounded queue behind; may wait when full.

@@ -8,7 +8,7 @@
 pub(crate) mod refusals;
 
 use crate::{
-    Error, Exchange, Outcome, Request, Response,
+    Capture, Error, Exchange, Outcome, Request, Response, Withheld,
     limits::{DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX, REFUSED_URL_BYTES_MAX, URL_BYTES_MAX},
     prepared::{Asked, Attempt, Noted},
     service::{Answering, Failure, Inner},
@@ -99,6 +99,9 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for LogAttempts<S> {
                 bound_denial(call, failure);
             }
             let row = row(&attempt, &began, &outcome);
+            if matches!(&outcome, Err(Failure { error: Error::Withheld, .. })) {
+                call.keep_withheld(|after_withheld| withheld(&attempt, &row, after_withheld));
+            }
             call.egress().sink.record(row).await;
             outcome.map_err(|failure| told(failure, began.exchange_id, call))
         })
@@ -261,6 +264,27 @@ fn request_headers(attempt: &Attempt, noted: &Noted) -> Vec<(String, Vec<u8>)> {
     headers
 }
 
+/// What the operator is shown of a request that was held back. Its body is shown where the log may keep none: it is asked for.
+fn withheld(attempt: &Attempt, row: &Exchange, after_withheld: bool) -> Withheld {
+    let prepared = &attempt.prepared;
+    let connection = &prepared.call.connection;
+    let capture = match connection.settings.capture {
+        Capture::All => Capture::All,
+        Capture::None | Capture::Errors => Capture::Errors,
+    };
+    let content_type = prepared.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let needles = connection.attachments.needles();
+    let body = prepared.body.as_deref();
+    Withheld {
+        exchange: row.clone(),
+        rule: prepared.authorized.manifest_rule().to_owned(),
+        slot: prepared.authorized.credential().map(str::to_owned),
+        place: place(attempt).map(|place| place.to_string()),
+        body: body.and_then(|body| connection.masker.body(content_type, body, capture, true, &needles)),
+        after_withheld,
+    }
+}
+
 fn sent_url(attempt: &Attempt) -> String {
     let url = attempt.prepared.authorized.url();
     match place(attempt) {
@@ -284,6 +308,7 @@ fn outcome_of(outcome: &Result<Response, Failure>) -> Outcome {
         Error::Denied { denial, .. } => {
             Outcome::Denied { reason: denial.reason.clone(), remedy: denial.remedy.clone() }
         }
+        Error::Withheld => Outcome::Withheld,
         error => {
             let detail = match &failure.detail {
                 Some(detail) => format!("{error}: {detail}"),
@@ -306,6 +331,7 @@ pub(crate) fn kind(error: &Error) -> &'static str {
         Error::RateLimited(_) => "rate-limited",
         Error::Cancelled => "cancelled",
         Error::Unsupported => "unsupported",
+        Error::Withheld => "withheld",
         Error::Exhausted { .. } => "exhausted",
     }
 }

@@ -155,6 +155,12 @@ async fn send<S: Inner<Arc<Prepared>, Response>>(
         attach(&mut prepared, key)?;
         return inner.call(Arc::new(prepared)).await;
     }
+    if prepared.is_withheld() {
+        // It never leaves, so there is nothing to store; it shows the key that it would have.
+        let (_, key) = place_and_key(&mut prepared);
+        attach(&mut prepared, key)?;
+        return inner.call(Arc::new(prepared)).await;
+    }
     let ordinal = begin(&mut prepared).await?;
     let prepared = Arc::new(prepared);
     let outcome = inner.call(Arc::clone(&prepared)).await;
@@ -165,12 +171,8 @@ async fn send<S: Inner<Arc<Prepared>, Response>>(
 /// Makes the intent durable and sets the key that holds: the stored one, where this is a repetition.
 async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     let call = Arc::clone(&prepared.call);
-    let ordinal = prepared.ordinal.unwrap_or_else(|| call.ordinal.fetch_add(1, Ordering::SeqCst));
     let declared = prepared.authorized.attributes().idempotency.is_some();
-    let key = match prepared.guest_key.take() {
-        Some(key) => Some(key),
-        None => declared.then(|| derived_key(prepared, ordinal)),
-    };
+    let (ordinal, key) = place_and_key(prepared);
     let needles = call.connection.attachments.needles();
     let intent = Intent {
         run_id: call.context.run_id.clone(),
@@ -212,6 +214,17 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
         Err(error) => return Err(Failure::denied(error.to_string(), None)),
     }
     Ok(ordinal)
+}
+
+/// Its place among the unsafe requests of the call, and its key: the guest's, or derived where the rule declares one.
+fn place_and_key(prepared: &mut Prepared) -> (u32, Option<String>) {
+    let ordinal = prepared.ordinal.unwrap_or_else(|| prepared.call.ordinal.fetch_add(1, Ordering::SeqCst));
+    let declared = prepared.authorized.attributes().idempotency.is_some();
+    let key = match prepared.guest_key.take() {
+        Some(key) => Some(key),
+        None => declared.then(|| derived_key(prepared, ordinal)),
+    };
+    (ordinal, key)
 }
 
 /// When the last repetition may leave that only the rule's `idempotency` allows; none where repeating needs none.

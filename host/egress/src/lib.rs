@@ -31,7 +31,7 @@ mod state;
 mod testing;
 
 pub use error::{Error, SettingsError};
-pub use exchange::{Exchange, ExchangeSink, Outcome};
+pub use exchange::{Exchange, ExchangeSink, Outcome, Withheld};
 pub use idempotency::{Intent, IntentEnd, IntentError, Intents, Prior};
 pub use pipeline::{Call, Connection, Egress};
 pub use request::{Request, Response};

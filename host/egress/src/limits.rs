@@ -53,6 +53,8 @@ pub const PREDECESSORS_MAX: usize = 8;
 
 /// Denials a call keeps for the operator.
 pub const DENIALS_MAX: usize = 32;
+/// Requests that a dry run shows of a call; the rest are counted.
+pub const WITHHELD_MAX: usize = 64;
 /// Refusals of a run that have a row each; of the rest each call has one row that gives their number.
 pub const REFUSAL_ROWS_MAX: u64 = 256;
 /// Requests over a run's limit that are refused before its call is ended.

@@ -4,6 +4,7 @@
 //! can't work before anything is sent.
 use crate::{
     CallContext, ConnectionSettings, Error, ExchangeSink, Intents, Request, Response, SettingsError,
+    Withheld,
     authorize::Authorize,
     bound::Bound,
     breaker::Break,
@@ -166,7 +167,9 @@ impl Connection {
 impl Call {
     /// The whole pipeline.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
-        self.ask(request, None).await
+        let outcome = self.ask(request, None).await;
+        self.tell(matches!(outcome, Err(Error::Withheld)));
+        outcome
     }
 
     /// Several at once; answers in the order of the requests. What is over the bound on all bodies together is too large.
@@ -192,7 +195,17 @@ impl Call {
                 }
             }
         });
-        futures_util::stream::iter(asked).buffered(SEND_ALL_CONCURRENT_MAX).collect().await
+        let outcomes: Vec<_> =
+            futures_util::stream::iter(asked).buffered(SEND_ALL_CONCURRENT_MAX).collect().await;
+        self.tell(outcomes.iter().any(|outcome| matches!(outcome, Err(Error::Withheld))));
+        outcomes
+    }
+
+    /// From here on the guest knows that something was held back.
+    fn tell(&self, withheld: bool) {
+        if withheld {
+            lock(&self.state.withheld).told = true;
+        }
     }
 
     async fn ask(&self, request: Request, ordinal: Option<u32>) -> Result<Response, Error> {
@@ -218,6 +231,12 @@ impl Call {
     /// Requests that were asked for, refused ones included.
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// What a dry run held back: the first of it, and how much in all.
+    pub fn withheld(&self) -> (Vec<Withheld>, u64) {
+        let held = lock(&self.state.withheld);
+        (held.list.clone(), held.count)
     }
 
     /// Denials so far, for the operator (bounded).

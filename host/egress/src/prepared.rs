@@ -82,6 +82,11 @@ impl Prepared {
         }
     }
 
+    /// It may have an effect, and this is a dry run: it is made ready and never leaves.
+    pub fn is_withheld(&self) -> bool {
+        self.call.context.dry_run && !self.authorized.is_safe()
+    }
+
     /// Bytes of it may be written from now on: until an answer proves otherwise, an unsafe one has an unproven effect.
     pub fn leave(&self) {
         if !self.authorized.is_safe() && !self.left.swap(true, Ordering::SeqCst) {

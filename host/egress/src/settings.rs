@@ -87,4 +87,6 @@ pub struct CallContext {
     pub operation_rules: Option<Vec<Rule>>,
     /// Cancelled when this resolves/flips.
     pub cancelled: tokio::sync::watch::Receiver<bool>,
+    /// Requests that may have an effect are made ready and shown, and never leave.
+    pub dry_run: bool,
 }

@@ -1,6 +1,6 @@
 //! State by lifetime: of a connection and of a call. The process's own is `Egress`.
 use crate::{
-    CallContext, ConnectionSettings, Egress,
+    CallContext, ConnectionSettings, Egress, Withheld,
     breaker::Breakers,
     budget::{RunBudget, Runs},
     credential::Attachments,
@@ -8,7 +8,7 @@ use crate::{
     error::DenialDetail,
     exchange_log::refusals::{self, Unlisted},
     headers::HeaderPolicy,
-    limits::DENIALS_MAX,
+    limits::{DENIALS_MAX, WITHHELD_MAX},
     mask::Masker,
     rate_limit::Share,
 };
@@ -60,8 +60,20 @@ pub(crate) struct CallState {
     /// Unsafe requests that left, or may have, and have no proven answer.
     pub unproven: AtomicU64,
     pub denials: Mutex<Vec<(String, DenialDetail)>>,
+    pub withheld: Mutex<HeldBack>,
     /// Refusals that have no row of their own.
     pub unlisted: Unlisted,
+}
+
+/// What a dry run held back of one call.
+#[derive(Default)]
+pub(crate) struct HeldBack {
+    /// The first.
+    pub list: Vec<Withheld>,
+    /// All.
+    pub count: u64,
+    /// The guest was told of one.
+    pub told: bool,
 }
 
 impl CallState {
@@ -75,6 +87,7 @@ impl CallState {
             ordinal: AtomicU32::new(0),
             unproven: AtomicU64::new(0),
             denials: Mutex::default(),
+            withheld: Mutex::default(),
             unlisted: Unlisted::default(),
         }
     }
@@ -93,6 +106,16 @@ impl CallState {
         let mut denials = lock(&self.denials);
         if denials.len() < DENIALS_MAX {
             denials.push((exchange.to_owned(), denial.clone()));
+        }
+    }
+
+    /// Keeps what a dry run held back, up to a bound.
+    pub fn keep_withheld(&self, shown: impl FnOnce(bool) -> Withheld) {
+        let mut held = lock(&self.withheld);
+        held.count += 1;
+        if held.list.len() < WITHHELD_MAX {
+            let shown = shown(held.told);
+            held.list.push(shown);
         }
     }
 

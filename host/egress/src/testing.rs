@@ -199,6 +199,7 @@ impl Kit {
             correlation_id: "corr".to_owned(),
             operation_rules: None,
             cancelled: self.cancel.subscribe(),
+            dry_run: false,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct CallRequest {
     pub correlation_id: String,
     /// What is called.
     pub operation: Operation,
+    /// Nothing that may have an effect leaves, and nothing is kept.
+    pub dry_run: bool,
     /// Turns true when the run is to stop.
     pub cancelled: watch::Receiver<bool>,
 }
@@ -82,6 +84,8 @@ pub struct CallReport {
     pub requests: u64,
     /// Requests that were refused, for the operator.
     pub denials: Vec<Denied>,
+    /// What a dry run held back.
+    pub withheld: Withheld,
     /// CPU of the guest.
     pub cpu: Duration,
 }
@@ -150,6 +154,48 @@ pub struct Failure {
     pub retry_after_ms: Option<u64>,
     /// JSON text.
     pub details: Option<String>,
+}
+
+/// What a dry run held back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withheld {
+    /// The first, in order.
+    pub requests: Vec<WithheldRequest>,
+    /// All.
+    pub count: u64,
+}
+
+/// A request as it would have left, masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithheldRequest {
+    /// `exch_…`
+    pub exchange: String,
+    /// Method.
+    pub method: String,
+    /// URL.
+    pub url: String,
+    /// Headers, the credential's too.
+    pub headers: Vec<(String, String)>,
+    /// Shortened; none where there is none, or it may not be shown.
+    pub body: Option<String>,
+    /// Bytes of the whole body.
+    pub body_bytes: u64,
+    /// The manifest rule that matched.
+    pub rule: String,
+    /// Where that stands.
+    pub manifest_place: String,
+    /// Where the operator rule stands that matched.
+    pub operator_place: String,
+    /// Credential slot.
+    pub slot: Option<String>,
+    /// The credential that is bound to it.
+    pub credential: Option<String>,
+    /// Where that is put: `header authorization`.
+    pub place: Option<String>,
+    /// Idempotency key.
+    pub idempotency_key: Option<String>,
+    /// The connector asked for it after it had been told that another one was held back.
+    pub after_withheld: bool,
 }
 
 /// A request that was refused.

@@ -7,7 +7,7 @@ mod pages;
 
 use crate::{
     CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Denied, EngineError, Failure,
-    Operation, RunReport,
+    Operation, RunReport, Withheld,
     limits::{DENIALS_MAX, MESSAGE_CHARS_MAX},
     run::Ending,
 };
@@ -69,7 +69,7 @@ impl Engine {
     fn draft(&self, facts: &Arc<ConnectionFacts>, kind: RunKind, subject: &str, options: CallOptions) -> Run {
         let id = |prefix| new_id(prefix, &*self.clock, &*self.random);
         let step = match kind {
-            RunKind::Call | RunKind::Read => format!("{}:{subject}", kind.as_str()),
+            RunKind::Call | RunKind::DryRun | RunKind::Read => format!("{}:{subject}", kind.as_str()),
             RunKind::Check | RunKind::Discover => kind.as_str().to_owned(),
         };
         Run {
@@ -120,6 +120,8 @@ impl Engine {
         failure: Option<&Failure>,
     ) -> AttemptEnd {
         let outcome = match failure {
+            _ if run.tally.withheld.count > 0 => Outcome::DryRun,
+            None if run.kind == RunKind::DryRun => Outcome::DryRun,
             None => Outcome::Succeeded,
             Some(failure) if failure.kind == "cancelled" => Outcome::Cancelled,
             Some(_) => Outcome::Failed,
@@ -162,7 +164,11 @@ impl Engine {
         fruit: Fruit,
         last: Option<AttemptEnd>,
     ) -> Result<RunReport, EngineError> {
-        let (outcome, reason) = ending.verdict(self.effects(run).await?);
+        let effects = self.effects(run).await?;
+        let (outcome, reason) = match run.kind {
+            RunKind::DryRun => ending.verdict_dry(effects, run.tally.withheld.count > 0),
+            _ => ending.verdict(effects),
+        };
         let reason = reason.or_else(|| (!fruit.drift.is_empty()).then(|| "contract-drift".to_owned()));
         let now = self.clock.now();
         let retry_at = ending.retry_after.map(|pause| now.plus(pause));
@@ -196,6 +202,7 @@ impl Engine {
             reason,
             failure: ending.failure,
             denials: std::mem::take(&mut run.tally.denials),
+            withheld: std::mem::take(&mut run.tally.withheld),
             output: fruit.output,
             streams: fruit.streams,
             drift: fruit.drift,
@@ -228,6 +235,7 @@ struct Tally {
     records: u64,
     cpu: Duration,
     denials: Vec<Denied>,
+    withheld: Withheld,
     /// The last attempt says that it left something unproven.
     unproven: bool,
     /// So did one of a call that is over.
@@ -253,6 +261,7 @@ impl Run {
             attempt,
             correlation_id: self.correlation_id.clone(),
             operation,
+            dry_run: self.kind == RunKind::DryRun,
             cancelled: self.cancellation.receiver(),
         }
     }
@@ -263,6 +272,8 @@ impl Tally {
         self.requests = self.requests.saturating_add(report.requests);
         self.cpu = self.cpu.saturating_add(report.cpu);
         self.unproven = report.unproven_effect;
+        self.withheld.requests.append(&mut report.withheld.requests);
+        self.withheld.count = self.withheld.count.saturating_add(report.withheld.count);
         let room = DENIALS_MAX.saturating_sub(self.denials.len());
         self.denials.extend(report.denials.drain(..).take(room));
     }

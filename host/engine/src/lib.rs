@@ -18,6 +18,7 @@ mod simulation;
 
 pub use caller::{
     Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
+    Withheld, WithheldRequest,
 };
 pub use connections::{ActionFacts, ConnectionFacts, Connections, Refused};
 pub use contract::{Fault, Schema, SchemaError};

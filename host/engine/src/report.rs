@@ -1,6 +1,6 @@
 //! What a caller of the engine brings and gets.
 
-use crate::{Denied, Failure, Fault, StreamDescriptor};
+use crate::{Denied, Failure, Fault, StreamDescriptor, Withheld};
 use portcullis_clock::Timestamp;
 use portcullis_store::Outcome;
 use std::{fmt, sync::Arc, time::Duration};
@@ -60,6 +60,8 @@ pub struct RunReport {
     pub failure: Option<Failure>,
     /// Requests that were refused, for the operator.
     pub denials: Vec<Denied>,
+    /// What a dry run held back.
+    pub withheld: Withheld,
     /// An action's output, JSON text.
     pub output: Option<String>,
     /// `discover`: the streams there are.

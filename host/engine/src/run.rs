@@ -88,6 +88,10 @@ impl Ending {
         Self { failure: None, reason: None, retry_after: None }
     }
 
+    pub(crate) fn of(outcome: Result<(), Failure>) -> Self {
+        outcome.map_or_else(Self::failed, |()| Self::well())
+    }
+
     pub(crate) fn failed(failure: Failure) -> Self {
         Self { failure: Some(failure), reason: None, retry_after: None }
     }
@@ -111,6 +115,16 @@ impl Ending {
             }
         };
         (outcome, reason.map(str::to_owned))
+    }
+
+    /// Of a dry run. What the connector did once a request was held back does not count: it would have gone on otherwise.
+    pub(crate) fn verdict_dry(&self, effects: Effects, withheld: bool) -> (Outcome, Option<String>) {
+        match (effects.reason(), &self.failure) {
+            (None, _) if withheld => (Outcome::DryRun, Some("withheld".to_owned())),
+            (None, None) => (Outcome::DryRun, None),
+            // Nothing of a dry run can be in doubt; were it, it would not be told otherwise.
+            _ => self.verdict(effects),
+        }
     }
 }
 
@@ -163,6 +177,23 @@ mod tests {
         check(failed("cancelled", None), unproven, Outcome::Unknown, Some("unproven-effect"));
         check(failed("unavailable", Some(60_000)), none, Outcome::Failed, Some("rate-limited"));
         check(failed("unavailable", Some(60_000)), possible, Outcome::Unknown, Some("possible-effect"));
+    }
+
+    #[test]
+    fn outcomes_of_dry_runs() {
+        let none = Effects::default();
+        let check = |result, effects, withheld, outcome, reason: Option<&str>| {
+            let (found, why) = Ending::of(result).verdict_dry(effects, withheld);
+            assert_eq!((found, why.as_deref()), (outcome, reason));
+        };
+        check(Ok(()), none, false, Outcome::DryRun, None);
+        check(Ok(()), none, true, Outcome::DryRun, Some("withheld"));
+        check(failed("cancelled", None), none, true, Outcome::DryRun, Some("withheld"));
+        check(failed("internal", None), none, true, Outcome::DryRun, Some("withheld"));
+        check(failed("not-found", None), none, false, Outcome::Failed, Some("not-found"));
+        check(failed("cancelled", None), none, false, Outcome::Cancelled, Some("cancelled"));
+        let possible = Effects { possible: true, ..none };
+        check(failed("timeout", None), possible, true, Outcome::Unknown, Some("possible-effect"));
     }
 
     #[test]

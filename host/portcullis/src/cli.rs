@@ -121,6 +121,10 @@ pub struct Call {
     pub connection: String,
     /// The action
     pub action: String,
+    /// Send nothing that may have an effect, and show what would leave: safe requests (GET, HEAD and
+    /// what a rule calls `safe`) are sent, the rest is held back, and the connector is told `cancelled`
+    #[arg(long)]
+    pub dry_run: bool,
     /// Input as JSON; `-` reads it from stdin
     #[arg(value_name = "JSON")]
     pub input: Option<String>,
@@ -156,7 +160,7 @@ pub struct Runs {
     /// Only of this connection
     #[arg(long)]
     pub connection: Option<String>,
-    /// Only with this outcome: succeeded, failed, cancelled, unknown, open
+    /// Only with this outcome: succeeded, failed, cancelled, unknown, dry-run, open
     #[arg(long)]
     pub outcome: Option<String>,
     /// Newest N
@@ -173,7 +177,7 @@ pub struct Logs {
     /// Only of this connection
     #[arg(long)]
     pub connection: Option<String>,
-    /// Only this status: `404`, `4xx`, `denied`, `failed`
+    /// Only this status: `404`, `4xx`, `denied`, `failed`, `withheld`
     #[arg(long)]
     pub status: Option<String>,
     /// Only with this correlation id

@@ -16,6 +16,7 @@ mod report;
 pub use report::near_property;
 pub mod revoke;
 mod runs;
+mod withheld;
 
 /// Runs the command that was typed.
 pub fn run(arguments: &Arguments) -> Result<Exit> {

@@ -5,6 +5,7 @@ mod connections;
 mod exchanges;
 mod intents;
 mod logs;
+mod scratch;
 mod state;
 
 use crate::{

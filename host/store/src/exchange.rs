@@ -64,7 +64,7 @@ pub struct ExchangeRow {
     pub response_body: Option<String>,
     /// Decoded bytes received.
     pub response_bytes: u64,
-    /// `answered`, `denied` or `failed`.
+    /// `answered`, `denied`, `failed` or `withheld`.
     pub outcome: String,
     /// Reason of a denial, or the kind of a failure (`timeout`, `connect`, …).
     pub reason: Option<String>,
@@ -91,7 +91,7 @@ pub struct ExchangeFilter {
     pub status: Option<(u16, u16)>,
     /// Correlation id.
     pub correlation_id: Option<String>,
-    /// `answered`, `denied` or `failed`.
+    /// `answered`, `denied`, `failed` or `withheld`.
     pub outcome: Option<String>,
     /// Begun at or after.
     pub since: Option<Timestamp>,

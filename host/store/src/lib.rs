@@ -37,5 +37,5 @@ pub use run::{
     RunRow, RunSummary, StepRow,
 };
 pub use sqlite::SqliteStore;
-pub use state::{StateEntry, StateSpace, StateWrite};
+pub use state::{StateEntry, StateSpace, StateWrite, key_fault as state_key_fault};
 pub use store::Store;

@@ -15,6 +15,8 @@ use rusqlite::{Connection, params};
 pub enum RunKind {
     /// An action.
     Call,
+    /// An action, of which nothing that may have an effect left.
+    DryRun,
     /// A stream.
     Read,
     /// `check`.
@@ -36,6 +38,8 @@ pub enum Outcome {
     Cancelled,
     /// It did not end well, and an effect at the vendor can't be ruled out.
     Unknown,
+    /// It came as far as a dry run comes: nothing that may have an effect left.
+    DryRun,
 }
 
 /// A run that begins.
@@ -70,7 +74,7 @@ pub struct NewRun {
 pub struct NewAttempt {
     /// Run.
     pub run_id: String,
-    /// Step (`call:NAME`, `read:STREAM`, `check`, `discover`).
+    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `check`, `discover`).
     pub step: String,
     /// The durable place of the call in its step.
     pub call: String,
@@ -279,6 +283,7 @@ impl RunKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Call => "call",
+            Self::DryRun => "dry-run",
             Self::Read => "read",
             Self::Check => "check",
             Self::Discover => "discover",
@@ -287,14 +292,15 @@ impl RunKind {
 
     /// The word's kind.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Call, Self::Read, Self::Check, Self::Discover].into_iter().find(|kind| kind.as_str() == word)
+        let all = [Self::Call, Self::DryRun, Self::Read, Self::Check, Self::Discover];
+        all.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 5] =
-        [Self::Succeeded, Self::Failed, Self::DeadLettered, Self::Cancelled, Self::Unknown];
+    pub const ALL: [Self; 6] =
+        [Self::Succeeded, Self::Failed, Self::DeadLettered, Self::Cancelled, Self::Unknown, Self::DryRun];
 
     /// Lower-case words, as stored and shown.
     pub const fn as_str(self) -> &'static str {
@@ -304,6 +310,7 @@ impl Outcome {
             Self::DeadLettered => "dead-lettered",
             Self::Cancelled => "cancelled",
             Self::Unknown => "unknown",
+            Self::DryRun => "dry-run",
         }
     }
 

@@ -164,7 +164,8 @@ fn successor(prefix: &str) -> Option<String> {
     None
 }
 
-fn key_fault(key: &str) -> Option<&'static str> {
+/// Why a key is none.
+pub fn key_fault(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("the key is empty")
     } else if key.len() > STATE_KEY_BYTES_MAX {

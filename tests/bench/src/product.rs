@@ -139,6 +139,7 @@ impl Product {
             call: "0".to_owned(),
             correlation_id: self.run_id.clone(),
             operation_rules: None,
+            dry_run: false,
             cancelled: self.cancel.subscribe(),
         }
     }

@@ -548,3 +548,30 @@ async fn the_bodies_of_several_are_bounded_together() {
     let large = |one: &&Result<Response, Error>| matches!(one, Err(Error::TooLarge(SEND_ALL_BODY_BYTES_MAX)));
     assert_eq!(answers.iter().filter(large).count(), 2, "{answers:?}");
 }
+
+#[tokio::test]
+async fn of_a_dry_run_nothing_leaves_that_may_have_an_effect() {
+    let attributes = Attributes { credentials: slot("key").credentials, ..keyed() };
+    let (mut kit, server) = vendor(attributes, |_, _| reply(200, &[], "{}")).await;
+    kit.bearer("key", None);
+    let context = CallContext { dry_run: true, ..kit.context() };
+    let call = kit.egress.connection(kit.connection_settings()).unwrap().call(context);
+    let posted = call.send(with_body("POST", URL, "{\"a\":1}")).await;
+    assert!(matches!(posted, Err(Error::Withheld)), "{posted:?}");
+    assert_eq!(server.connects(), 0);
+    assert!(!call.has_unproven_effect());
+    assert_eq!(lock(&kit.intents.begun).len(), 0, "an intent says that something was about to leave");
+    assert_eq!(lock(&kit.intents.uses).len(), 0, "no secret was used");
+    let (held, count) = call.withheld();
+    assert_eq!((held.len(), count), (1, 1));
+    assert_eq!(held[0].exchange.credential.as_deref(), Some("vendor-live"));
+    assert_eq!(held[0].place.as_deref(), Some("header authorization"));
+    assert!(held[0].exchange.idempotency_key.is_some() && !held[0].after_withheld);
+    assert_eq!(kit.rows()[0].outcome, Outcome::Withheld);
+    assert!(!format!("{held:?}").contains(SECRET));
+    assert_eq!(call.send(request("GET", URL)).await.unwrap().status, 200);
+    assert_eq!((server.requests().len(), lock(&kit.intents.uses).len()), (1, 1));
+    kit.settings.revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    let refused = call.send(with_body("POST", URL, "{}")).await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "it would not leave: {refused:?}");
+}

@@ -1,7 +1,7 @@
 //! One attempt: made, stopped when the run is, and contained when it panics.
 
 use super::Engine;
-use crate::{CallReport, CallRequest, Failure, limits::CANCEL_GRACE};
+use crate::{CallReport, CallRequest, Failure, Withheld, limits::CANCEL_GRACE};
 use std::{
     future::{self, Future},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -86,6 +86,7 @@ fn nothing_known(failure: Failure) -> CallReport {
         unproven_effect: false,
         requests: 0,
         denials: Vec::new(),
+        withheld: Withheld::default(),
         cpu: Duration::ZERO,
     }
 }

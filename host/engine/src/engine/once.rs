@@ -4,7 +4,7 @@ use super::{Engine, Fruit, Run};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
     limits::INPUT_BYTES_MAX,
-    run::{CallMachine, Doubt, Event, Step},
+    run::{CallMachine, Doubt, Ending, Event, Step},
 };
 use portcullis_store::RunKind;
 
@@ -21,6 +21,28 @@ impl Engine {
     /// Runs an action. `input` is JSON text.
     pub async fn call(
         &self,
+        connection: &str,
+        action: &str,
+        input: &str,
+        options: CallOptions,
+    ) -> Result<RunReport, EngineError> {
+        self.invoke(RunKind::Call, connection, action, input, options).await
+    }
+
+    /// Runs an action without effect: what may have one is made ready, reported and held back.
+    pub async fn dry_run(
+        &self,
+        connection: &str,
+        action: &str,
+        input: &str,
+        options: CallOptions,
+    ) -> Result<RunReport, EngineError> {
+        self.invoke(RunKind::DryRun, connection, action, input, options).await
+    }
+
+    async fn invoke(
+        &self,
+        kind: RunKind,
         connection: &str,
         action: &str,
         input: &str,
@@ -54,7 +76,7 @@ impl Engine {
             output: Some(output),
             keyed: found.at_least_once,
         };
-        self.once(self.draft(&facts, RunKind::Call, action, options), errand).await
+        self.once(self.draft(&facts, kind, action, options), errand).await
     }
 
     /// Runs `check`.
@@ -96,7 +118,13 @@ impl Engine {
                 Some(failure) => Err(failure.clone()),
                 None => Ok(()),
             };
-            match machine.on(Event::Returned(outcome, doubt), &*self.random) {
+            let step = if run.tally.withheld.count > 0 {
+                // The next attempt would be held back at the same place.
+                Step::End(Ending::of(outcome))
+            } else {
+                machine.on(Event::Returned(outcome, doubt), &*self.random)
+            };
+            match step {
                 Step::End(ending) => {
                     let fruit = match result {
                         Ok(answer) => harvest(answer, errand.output.as_ref()).await?,

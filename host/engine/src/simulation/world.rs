@@ -64,7 +64,15 @@ pub(crate) fn failure(kind: &str) -> Failure {
 }
 
 pub(crate) fn report(result: Result<Answer, Failure>) -> CallReport {
-    CallReport { result, unproven_effect: false, requests: 1, denials: vec![], cpu: Duration::from_millis(1) }
+    let cpu = Duration::from_millis(1);
+    CallReport {
+        result,
+        unproven_effect: false,
+        requests: 1,
+        denials: vec![],
+        withheld: Withheld::default(),
+        cpu,
+    }
 }
 
 /// Answers as scripted, and keeps what it was asked.

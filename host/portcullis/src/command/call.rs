@@ -1,5 +1,5 @@
 //! `call`, `check` and `discover`: one run each.
-use super::report;
+use super::{report, withheld};
 use crate::{
     cli::{Arguments, Call, OneConnection},
     exit::{Exit, Failure, Result, at_file},
@@ -18,11 +18,24 @@ pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
     let input = input(options)?;
     let host = Host::open(&arguments.config, arguments.wait()).await?;
     host.require(&options.connection).await?;
-    let report = host.engine.call(&options.connection, &options.action, &input, with_signal()).await;
+    let (engine, signal) = (&host.engine, with_signal());
+    let report = match options.dry_run {
+        true => engine.dry_run(&options.connection, &options.action, &input, signal).await,
+        false => engine.call(&options.connection, &options.action, &input, signal).await,
+    };
     host.close().await;
     let report = report.map_err(report::refused)?;
-    if let (Some(output), false) = (&report.output, arguments.json) {
-        output::json_text(output);
+    if !arguments.json {
+        if options.dry_run {
+            output::note(&withheld::summary(&report));
+            if report.withheld.count > 0 {
+                output::line(&withheld::text(&report));
+            }
+        }
+        // What follows a request that was held back is no output.
+        if let Some(output) = report.output.as_ref().filter(|_| report.withheld.count == 0) {
+            output::json_text(output);
+        }
     }
     report::show(arguments, &report)
 }

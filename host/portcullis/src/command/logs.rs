@@ -41,11 +41,11 @@ fn filter(options: &Logs) -> Result<ExchangeFilter> {
     let (mut status, mut outcome) = (None, None);
     match options.status.as_deref() {
         None => {}
-        Some(word @ ("answered" | "denied" | "failed")) => outcome = Some(word.to_owned()),
+        Some(word @ ("answered" | "denied" | "failed" | "withheld")) => outcome = Some(word.to_owned()),
         Some(text) => {
             status = Some(status_range(text).ok_or_else(|| {
                 Failure::new(Exit::Usage, format!("no status `{}`", output::shown_line(text)))
-                    .with_help("`404`, `4xx`, `answered`, `denied` or `failed`")
+                    .with_help("`404`, `4xx`, `answered`, `denied`, `failed` or `withheld`")
             })?);
         }
     }

@@ -1,4 +1,5 @@
 //! What a run's end looks like: on the terminal, as JSON, as an exit code.
+use super::withheld;
 use crate::{
     cli::Arguments,
     exit::{Exit, Failure, Result},
@@ -16,7 +17,7 @@ use tokio::{
 /// The exit code that belongs to an outcome.
 pub fn exit(report: &RunReport) -> Exit {
     match report.outcome {
-        Outcome::Succeeded => Exit::Success,
+        Outcome::Succeeded | Outcome::DryRun => Exit::Success,
         Outcome::Cancelled => Exit::Cancelled,
         Outcome::Unknown => Exit::Unknown,
         _ if report.retry_at.is_some() => Exit::RateLimited,
@@ -42,6 +43,8 @@ pub fn as_json(report: &RunReport) -> Value {
         })),
         "retry_at": report.retry_at.map(|at| at.to_string()),
         "denials": denials.collect::<Vec<_>>(),
+        "withheld": report.withheld.requests.iter().map(withheld::as_json).collect::<Vec<_>>(),
+        "withheld_total": report.withheld.count,
         "output": report.output.as_deref().map(json_or_text),
         "drift": report.drift.iter().map(|fault| json!({ "pointer": fault.pointer, "message": fault.message })).collect::<Vec<_>>(),
         "requests": report.requests,
@@ -66,6 +69,10 @@ pub fn explain(report: &RunReport) {
     if report.outcome == Outcome::Succeeded {
         return;
     }
+    if report.outcome == Outcome::DryRun {
+        denials(report);
+        return;
+    }
     let what = match &report.failure {
         Some(failure) => format!("{}: {}", failure.kind, output::shown_line(&failure.message)),
         None => report.reason.clone().unwrap_or_else(|| report.outcome.as_str().to_owned()),
@@ -77,13 +84,17 @@ pub fn explain(report: &RunReport) {
     if let Some(at) = report.retry_at {
         output::note(&format!("  not before {at}"));
     }
-    for denied in &report.denials {
-        output::note(&format!("  denied `{}`: {}", denied.exchange, denied.reason));
-    }
+    denials(report);
     output::note("");
     match report.denials.iter().find_map(|denied| denied.remedy.as_ref()) {
         Some(remedy) => output::note(&format!("hint: to allow it:\n\n{remedy}\n")),
         None => output::note(&format!("hint: portcullis logs --run {}", report.run_id)),
+    }
+}
+
+fn denials(report: &RunReport) {
+    for denied in &report.denials {
+        output::note(&format!("  denied `{}`: {}", denied.exchange, denied.reason));
     }
 }
 

@@ -48,7 +48,7 @@ fn filter(config: &Config, options: &Runs) -> Result<RunFilter> {
         None | Some("open") => None,
         Some(text) => Some(Outcome::parse(text).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("no outcome `{}`", output::shown_line(text)))
-                .with_help("one of succeeded, failed, cancelled, unknown, open")
+                .with_help("one of succeeded, failed, cancelled, unknown, dry-run, open")
         })?),
     };
     Ok(RunFilter {

@@ -2,12 +2,14 @@
 use super::{
     connections::{Loaded, Loader},
     logs::CallLogs,
+    scratch::Scratch,
     state::ConnectionState,
 };
 use async_trait::async_trait;
 use portcullis_egress::CallContext;
 use portcullis_engine::{
     Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
+    Withheld, WithheldRequest,
 };
 use portcullis_grants::Rule;
 use portcullis_runtime::{CallError, CallSettings, Output, Runtime};
@@ -34,16 +36,15 @@ impl Caller for RuntimeCaller {
         };
         let Ok(_permit) = loaded.concurrency.acquire().await else { return refused("closed".to_owned()) };
         let way_out = loaded.egress.call(context(&loaded, &request));
+        let space = StateSpace {
+            connection_id: request.connection_id.clone(),
+            position_version: loaded.facts.position_version,
+        };
+        let stored = ConnectionState { store: self.store.clone(), space };
         let settings = CallSettings {
             limits: loaded.limits.clone(),
             egress: Some(way_out.clone()),
-            state: Arc::new(ConnectionState {
-                store: self.store.clone(),
-                space: StateSpace {
-                    connection_id: request.connection_id.clone(),
-                    position_version: loaded.facts.position_version,
-                },
-            }),
+            state: if request.dry_run { Arc::new(Scratch::over(stored)) } else { Arc::new(stored) },
             logs: Arc::new(CallLogs {
                 connection: request.connection.clone(),
                 run_id: request.run_id.clone(),
@@ -65,6 +66,7 @@ impl Caller for RuntimeCaller {
             unproven_effect: way_out.has_unproven_effect(),
             requests: way_out.requests(),
             denials: way_out.denials().into_iter().map(denied).collect(),
+            withheld: withheld(&way_out),
             cpu: usage.cpu,
         }
     }
@@ -77,8 +79,30 @@ fn refused(message: String) -> CallReport {
         unproven_effect: false,
         requests: 0,
         denials: Vec::new(),
+        withheld: Withheld::default(),
         cpu: std::time::Duration::ZERO,
     }
+}
+
+fn withheld(way_out: &portcullis_egress::Call) -> Withheld {
+    let (held, count) = way_out.withheld();
+    let request = |held: portcullis_egress::Withheld| WithheldRequest {
+        exchange: held.exchange.exchange_id,
+        method: held.exchange.method,
+        url: held.exchange.url,
+        headers: held.exchange.request_headers,
+        body: held.body,
+        body_bytes: held.exchange.request_bytes,
+        rule: held.rule,
+        manifest_place: held.exchange.manifest_place,
+        operator_place: held.exchange.operator_place,
+        slot: held.slot,
+        credential: held.exchange.credential,
+        place: held.place,
+        idempotency_key: held.exchange.idempotency_key,
+        after_withheld: held.after_withheld,
+    };
+    Withheld { requests: held.into_iter().map(request).collect(), count }
 }
 
 fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
@@ -88,6 +112,7 @@ fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
         call: request.call.clone(),
         correlation_id: request.correlation_id.clone(),
         operation_rules: operation_rules(loaded, &request.operation),
+        dry_run: request.dry_run,
         cancelled: request.cancelled.clone(),
     }
 }

@@ -17,6 +17,7 @@ impl ExchangeSink for Sink {
 fn row(exchange: Exchange) -> ExchangeRow {
     let (outcome, reason, detail, remedy) = match exchange.outcome {
         Outcome::Answered => ("answered", None, None, None),
+        Outcome::Withheld => ("withheld", None, None, None),
         Outcome::Denied { reason, remedy } => ("denied", Some(reason), None, remedy),
         Outcome::Failed { kind, detail } => ("failed", Some(kind.to_owned()), Some(detail), None),
     };

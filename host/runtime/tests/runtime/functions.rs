@@ -116,6 +116,7 @@ fn granted() -> Arc<egress::Call> {
         call: "0".to_owned(),
         correlation_id: "x".to_owned(),
         operation_rules: None,
+        dry_run: false,
         cancelled: tokio::sync::watch::channel(false).1,
     })
 }

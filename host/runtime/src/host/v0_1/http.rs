@@ -167,7 +167,8 @@ impl From<egress::Error> for Refused {
             egress::Error::TooLarge(bytes) => HttpError::TooLarge(bytes),
             egress::Error::Malformed(why) => HttpError::Malformed(why),
             egress::Error::RateLimited(ms) => HttpError::RateLimited(ms),
-            egress::Error::Cancelled => HttpError::Cancelled,
+            // Nothing came of it, and nothing was refused.
+            egress::Error::Cancelled | egress::Error::Withheld => HttpError::Cancelled,
             egress::Error::Unsupported => HttpError::Unsupported,
         })
     }

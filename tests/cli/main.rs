@@ -1,6 +1,7 @@
 //! The command line: help, errors and exit codes as snapshots, with what changes from run to run filtered out.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod announced;
 mod approvals;
 mod bad_input;
 mod demo;

@@ -1,5 +1,6 @@
 //! The exchange log: one row for every attempt and for the first refusals of a run, one for the rest of a call's; masked
 //! before it is shortened.
+use crate::Announcement;
 use portcullis_clock::Timestamp;
 
 /// One HTTP request/response pair that left, or was refused. Everything in it is masked already.
@@ -59,6 +60,19 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// Secrets found in the answer and masked.
     pub echoes: u32,
+    /// What the answer announced of its endpoint's end.
+    pub announced: Option<Announced>,
+}
+
+/// An announced end, and of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Masked URL without query, its ids as `*`.
+    pub endpoint: String,
+    /// Text of the manifest rule that matched.
+    pub rule: String,
+    /// What was announced.
+    pub announcement: Announcement,
 }
 
 /// How an exchange ended.

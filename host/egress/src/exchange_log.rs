@@ -8,7 +8,7 @@
 pub(crate) mod refusals;
 
 use crate::{
-    Capture, Error, Exchange, Outcome, Request, Response, Withheld,
+    Announced, Announcement, Capture, Error, Exchange, Outcome, Request, Response, Withheld, announce,
     limits::{DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX, REFUSED_URL_BYTES_MAX, URL_BYTES_MAX},
     prepared::{Asked, Attempt, Noted},
     service::{Answering, Failure, Inner},
@@ -178,8 +178,16 @@ fn row(attempt: &Attempt, began: &Began, outcome: &Result<Response, Failure>) ->
         masker.body(content_type, body, capture, failed, &needles)
     };
     let request_headers = request_headers(attempt, &noted);
+    let response_headers = masker.headers(headers, &needles);
+    let url = masker.url(&sent_url(attempt), &needles);
+    let announced = Announcement::of(&response_headers).map(|announcement| Announced {
+        endpoint: announce::endpoint(&url),
+        rule: authorized.manifest_rule().to_owned(),
+        announcement,
+    });
     Exchange {
-        url: masker.url(&sent_url(attempt), &needles),
+        url,
+        announced,
         method: authorized.method().as_str().to_owned(),
         manifest_place: authorized.manifest_place().to_owned(),
         operator_place: authorized.operator_place().to_owned(),
@@ -191,7 +199,7 @@ fn row(attempt: &Attempt, began: &Began, outcome: &Result<Response, Failure>) ->
         request_headers: masker.headers(&request_headers, &needles),
         request_bytes: prepared.body.as_ref().map_or(0, |body| body.len() as u64),
         status,
-        response_headers: masker.headers(headers, &needles),
+        response_headers,
         response_body: body.and_then(|body| capture_body(headers, body)),
         response_bytes: body.map_or(0, |body| body.len() as u64),
         outcome: outcome_of(outcome),
@@ -246,6 +254,7 @@ fn blank(call: &CallState, began: &Began) -> Exchange {
         response_bytes: 0,
         outcome: Outcome::Answered,
         echoes: 0,
+        announced: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The only way out of the process: one pipeline, one file a layer, assembled in `pipeline.rs` alone.
 
+pub mod announce;
 mod authorize;
 mod bound;
 mod breaker;
@@ -30,8 +31,9 @@ mod state;
 #[cfg(test)]
 mod testing;
 
+pub use announce::Announcement;
 pub use error::{Error, SettingsError};
-pub use exchange::{Exchange, ExchangeSink, Outcome, Withheld};
+pub use exchange::{Announced, Exchange, ExchangeSink, Outcome, Withheld};
 pub use idempotency::{Intent, IntentEnd, IntentError, Intents, Prior};
 pub use pipeline::{Call, Connection, Egress};
 pub use request::{Request, Response};

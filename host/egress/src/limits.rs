@@ -53,6 +53,10 @@ pub const PREDECESSORS_MAX: usize = 8;
 
 /// Denials a call keeps for the operator.
 pub const DENIALS_MAX: usize = 32;
+/// A link to more about an announced end; a longer one is not kept.
+pub const ANNOUNCED_LINK_BYTES_MAX: usize = 512;
+/// The last second that a date of an announcement can name: the end of the year 9999.
+pub const ANNOUNCED_SECONDS_MAX: i64 = 253_402_300_799;
 /// Requests that a dry run shows of a call; the rest are counted.
 pub const WITHHELD_MAX: usize = 64;
 /// Refusals of a run that have a row each; of the rest each call has one row that gives their number.

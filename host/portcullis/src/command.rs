@@ -5,6 +5,7 @@ use crate::{
 };
 use std::future::Future;
 
+mod announced;
 pub mod approve;
 mod build;
 mod call;

@@ -72,6 +72,11 @@ impl Host {
         self.loader.load(connection).await.map(|_| ())
     }
 
+    /// The id under which rows know a connection.
+    pub async fn connection_id(&self, connection: &str) -> Result<String> {
+        self.loader.load(connection).await.map(|loaded| loaded.facts.connection_id.clone())
+    }
+
     /// Writes what the exchange log still holds in memory.
     pub async fn close(self) {
         self.exchanges.flush().await;

@@ -1,9 +1,11 @@
 //! `exchanges.db`: the record of what left and what was refused. What an exchange is, and who may ask for which.
 
+mod announced;
 mod kept;
 mod log;
 mod rows;
 
+pub use announced::AnnouncementRow;
 pub use log::ExchangeLog;
 
 use crate::{StoreError, migrations, open};
@@ -122,6 +124,11 @@ impl ExchangeReader {
     /// In the order in which they ended.
     pub fn exchanges(&self, filter: &ExchangeFilter) -> Result<Vec<ExchangeRow>, StoreError> {
         rows::list(&self.conn, filter)
+    }
+
+    /// What was announced to a connection of the end of endpoints; what ends first comes first.
+    pub fn announcements(&self, connection_id: &str) -> Result<Vec<AnnouncementRow>, StoreError> {
+        announced::of(&self.conn, connection_id)
     }
 }
 

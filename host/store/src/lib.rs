@@ -27,7 +27,7 @@ mod suite;
 
 pub use audit::{AuditFilter, AuditRow};
 pub use error::StoreError;
-pub use exchange::{ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow};
+pub use exchange::{AnnouncementRow, ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow};
 pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
 pub use lock::{DataLock, LockError, refuse_shared};
 pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey};

@@ -59,6 +59,8 @@ pub const EXCHANGE_CONNECTION_BYTES_MAX: u64 = 256 << 20;
 pub const EXCHANGE_ROWS_MAX: u64 = 1_000_000;
 /// Bytes of all exchanges.
 pub const EXCHANGE_BYTES_MAX: u64 = 2 << 30;
+/// Endpoints of one connection whose announced end is kept: those that were seen last.
+pub const ANNOUNCEMENTS_MAX: u32 = 256;
 /// Over a cap, this part of it (one in so many) is freed as well, so that the next rows find room.
 pub const EXCHANGE_ROOM_SHARE: u64 = 32;
 /// Exchanges removed in one transaction.

@@ -23,7 +23,11 @@ pub(crate) const STATE: Schema = Schema {
 /// `exchanges.db`
 pub(crate) const EXCHANGES: Schema = Schema {
     application: 0x5043_4531,
-    steps: &[include_str!("migrations/exchanges_1.sql"), include_str!("migrations/exchanges_2.sql")],
+    steps: &[
+        include_str!("migrations/exchanges_1.sql"),
+        include_str!("migrations/exchanges_2.sql"),
+        include_str!("migrations/exchanges_3.sql"),
+    ],
 };
 
 impl Schema {

@@ -1,5 +1,5 @@
 //! `call`, `check` and `discover`: one run each.
-use super::{report, withheld};
+use super::{announced, report, withheld};
 use crate::{
     cli::{Arguments, Call, OneConnection},
     exit::{Exit, Failure, Result, at_file},
@@ -44,12 +44,21 @@ pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
 pub async fn check(arguments: &Arguments, options: &OneConnection) -> Result<Exit> {
     let host = Host::open(&arguments.config, arguments.wait()).await?;
     host.require(&options.connection).await?;
+    let connection_id = host.connection_id(&options.connection).await?;
     let report = host.engine.check(&options.connection, with_signal()).await;
     host.close().await;
     let report = report.map_err(report::refused)?;
-    if report.outcome == Outcome::Succeeded && !arguments.json {
+    let announced = announced::of(arguments, connection_id).await?;
+    if arguments.json {
+        let mut value = report::as_json(&report);
+        value["announcements"] = announced.iter().map(announced::as_json).collect();
+        output::json_line(&value);
+        return report::told(&report);
+    }
+    if report.outcome == Outcome::Succeeded {
         output::line(&format!("`{}` works", options.connection));
     }
+    announced.iter().for_each(|row| output::note(&announced::warning(row)));
     report::show(arguments, &report)
 }
 

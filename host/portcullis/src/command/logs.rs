@@ -1,12 +1,14 @@
 //! `logs`: every request that left or was refused. Opens the database read-only and needs no lock.
 mod har;
 
+use super::announced;
 use crate::{
     cli::{Arguments, Logs},
     config::Config,
     exit::{Exit, Failure, Result, at_database},
     output,
 };
+use portcullis_egress::Announcement;
 use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow};
 use serde_json::{Value, json};
 
@@ -104,6 +106,7 @@ fn as_json(row: &ExchangeRow) -> Value {
         "remedy": row.remedy,
         "echoes": row.echoes,
         "bodies_dropped": row.bodies_dropped,
+        "announced": Announcement::of(&row.response_headers).as_ref().map(announced::dates_json),
     })
 }
 
@@ -128,6 +131,9 @@ fn as_text(row: &ExchangeRow) -> String {
         output::shown_line(&result),
         row.duration_us / 1000
     );
+    if let Some(announcement) = Announcement::of(&row.response_headers) {
+        text.push_str(&format!("\n    {}", announced::dates(&announcement)));
+    }
     if let Some(detail) = row.detail.as_ref().filter(|detail| !detail.is_empty()) {
         text.push_str(&format!("\n    {}", output::shown_line(detail)));
     }

@@ -1,7 +1,7 @@
 //! `egress::ExchangeSink` over the store's exchange log.
 use async_trait::async_trait;
-use portcullis_egress::{Exchange, ExchangeSink, Outcome};
-use portcullis_store::{ExchangeLog, ExchangeRow};
+use portcullis_egress::{Announced, Exchange, ExchangeSink, Outcome};
+use portcullis_store::{AnnouncementRow, ExchangeLog, ExchangeRow};
 use std::sync::Arc;
 
 /// Hands exchanges to `exchanges.db`.
@@ -10,7 +10,29 @@ pub struct Sink(pub Arc<ExchangeLog>);
 #[async_trait]
 impl ExchangeSink for Sink {
     async fn record(&self, exchange: Exchange) {
+        let mut exchange = exchange;
+        if let Some(announced) = exchange.announced.take() {
+            self.0.announce(announcement(&exchange, announced)).await;
+        }
         self.0.record(row(exchange)).await;
+    }
+}
+
+fn announcement(exchange: &Exchange, announced: Announced) -> AnnouncementRow {
+    let Announced { endpoint, rule, announcement } = announced;
+    AnnouncementRow {
+        connection_id: exchange.connection_id.clone(),
+        connection: exchange.connection.clone(),
+        method: exchange.method.clone(),
+        endpoint,
+        rule,
+        deprecated: announcement.deprecated,
+        deprecated_at: announcement.deprecated_at,
+        sunset_at: announcement.sunset_at,
+        link: announcement.link,
+        first_seen: exchange.started_at,
+        last_seen: exchange.started_at,
+        exchange_id: exchange.exchange_id.clone(),
     }
 }
 

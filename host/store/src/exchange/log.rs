@@ -4,7 +4,7 @@
 //! and the row says so; where it is full, the next request waits. A database that fails loses rows, loudly.
 
 use super::{
-    EXCHANGES_FILE, ExchangeRow,
+    AnnouncementRow, EXCHANGES_FILE, ExchangeRow, announced,
     kept::{Amount, CAPS, Kept},
     rows,
 };
@@ -37,6 +37,7 @@ pub struct ExchangeLog {
 
 enum Entry {
     Row(Box<ExchangeRow>),
+    Announced(Box<AnnouncementRow>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -80,6 +81,14 @@ impl ExchangeLog {
         }
     }
 
+    /// Queues what an answer announced; waits where the queue is full.
+    pub async fn announce(&self, row: AnnouncementRow) {
+        let Some(queue) = &self.queue else { return };
+        if queue.send(Entry::Announced(Box::new(row))).await.is_err() {
+            tracing::error!("an announcement was lost: the writer of `exchanges.db` is gone");
+        }
+    }
+
     /// Returns when everything queued before is committed.
     pub async fn flush(&self) {
         let Some(queue) = &self.queue else { return };
@@ -109,8 +118,8 @@ async fn work(
     hurry: &Notify,
 ) {
     while let Some(first) = entries.recv().await {
-        let (rows, flushes) = group(first, &mut entries, hurry).await;
-        if let Err(error) = commit(&conn, &mut kept, &rows) {
+        let Group { rows, announced, flushes } = group(first, &mut entries, hurry).await;
+        if let Err(error) = commit(&conn, &mut kept, &rows, &announced) {
             roll_back(&conn);
             tracing::error!(%error, cause = %cause(&error), lost = rows.len(), "exchanges were lost");
         }
@@ -134,34 +143,44 @@ fn roll_back(conn: &Connection) {
     }
 }
 
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    rows: Vec<Box<ExchangeRow>>,
+    announced: Vec<Box<AnnouncementRow>>,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
 /// What comes within `EXCHANGE_GROUP_WAIT` of the first. The thread sleeps meanwhile: to wake it for each row would cost
 /// each request more than the row itself.
-async fn group(
-    first: Entry,
-    entries: &mut mpsc::Receiver<Entry>,
-    hurry: &Notify,
-) -> (Vec<Box<ExchangeRow>>, Vec<oneshot::Sender<()>>) {
-    let (mut rows, mut flushes) = (Vec::new(), Vec::new());
-    if matches!(first, Entry::Row(_)) {
+async fn group(first: Entry, entries: &mut mpsc::Receiver<Entry>, hurry: &Notify) -> Group {
+    let mut group = Group::default();
+    if !matches!(first, Entry::Flush(_)) {
         // Hurried or not, what is there is taken.
         let _ = timeout(EXCHANGE_GROUP_WAIT, hurry.notified()).await;
     }
     let mut entry = Some(first);
     while let Some(taken) = entry {
         match taken {
-            Entry::Row(row) => rows.push(row),
-            Entry::Flush(done) => flushes.push(done),
+            Entry::Row(row) => group.rows.push(row),
+            Entry::Announced(row) => group.announced.push(row),
+            Entry::Flush(done) => group.flushes.push(done),
         }
-        if rows.len() >= EXCHANGE_GROUP_ROWS_MAX {
+        if group.rows.len() + group.announced.len() >= EXCHANGE_GROUP_ROWS_MAX {
             break;
         }
         entry = entries.try_recv().ok();
     }
-    (rows, flushes)
+    group
 }
 
-fn commit(conn: &Connection, kept: &mut Kept, rows: &[Box<ExchangeRow>]) -> Result<(), StoreError> {
-    if rows.is_empty() {
+fn commit(
+    conn: &Connection,
+    kept: &mut Kept,
+    rows: &[Box<ExchangeRow>],
+    announced: &[Box<AnnouncementRow>],
+) -> Result<(), StoreError> {
+    if rows.is_empty() && announced.is_empty() {
         return Ok(());
     }
     conn.execute_batch("BEGIN IMMEDIATE")?;
@@ -171,6 +190,7 @@ fn commit(conn: &Connection, kept: &mut Kept, rows: &[Box<ExchangeRow>]) -> Resu
         added.entry(&row.connection_id).or_default().add(Amount { rows: 1, bytes });
     }
     Kept::write(conn, &added)?;
+    announced.iter().try_for_each(|row| announced::note(conn, row))?;
     conn.execute_batch("COMMIT").map_err(|error| StoreError::Commit(error.to_string()))?;
     kept.committed(added);
     Ok(())

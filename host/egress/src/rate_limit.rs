@@ -39,6 +39,15 @@ impl Level {
     fn rate(&self) -> Option<f64> {
         self.rates.iter().copied().min_by(f64::total_cmp)
     }
+
+    /// What was gained since the last time.
+    fn gain(&mut self, rate: f64, now: Duration) {
+        if now > self.at {
+            let gained = (now - self.at).as_secs_f64() * rate;
+            self.tokens = (self.tokens + gained).min(rate.max(1.0));
+            self.at = now;
+        }
+    }
 }
 
 /// What one connection holds of a credential's bucket: its rate counts for as long as the connection lives.
@@ -86,11 +95,7 @@ impl Bucket {
         let Some(rate) = level.rate() else {
             return if shut > wait_max { Err(shut) } else { Ok(shut) };
         };
-        if now > level.at {
-            let gained = (now - level.at).as_secs_f64() * rate;
-            level.tokens = (level.tokens + gained).min(rate.max(1.0));
-            level.at = now;
-        }
+        level.gain(rate, now);
         let missing = (1.0 - level.tokens).max(0.0) / rate;
         let wait = shut.saturating_add(Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX));
         if wait > wait_max {
@@ -103,6 +108,10 @@ impl Bucket {
     /// Nothing more until `wait` from now has passed.
     pub fn empty(&self, now: Duration, wait: Duration) {
         let mut level = lock(&self.state);
+        // First: the time that passed has paid for those who wait.
+        if let Some(rate) = level.rate() {
+            level.gain(rate, now);
+        }
         level.tokens = level.tokens.min(0.0);
         level.at = level.at.max(now.saturating_add(wait));
     }

@@ -5,6 +5,7 @@ use super::*;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::stream;
 use http::HeaderValue;
+use proptest::prelude::*;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -348,4 +349,68 @@ fn header_caps() {
     let long = HeaderValue::from_str(&"a".repeat(limits::RESPONSE_HEADER_BYTES_MAX)).unwrap();
     let long: HeaderMap = [(http::HeaderName::from_static("x"), long)].into_iter().collect();
     assert!(matches!(check_headers(&long), Err(Error::TooLarge(_))));
+}
+
+/// Bodies of zeros, noise and words, as they are mixed in the wild.
+fn a_body() -> impl Strategy<Value = Vec<u8>> {
+    let part = (0_u8..3, 0_usize..6_000, any::<u8>()).prop_map(|(kind, count, byte)| match kind {
+        0 => vec![byte; count],
+        1 => noise(count),
+        _ => HELLO.iter().copied().cycle().take(count).collect(),
+    });
+    prop::collection::vec(part, 0..5).prop_map(|parts| parts.concat())
+}
+
+fn coded(coding: &str, body: &[u8]) -> Vec<u8> {
+    match coding {
+        "gzip" => gzip(body),
+        "deflate" => zlib(body),
+        "br" => brotli_of(0, body),
+        "zstd" => zstd(body),
+        _ => body.to_vec(),
+    }
+}
+
+fn collected(coding: &str, wire: &[u8], cuts: &[prop::sample::Index], cap: u64) -> Result<Bytes, Error> {
+    let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).collect();
+    at.extend([0, wire.len()]);
+    at.sort_unstable();
+    let chunks: Vec<Result<Bytes, io::Error>> =
+        at.windows(2).map(|pair| Ok(Bytes::copy_from_slice(&wire[pair[0]..pair[1]]))).collect();
+    let limits = DecodeLimits { body_bytes_max: cap, idle: Duration::from_secs(5) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(collect(&headers(&[("content-encoding", coding)]), stream::iter(chunks), &limits))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), ..ProptestConfig::default() })]
+
+    /// Never more than the cap, exactly the body below it, wherever the wire is cut and whatever a bit of it became.
+    #[test]
+    fn never_more_than_the_cap(
+        coding in prop::sample::select(vec!["gzip", "deflate", "br", "zstd", "identity"]),
+        body in a_body(),
+        cap in 0_u64..24_000,
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        flipped in prop::option::of((any::<prop::sample::Index>(), 0_u8..8)),
+    ) {
+        let mut wire = coded(coding, &body);
+        let whole = flipped.is_none() || wire.is_empty();
+        if let (Some((at, bit)), false) = (flipped, wire.is_empty()) {
+            let at = at.index(wire.len());
+            wire[at] ^= 1 << bit;
+        }
+        let found = collected(coding, &wire, &cuts, cap);
+        if let Ok(found) = &found {
+            prop_assert!(found.len() as u64 <= cap);
+        }
+        if whole && body.len() as u64 <= cap {
+            prop_assert_eq!(found.as_deref().ok(), Some(&body[..]), "{:?}", found);
+        } else if whole {
+            prop_assert!(matches!(found, Err(Error::TooLarge(bytes)) if bytes == cap), "{found:?}");
+        }
+        // How it arrives changes nothing.
+        let at_once = collected(coding, &wire, &[], cap);
+        prop_assert_eq!(text(at_once), text(found));
+    }
 }

@@ -98,6 +98,43 @@ proptest! {
     }
 }
 
+proptest! {
+    /// As virtual scheduling says it (ITU-T I.371, the same bucket without a level): a theoretical arrival time that each
+    /// taken token moves on by `1 / rate`, and that `empty` moves to the end of the pause.
+    #[test]
+    fn it_is_the_model(
+        rate in 0.2_f64..50.0,
+        steps in prop::collection::vec((0_u64..3_000, 0_u8..12, 0_u64..20), 1..200),
+    ) {
+        let Share { bucket, .. } = &bucket(Some(rate));
+        let burst = rate.max(1.0);
+        let (mut now, mut full_at, mut shut_until) = (0.0_f64, f64::NEG_INFINITY, 0.0_f64);
+        for (millis, what, pause) in steps {
+            now += millis as f64 / 1000.0;
+            if what == 0 {
+                bucket.empty(seconds(now), Duration::from_secs(pause));
+                // What is promised to those who wait is owed on top of the pause.
+                let level = (burst - (full_at - now.max(shut_until)) * rate).min(0.0);
+                shut_until = shut_until.max(now + pause as f64);
+                full_at = shut_until + (burst - level) / rate;
+                continue;
+            }
+            let from = now.max(shut_until);
+            let next = full_at.max(from) + 1.0 / rate;
+            let wait = (next - burst / rate - now).max(from - now).max(0.0);
+            match bucket.take(seconds(now), WAIT_MAX) {
+                Ok(waited) => {
+                    prop_assert!((waited.as_secs_f64() - wait).abs() < 1e-4, "{waited:?}, but {wait}");
+                    full_at = next;
+                }
+                Err(long) => {
+                    prop_assert!(long > WAIT_MAX && (long.as_secs_f64() - wait).abs() < 1e-4, "{long:?}, but {wait}");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_429_empties_the_bucket_of_every_connection_that_shares_it() {
     let mut kit = Kit::seeded(&[("GET https://api.vendor.test/**", slot("key"))]);

@@ -254,6 +254,50 @@ proptest! {
         }
     }
 
+    /// Who writes the same bytes in another way is answered in the same way, and what goes out are those bytes.
+    #[test]
+    fn every_spelling_of_the_same_bytes_is_decided_alike(
+        method in "(GET|POST|DELETE|get|TRACE)",
+        scheme in "(https|http)",
+        host in "(api|files|status|evil)\\.(stripe\\.com|v\\.test)|127\\.0\\.0\\.1|\\[fd00::1\\]|a_b\\.test|xn--fa-hia\\.de",
+        path in "(/(v1|customers|cus_1|%2e%2e|a%2Fb|%C3%A4|x;y|\\.|\\*|\\$batch|a:b|)){0,4}/?(\\?((a|_method|limit|%5Fmethod)=(b|%20|1+1)&?){0,2})?",
+        cased in prop::collection::vec(any::<bool>(), 24),
+        fragment in "(|#|#a|#/\\?@x)",
+        says_port in any::<bool>(),
+    ) {
+        let port = if scheme == "https" { 443 } else { 80 };
+        let plain = format!("{scheme}://{host}{path}");
+        let origin: String = format!("{scheme}://{host}")
+            .chars()
+            .zip(cased.iter().cycle())
+            .map(|(c, upper)| if *upper { c.to_ascii_uppercase() } else { c })
+            .collect();
+        let port = if says_port { format!(":{port}") } else { String::new() };
+        let spelled = format!("{origin}{port}{path}{fragment}");
+        let mut listed = manifest(&[("GET,POST https://api.stripe.com/v1/**", &["key"]), ("GET https://*.v.test/*+/**", &[]), ("GET http://127.0.0.1/**", &[])]);
+        listed[1].attributes.query = Some(crate::QueryRule::new([("a".to_owned(), "*".parse().unwrap())]).unwrap());
+        let grants = Grants::new(listed, OperatorRules::Requested).unwrap();
+        let (one, other) = (
+            grants.authorize("c", &method, &plain, None, None),
+            grants.authorize("c", &method, &spelled, None, None),
+        );
+        match (one, other) {
+            (Ok(one), Ok(other)) => {
+                prop_assert_eq!(one.url().as_str(), other.url().as_str());
+                prop_assert_eq!(one.manifest_place(), other.manifest_place());
+                prop_assert_eq!(one.credential(), other.credential());
+                // As it was written: the root alone gains its slash.
+                let rooted = plain.replacen(&host, &[&*host, "/"].concat(), 1);
+                prop_assert!([plain, rooted].iter().any(|text| text == one.url().as_str()));
+            }
+            (Err(one), Err(other)) => {
+                prop_assert_eq!(one.to_string(), other.to_string());
+                prop_assert_eq!(one.remedy, other.remedy);
+            }
+            (one, other) => prop_assert!(false, "{plain}: {one:?}, but {spelled}: {other:?}"),
+        }
+    }
+
     #[test]
     fn nothing_makes_it_panic(method in "\\PC{0,8}", url in "(https?://)?\\PC{0,60}", slot in "\\PC{0,4}") {
         let _ = stripe(OperatorRules::Requested).authorize("c", &method, &url, None, Some(&slot));

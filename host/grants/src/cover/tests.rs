@@ -77,13 +77,99 @@ fn a_request() -> impl Strategy<Value = (Method, CanonicalUrl)> {
     })
 }
 
+/// A request that the rule allows: `picks` says what stands in for each of its wildcards.
+fn allowed_by(rule: &Rule, picks: &[usize]) -> (Method, CanonicalUrl) {
+    let mut picks = picks.iter().copied().cycle();
+    let mut pick = |among: &[&str]| among[picks.next().unwrap_or_default() % among.len()].to_owned();
+    let path = rule.path_text();
+    let (fixed, open) = path.strip_suffix("/**").map_or((path.as_str(), false), |fixed| (fixed, true));
+    let mut segments: Vec<String> = fixed
+        .split('/')
+        .map(|segment| match segment {
+            "*" => pick(&["a", "b", "c"]),
+            "*+" => pick(&["a", "b%2Fc", "c"]),
+            literal => literal.to_owned(),
+        })
+        .collect();
+    if open {
+        segments.push(pick(&["", "a", "b/c", "a/"]));
+    }
+    let host = rule.host_pattern().to_string().replace('*', &pick(&["a", "b"]));
+    let url = format!("{}://{host}:{}{}", rule.scheme(), rule.port(), segments.join("/"));
+    let methods: Vec<&str> = rule.methods().iter().map(Method::as_str).collect();
+    (Method::parse(&pick(&methods)).unwrap(), CanonicalUrl::parse(&url).unwrap())
+}
+
+/// The rule with some of its parts opened: more often than chance has it, a rule that covers it.
+fn widened(rule: &Rule, how: &[bool]) -> Rule {
+    let mut how = how.iter().copied().chain(std::iter::repeat(false));
+    let mut may = || how.next().unwrap_or_default();
+    let methods = if may() { "GET,POST".to_owned() } else { methods(rule) };
+    let host = rule.host_pattern().to_string();
+    let host = if may() { host.replace("a.v.test", "*.v.test").replace("*.*", "*") } else { host };
+    let mut path: Vec<String> = rule
+        .path_text()
+        .split('/')
+        .enumerate()
+        .map(|(at, segment)| match segment {
+            "a" | "b" | "*" if at > 0 && may() => "*".to_owned(),
+            "*" | "*+" if may() => "*+".to_owned(),
+            kept => kept.to_owned(),
+        })
+        .collect();
+    if may() {
+        path.truncate(path.len() - 1);
+        path.push("**".to_owned());
+    }
+    format!("{methods} {}://{host}:{}{}", rule.scheme(), rule.port(), path.join("/")).parse().unwrap()
+}
+
+fn methods(rule: &Rule) -> String {
+    rule.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(",")
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+    // `PROPTEST_CASES` raises it: `just properties`.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(10_000),
+        max_global_rejects: u32::MAX,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn a_rule_prints_what_it_reads(rule in a_rule()) {
-        prop_assert_eq!(rule.to_string().parse::<Rule>().unwrap(), rule);
+    fn a_rule_prints_what_it_reads(rule in a_rule(), request in a_request(), picks in prop::collection::vec(0_usize..12, 8)) {
+        let again: Rule = rule.to_string().parse().unwrap();
+        prop_assert_eq!(&again, &rule);
+        prop_assert_eq!(again.to_string(), rule.to_string());
+        let allowed = allowed_by(&rule, &picks);
+        prop_assert!(rule.matches(&allowed.0, &allowed.1), "{rule}: {allowed:?}");
+        for (method, url) in [request, allowed] {
+            prop_assert_eq!(again.matches(&method, &url), rule.matches(&method, &url), "{} {:?}", method, url);
+        }
     }
+
+    /// What a wider rule is said to cover it allows: pairs of which many do cover, and requests that the inner one allows.
+    #[test]
+    fn what_is_covered_is_allowed(
+        inner in a_rule(),
+        other in a_rule(),
+        how in prop::collection::vec(any::<bool>(), 8),
+        picks in prop::collection::vec(prop::collection::vec(0_usize..12, 8), 4),
+    ) {
+        for outer in [widened(&inner, &how), other] {
+            for picks in &picks {
+                let (method, url) = allowed_by(&inner, picks);
+                prop_assert!(inner.matches(&method, &url));
+                let allowed = outer.matches(&method, &url);
+                prop_assert!(allowed || !cover(&outer, &inner), "{outer} covers {inner}, but not {method} {url:?}");
+                prop_assert!(!allowed || overlap(&outer, &inner), "{outer} and {inner}: {method} {url:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn agrees_with_matching(a in a_rule(), b in a_rule(), requests in prop::collection::vec(a_request(), 8)) {

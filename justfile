@@ -24,6 +24,11 @@ tidy:
 bench row="":
     cargo run --release --package portcullis-bench -- {{ row }}
 
+# `read` beside airbyte-cdk, dlt and singer-sdk on one mock; takes --page, --rounds, --records
+bench-read *arguments:
+    cargo build --release
+    tests/bench/peers/run {{ arguments }}
+
 # Formats host, SDK, connectors and guests
 fmt:
     cargo fmt --all

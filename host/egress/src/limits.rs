@@ -51,6 +51,8 @@ pub const SCANNED_AGE_MAX: Duration = Duration::from_secs(30);
 /// Rotated secrets of one slot that are still scanned for.
 pub const PREDECESSORS_MAX: usize = 8;
 
+/// A longer body is searched for secrets on a thread of its own.
+pub const SCANNED_INLINE_BYTES_MAX: usize = 256 << 10;
 /// Denials a call keeps for the operator.
 pub const DENIALS_MAX: usize = 32;
 /// A link to more about an announced end; a longer one is not kept.
@@ -135,6 +137,8 @@ pub const ECHO_LAYERS_MAX: usize = 3;
 pub const ECHO_WORK_PER_BYTE_MAX: u64 = 64;
 /// A captured body in the exchange log.
 pub const CAPTURE_BYTES_MAX: usize = 16 << 10;
+/// What is searched for secrets of a body that the log may show: what is shown, and the longest encoding of a secret.
+pub const CAPTURE_SEARCHED_BYTES_MAX: usize = 1 << 20;
 /// A URL or one header value in the exchange log.
 pub const CAPTURE_LINE_BYTES_MAX: usize = 8 << 10;
 /// Nesting of a JSON body that is still masked by name; deeper ones do not tokenize.

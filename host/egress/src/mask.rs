@@ -140,7 +140,8 @@ impl Masker {
         if !wanted || body.is_empty() {
             return None;
         }
-        let (clean, _) = needles.mask_cow(body);
+        // Answers were searched whole already; here the search ends where nothing that is shown can reach.
+        let (clean, _) = needles.mask_cow(body.get(..limits::CAPTURE_SEARCHED_BYTES_MAX).unwrap_or(body));
         let tokenized = match Kind::of(content_type, &clean) {
             Kind::Json => json::mask(&clean, &self.names, limits::CAPTURE_BYTES_MAX),
             Kind::Form => form::mask(&clean, &self.names),

@@ -3,8 +3,9 @@
 //! Why here: the last on an answer's way back before it is logged and handed over, and inside the credential
 //! layer, which knows the secrets: so neither the log nor the guest can see what it removes.
 use crate::{
-    Response,
+    Error, Response,
     echo::Needles,
+    limits::SCANNED_INLINE_BYTES_MAX,
     prepared::Attempt,
     service::{Answering, Failure, Inner},
 };
@@ -47,7 +48,7 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let mut response = inner.call(attempt).await?;
             let mut echoes = mask_headers(&mut response.headers, &needles);
-            let (body, in_body) = needles.mask_bytes(std::mem::take(&mut response.body));
+            let (body, in_body) = scanned(std::mem::take(&mut response.body), &needles).await?;
             response.body = body;
             echoes = echoes.saturating_add(in_body);
             if echoes > 0 {
@@ -58,6 +59,17 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
             Ok(response)
         })
     }
+}
+
+/// A long body is searched beside the threads that serve everybody: a vendor that sends what is slow to search delays itself
+/// alone, and the attempt still ends when its time is over.
+async fn scanned(body: Bytes, needles: &Arc<Needles>) -> Result<(Bytes, u32), Failure> {
+    if body.len() < SCANNED_INLINE_BYTES_MAX {
+        return Ok(needles.mask_bytes(body));
+    }
+    let needles = Arc::clone(needles);
+    let scan = tokio::task::spawn_blocking(move || needles.mask_bytes(body));
+    scan.await.map_err(|_| Failure::sent(Error::Malformed("the answer could not be searched".to_owned())))
 }
 
 /// Searches all of them at once, and looks closer only where there is something to mask.

@@ -1,5 +1,6 @@
 //! A body as its readers will see it: escapes undone, whichever of them an encoder chose to write. Percent (RFC 3986
-//! section 2.1), JSON and its kin (RFC 8259 section 7, `\xXX`), character references of HTML. One pass takes one layer
+//! section 2.1, and `%uXXXX`), JSON and its kin (RFC 8259 section 7, `\xXX`, `\UXXXXXXXX`, octal), character references of HTML
+//! (with or without their semicolon, the names of ASCII punctuation). One pass takes one layer
 //! off; what is no whole escape stays as it is.
 
 use memchr::memchr3;
@@ -52,9 +53,14 @@ pub(super) fn locate(bytes: &[u8], places: &[(usize, usize)]) -> Vec<(usize, usi
 /// How many bytes the escape at the start takes, and how many it means.
 fn escape(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
     match bytes {
+        [b'%', b'u' | b'U', digits @ ..] => wide(2, digits, 4, meaning),
         [b'%', high, low, ..] => one(3, digit(*high)? << 4 | digit(*low)?, meaning),
         [b'\\', b'x', high, low, ..] => one(4, digit(*high)? << 4 | digit(*low)?, meaning),
         [b'\\', b'u', ..] => unicode(bytes, meaning),
+        [b'\\', b'U', digits @ ..] => wide(2, digits, 8, meaning),
+        [b'\\', first @ b'0'..=b'3', second @ b'0'..=b'7', third @ b'0'..=b'7', ..] => {
+            one(4, (first - b'0') << 6 | (second - b'0') << 3 | (third - b'0'), meaning)
+        }
         [b'\\', letter, ..] => {
             let byte = match letter {
                 b'"' | b'\\' | b'/' | b'\'' => *letter,
@@ -100,19 +106,66 @@ fn unicode(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
     character(12, pair, meaning)
 }
 
-/// `&amp;`, `&#43;`, `&#x2F;`.
+/// So many hexadecimal digits after `before` bytes.
+fn wide(before: usize, digits: &[u8], count: usize, meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    let digits = digits.get(..count)?;
+    let value = digits.iter().try_fold(0u32, |value, byte| Some(value << 4 | u32::from(digit(*byte)?)))?;
+    character(before + count, char::from_u32(value)?, meaning)
+}
+
+/// The longest escape that is undone: a reference with leading zeros.
+const ESCAPE_BYTES_MAX: usize = 16;
+
+/// `&amp;`, `&#43;`, `&#x2F;`, `&#0000043`: HTML reads a number without its semicolon too.
 fn reference(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
-    /// The longest is `&#1114111;`.
-    const LENGTH_MAX: usize = 10;
-    let end = bytes.iter().take(LENGTH_MAX).position(|byte| *byte == b';')?;
+    let bytes = bytes.get(..ESCAPE_BYTES_MAX).unwrap_or(bytes);
+    let (start, radix) = match bytes {
+        [_, b'#', b'x' | b'X', ..] => (3, 16),
+        [_, b'#', ..] => (2, 10),
+        _ => return named(bytes, meaning),
+    };
+    let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
+    let zeros = bytes[start..].iter().take_while(|byte| **byte == b'0').count();
+    let digits = bytes[start + zeros..].iter().take_while(|byte| is_digit(byte)).count();
+    let end = start + zeros + digits;
+    let found = number(&bytes[start..end], radix)?;
+    character(end + usize::from(bytes.get(end) == Some(&b';')), found, meaning)
+}
+
+fn named(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    let end = bytes.iter().position(|byte| *byte == b';')?;
     let found = match &bytes[1..end] {
-        b"amp" => '&',
-        b"lt" => '<',
-        b"gt" => '>',
-        b"quot" => '"',
+        b"amp" | b"AMP" => '&',
+        b"lt" | b"LT" => '<',
+        b"gt" | b"GT" => '>',
+        b"quot" | b"QUOT" => '"',
         b"apos" => '\'',
-        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
-        [b'#', digits @ ..] => number(digits, 10)?,
+        b"lowbar" | b"UnderBar" => '_',
+        b"plus" => '+',
+        b"sol" => '/',
+        b"equals" => '=',
+        b"hyphen" | b"dash" => '-',
+        b"period" => '.',
+        b"colon" => ':',
+        b"comma" => ',',
+        b"semi" => ';',
+        b"excl" => '!',
+        b"quest" => '?',
+        b"num" => '#',
+        b"dollar" => '$',
+        b"percnt" => '%',
+        b"lpar" => '(',
+        b"rpar" => ')',
+        b"ast" | b"midast" => '*',
+        b"commat" => '@',
+        b"lsqb" | b"lbrack" => '[',
+        b"rsqb" | b"rbrack" => ']',
+        b"lcub" | b"lbrace" => '{',
+        b"rcub" | b"rbrace" => '}',
+        b"bsol" => '\\',
+        b"Hat" => '^',
+        b"grave" => '`',
+        b"verbar" | b"vert" => '|',
         _ => return None,
     };
     character(end + 1, found, meaning)
@@ -148,13 +201,15 @@ mod tests {
             ("%2541", "%41"),
             (r"\\u0041", r"\u0041"),
             ("&amp;#43;", "&#43;"),
+            ("&#0000000000115;&#115x&#x0000073g&lowbar;&sol;&equals;&plus;", "ssxsg_/=+"),
+            (r"\101\U0000006b%u0073%U0073", "Akss"),
             // No escapes.
             ("%4", "%4"),
             ("%zz&b=c&", "%zz&b=c&"),
             (r"\u00", r"\u00"),
             (r"\uD83D!", r"\uD83D!"),
             (r"\q\", r"\q\"),
-            ("&#;&#x;&#99999999;&#xD800;&nbsp;", "&#;&#x;&#99999999;&#xD800;&nbsp;"),
+            ("&#;&#x;&#99999999;&#xD800;&nbsp;&lowbar", "&#;&#x;&#99999999;&#xD800;&nbsp;&lowbar"),
             ("%%41", "%A"),
         ] {
             assert_eq!(plain(text.as_bytes()), meant.as_bytes(), "{text}");

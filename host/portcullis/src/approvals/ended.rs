@@ -11,9 +11,13 @@ use portcullis_manifest::{Approval, Lock, lock::is_approval_id};
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-/// A moment, or a word and an id.
+/// How far a moment may lie ahead of this machine's clock: machines that agree on the time are never that far apart.
+const AHEAD_MAX: Duration = Duration::from_secs(300);
+
+/// A moment, or an id and another word.
 const FILE_BYTES_MAX: u64 = 128;
 
 /// Before the id of the approval that came after.
@@ -50,6 +54,10 @@ pub enum Ended {
     Followed(String),
     /// It was given before this moment, at which its digest or its connection was revoked.
     GivenBefore(String),
+    /// It was given before this one, which runs here: an older lock came back.
+    Older(String),
+    /// By this machine's clock it has not been given yet. It would outlive what is revoked now.
+    NotYetGiven,
 }
 
 /// One approval as every attempt looks at it.
@@ -101,6 +109,11 @@ fn is_moment(text: &str) -> bool {
     text.len() == FORM.len() && text.bytes().zip(FORM).all(fits)
 }
 
+/// A moment that this machine's clock has not reached, nor will soon.
+fn is_ahead(moment: &str) -> bool {
+    *moment > *RealClock.now().plus(AHEAD_MAX).to_string()
+}
+
 /// Whether an approval was ended by its id; where that can't be seen, it was.
 pub fn was_revoked(data: &Path, approval_id: &str) -> bool {
     folder(data).join(approval_id).try_exists().unwrap_or(true)
@@ -120,10 +133,11 @@ pub fn follow(data: &Path, former: &str, approval_id: &str) -> Result<()> {
 }
 
 /// Ends all approvals of a digest or a connection that were given until now, or until the last of those that are known: this
-/// machine's clock may lie behind that of the one that approved.
+/// machine's clock may lie behind that of the one that approved. Far ahead lies only what does not run.
 pub fn revoke_all(data: &Path, all: All<'_>, last_known: Option<&str>) -> Result<()> {
     let (file, now) = (all.file(data), RealClock.now().to_string());
-    let until = last_known.filter(|known| is_moment(known) && **known > *now).unwrap_or(&now);
+    let counts = |known: &&str| is_moment(known) && **known > *now && !is_ahead(known);
+    let until = last_known.filter(counts).unwrap_or(&now);
     match words(&file) {
         // The clock went back.
         Some(before) if is_moment(&before) && *before > *until => Ok(()),
@@ -160,11 +174,19 @@ pub fn refusal(connection: &str, approval: &Approval, ended: Ended) -> Failure {
             ),
             format!("{approve}, to approve it anew; the time counts that the approving machine's clock gave"),
         ),
+        Ended::Older(current) => (
+            format!("was given at {}, before `{current}`, which runs here", approval.approved_at),
+            format!("{approve}, to approve it anew; going back to an older lock needs a new approval too"),
+        ),
+        Ended::NotYetGiven => (
+            format!("was given at {}, which lies ahead of this machine's clock", approval.approved_at),
+            format!("set the clock that is wrong; {approve}, to approve it anew"),
+        ),
     };
     Failure::new(Exit::NotApproved, format!("the approval of `{connection}` (`{id}`) {what}")).with_help(help)
 }
 
-/// `data/current/CONNECTION`: the approval that a connection was approved with or ran under last.
+/// `data/current/CONNECTION`: the approval that a connection was approved with or ran under last, and when that was given.
 pub mod current {
     use super::*;
 
@@ -172,37 +194,68 @@ pub mod current {
         data.join("current").join(connection)
     }
 
+    /// An approval that runs.
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct Current {
+        /// Its id.
+        pub approval_id: String,
+        /// When it was given; none where nobody wrote it down.
+        pub approved_at: Option<String>,
+    }
+
     /// The one that this `data` knows of.
-    pub fn of(data: &Path, connection: &str) -> Result<Option<String>> {
+    pub fn of(data: &Path, connection: &str) -> Result<Option<Current>> {
         let file = file(data, connection);
         if !file.try_exists().map_err(at_file("read", &file))? {
             return Ok(None);
         }
         let text = String::from_utf8(files::read_regular(&file, FILE_BYTES_MAX)?).unwrap_or_default();
-        let id = text.trim_end_matches('\n');
-        if !is_approval_id(id) {
-            return Err(Failure::fault(format!("`{}` holds no approval id", file.display())).with_help(
+        let mut words = text.trim_end_matches('\n').split(' ');
+        let (id, approved_at) = (words.next().unwrap_or_default(), words.next());
+        if !is_approval_id(id) || !approved_at.is_none_or(is_moment) || words.next().is_some() {
+            return Err(Failure::fault(format!("`{}` holds no approval", file.display())).with_help(
                 "it says which approval this connection ran under last: bring it back from a backup",
             ));
         }
-        Ok(Some(id.to_owned()))
+        Ok(Some(Current { approval_id: id.to_owned(), approved_at: approved_at.map(str::to_owned) }))
     }
 
-    /// Makes this approval the one that runs. The one before has ended, durably, before this one sends anything; one that has
-    /// ended itself ends no other: whoever approves ends the former before the next is written here.
+    /// The moment of a new approval: now, and not before the one that runs or the one that it replaces in the lock, which may come
+    /// from a machine whose clock is a little ahead.
+    pub fn moment(data: &Path, connection: &str, replaced: Option<&Approval>) -> Result<String> {
+        let runs = of(data, connection)?.and_then(|current| current.approved_at);
+        let known = runs.into_iter().chain(replaced.map(|approval| approval.approved_at.clone()));
+        let counts = |known: &String| is_moment(known) && !is_ahead(known);
+        Ok(known.filter(counts).chain([RealClock.now().to_string()]).max().unwrap_or_default())
+    }
+
+    /// Makes this approval the one that runs. The one before has ended, durably, before this one sends anything. One that has
+    /// ended itself, or was given before the one that runs, ends no other: whoever approves ends the former before the next is
+    /// written here.
     pub fn enter(data: &Path, connection: &str, approval: &Approval) -> Result<()> {
-        let id = &approval.approval_id;
+        let (id, given) = (&approval.approval_id, &approval.approved_at);
+        let refuse = |ended| Err(refusal(connection, approval, ended));
+        if is_moment(given) && is_ahead(given) {
+            return refuse(Ended::NotYetGiven);
+        }
         let former = of(data, connection)?;
-        if former.as_ref() == Some(id) {
+        if former.as_ref().is_some_and(|former| former.approval_id == *id) {
             return Ok(());
         }
         if let Some(ended) = Standing::new(data, connection, approval).ended() {
-            return Err(refusal(connection, approval, ended));
+            return refuse(ended);
         }
-        former.map_or(Ok(()), |former| follow(data, &former, id))?;
+        if let Some(Current { approval_id: former, approved_at }) = former {
+            // What has no time of its own can't be shown to be later.
+            if approved_at.is_some_and(|before| !is_moment(given) || *given < before) {
+                return refuse(Ended::Older(former));
+            }
+            follow(data, &former, id)?;
+        }
         let file = file(data, connection);
         files::private_folder(crate::config::folder_of(&file))?;
-        files::write_whole(&file, format!("{id}\n").as_bytes(), 0o600)?;
+        let at = if is_moment(given) { format!(" {given}") } else { String::new() };
+        files::write_whole(&file, format!("{id}{at}\n").as_bytes(), 0o600)?;
         files::sync_folder(data)
     }
 }

@@ -102,12 +102,13 @@ fn follows(former: &Approval, now: &Approval) -> Vec<String> {
 }
 
 /// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there.
-pub fn grant(config: &Config, asked: Asked<'_>, wait: Duration) -> Result<()> {
+pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration) -> Result<()> {
     let (data, name) = (&config.data, asked.connection.name.clone());
     approvals::refuse_shared(data)?;
     refuse_earlier(data, &name, &asked.approval)?;
     approvals::keep(data, &asked.package)?;
     approvals::edit_lock(&config.place(), wait, |lock| {
+        asked.approval.approved_at = ended::current::moment(data, &name, lock.approvals.get(&name))?;
         approvals::known::refuse_asked(data, lock, &asked.approval)?;
         // The one that is replaced too: it is the last time that a lock of before the memory names it.
         approvals::known::remember_all(data, lock)?;
@@ -129,7 +130,10 @@ fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<
             "`{connection}` was revoked at {revoked_at}; by this machine's clock it is {} only",
             approval.approved_at
         ))
-        .with_help("set the clock of this machine")),
+        .with_help(
+            "set the clock of this machine; if it was wrong when that was revoked, remove the file of that moment in \
+             `data/revoked`, revoke again and approve",
+        )),
         _ => Ok(()),
     }
 }

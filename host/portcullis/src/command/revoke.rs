@@ -79,7 +79,7 @@ fn end_unnamed(place: &Place, target: &str, last_given: Option<&str>, as_json: b
     if known {
         ended::revoke_all(data, All::Connection(target), last_given)?;
     }
-    if let Ok(Some(id)) = remembered
+    if let Ok(Some(ended::current::Current { approval_id: id, .. })) = remembered
         && !(named && ended::was_revoked(data, &id))
     {
         ended::revoke(data, &id)?;

@@ -44,6 +44,10 @@ pub fn refuse_foreign(folder: &Path) -> Result<()> {
 pub fn write(folder: &Path, files: &[Own]) -> Result<()> {
     let before = marked(folder)?;
     files.iter().try_for_each(|own| refuse_changed(folder, &own.path, &before))?;
+    // What the demo's commands write themselves: through a link it would land in somebody's data.
+    for written in ["data", "portcullis.lock"] {
+        refuse_link(&folder.join(written))?;
+    }
     files::private_folder(folder)?;
     let now: Vec<String> = files.iter().map(Own::line).collect();
     // Both, until all are written: what a killed demo left is its own too.
@@ -94,10 +98,7 @@ fn marked(folder: &Path) -> Result<Vec<String>> {
 /// A file, or what leads to it, that is not as an earlier demo left it.
 fn refuse_changed(folder: &Path, path: &Path, before: &[String]) -> Result<()> {
     let mut above = path.ancestors().skip(1).map(|above| folder.join(above));
-    let is_link = |path: &PathBuf| path != folder && path.is_symlink();
-    if let Some(link) = above.find(is_link) {
-        return Err(foreign(format!("`{}` is a symbolic link", link.display())));
-    }
+    above.try_for_each(|above| if above == folder { Ok(()) } else { refuse_link(&above) })?;
     let file = folder.join(path);
     match fs::symlink_metadata(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -116,6 +117,13 @@ fn refuse_changed(folder: &Path, path: &Path, before: &[String]) -> Result<()> {
         return Ok(());
     }
     Err(foreign(format!("`{}` is not as the demo wrote it", file.display())))
+}
+
+fn refuse_link(path: &Path) -> Result<()> {
+    if path.is_symlink() {
+        return Err(foreign(format!("`{}` is a symbolic link", path.display())));
+    }
+    Ok(())
 }
 
 fn foreign(message: String) -> Failure {

@@ -31,9 +31,51 @@ fn who_follows_ends_the_one_before_for_ever() {
     // What has ended ends nobody.
     let refused = current::enter(data, "a", &first).unwrap_err();
     assert!(refused.help.unwrap().contains("older lock needs a new approval"));
-    assert_eq!((current::of(data, "a").unwrap().as_deref(), ended(&second)), (Some("apr_2"), None));
+    let runs = current::of(data, "a").unwrap().unwrap();
+    assert_eq!(
+        (runs.approval_id.as_str(), runs.approved_at.as_deref(), ended(&second)),
+        ("apr_2", Some(PAST), None)
+    );
     // Each connection has its own.
     assert_eq!(current::of(data, "b").unwrap(), None);
+}
+
+#[test]
+fn what_was_given_before_the_one_that_runs_ends_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let data = &data.path().join("data");
+    current::enter(data, "a", &approval("apr_2", "2020-01-02T00:00:00.000Z")).unwrap();
+    let older = [approval("apr_1", PAST), approval("apr_1", "2020-01-03T00:00:00Z")];
+    for older in &older {
+        let refused = current::enter(data, "a", older).unwrap_err();
+        assert!(refused.message.contains("before `apr_2`, which runs here"), "{}", refused.message);
+        assert_eq!(refused.exit, Exit::NotApproved);
+    }
+    assert_eq!(current::of(data, "a").unwrap().unwrap().approval_id, "apr_2");
+    // One given in the same moment, or later, follows.
+    current::enter(data, "a", &approval("apr_3", "2020-01-02T00:00:00.000Z")).unwrap();
+    // A note without a time compares with nothing.
+    fs::write(data.join("current/a"), "apr_3\n").unwrap();
+    current::enter(data, "a", &approval("apr_4", PAST)).unwrap();
+}
+
+#[test]
+fn what_this_machine_s_clock_has_not_reached_does_not_run() {
+    let data = tempfile::tempdir().unwrap();
+    let refused = current::enter(data.path(), "a", &approval("apr_1", FUTURE)).unwrap_err();
+    assert!(refused.message.contains("ahead of this machine's clock"), "{}", refused.message);
+    let soon = RealClock.now().plus(AHEAD_MAX / 2).to_string();
+    current::enter(data.path(), "a", &approval("apr_2", &soon)).unwrap();
+    // The next approval is not given before it, and one of the far future moves nothing.
+    let moment = |replaced| current::moment(data.path(), "a", replaced).unwrap();
+    assert_eq!(moment(None), soon);
+    assert_eq!(moment(Some(&approval("apr_1", FUTURE))), soon);
+    assert!(current::moment(data.path(), "b", None).unwrap() < soon);
+    assert_eq!(current::moment(data.path(), "b", Some(&approval("apr_2", &soon))).unwrap(), soon);
+    // Nor does it move a revocation to where no approval can follow.
+    revoke_all(data.path(), All::Connection("a"), Some(FUTURE)).unwrap();
+    let until = fs::read_to_string(All::Connection("a").file(data.path())).unwrap();
+    assert!(*until.trim_end() < *soon, "{until}");
 }
 
 #[test]
@@ -59,18 +101,19 @@ fn a_moment_ends_what_was_given_until_then() {
 /// The machine that approved is ahead of this one: what it gave before the last known approval ends as well.
 #[test]
 fn a_clock_that_lies_behind_ends_no_less() {
-    const AHEAD: &str = "8999-12-31T23:59:59.999Z";
+    let ahead = RealClock.now().plus(AHEAD_MAX / 2).to_string();
+    let before = RealClock.now().plus(AHEAD_MAX / 4).to_string();
     for all in [All::Digest(&approval("apr_1", PAST).digest), All::Connection("a")] {
         let data = tempfile::tempdir().unwrap();
-        revoke_all(data.path(), all, Some(AHEAD)).unwrap();
+        revoke_all(data.path(), all, Some(&ahead)).unwrap();
         let ended = |at: &str| Standing::new(data.path(), "a", &approval("apr_1", at)).ended().is_some();
-        assert!(ended("8000-01-01T00:00:00.000Z") && ended(AHEAD) && !ended(FUTURE));
+        assert!(ended(&before) && ended(&ahead) && !ended(FUTURE));
         // What is no moment, or lies behind, changes nothing.
         for known in ["soon", PAST] {
             let data = tempfile::tempdir().unwrap();
             revoke_all(data.path(), all, Some(known)).unwrap();
             let text = fs::read_to_string(all.file(data.path())).unwrap();
-            assert!(is_moment(text.trim_end()) && *text > *PAST && *text < *AHEAD, "{text}");
+            assert!(is_moment(text.trim_end()) && *text > *PAST && *text < *ahead, "{text}");
         }
     }
 }

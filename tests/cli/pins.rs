@@ -35,11 +35,15 @@ const ROWS: &[(&str, &str, &str)] = &[
         "\"header x-key\"",
         "credential of slot `key`: approved `live` (bearer, header x-key)",
     ),
+    ("folders.path", "\"./other\"", "folder `out`: approved `./other` (write), now `./out` (write)"),
+    ("folders.access", "\"read\"", "folder `out`: approved `./out` (read), now `./out` (write)"),
     ("network.roots", "\"system\"", "roots: approved system"),
     ("network.ca-file", OTHER_DIGEST, "ca-file: approved sha256:0000"),
     ("network.addresses", "[\"10.0.0.0/8\"]", "addresses: approved"),
     ("network.connect-to", "\"127.0.0.1:1\"", "connect-to `api.vendor.test:443`: approved `127.0.0.1:1`"),
 ];
+
+const FOLDER: &str = "[folders.out]\naccess = \"write\"\nwhy = \"a test\"\n\n";
 
 /// What says nothing of the component or the config: who approved, and when.
 const OWN: [&str; 2] = ["approval-id", "approved-at"];
@@ -96,13 +100,18 @@ fn approved(vendor: &Vendor) -> Project {
         ),
     ];
     let case = Case {
-        manifest: format!("{SLOT}{}", rules.concat()),
+        manifest: format!("capabilities = [\"files\"]\n\n{SLOT}{FOLDER}{}", rules.concat()),
         credentials: BEARER.to_owned(),
         slots: "key = \"live\"".to_owned(),
-        more: "origins = { search = \"https://api.vendor.test\" }".to_owned(),
+        more: "origins = { search = \"https://api.vendor.test\" }\nfolders = { out = \"./out\" }".to_owned(),
         ..Case::default()
     };
-    case.to(vendor, &["api.vendor.test"]).approved_with("sk_live_51Hq0ZkE9canary7Yw")
+    let case = case.to(vendor, &["api.vendor.test"]);
+    let project = case.project();
+    fs::create_dir(project.path("out")).unwrap();
+    fs::create_dir(project.path("other")).unwrap();
+    project.secret("vendor.key", "sk_live_51Hq0ZkE9canary7Yw").approve("probe", &case.component());
+    project
 }
 
 #[test]
@@ -149,6 +158,7 @@ fn what_the_config_says_now_is_compared() {
             "search = \"https://www",
             "origin `search`: approved `https://api.vendor.test`",
         ),
+        ("\"./out\"", "\"./other\"", "folder `out`: approved `./out` (write), now `./other` (write)"),
         ("[\"127.0.0.1/32\"]", "[\"127.0.0.0/8\"]", "addresses: approved"),
         (network, &format!("{network}roots = \"system\"\n"), "roots: approved bundled, now system"),
         ("scheme = \"bearer\"\n", "scheme = \"api-key\"\nheader = \"X-Key\"\n", "credential of slot `key`"),

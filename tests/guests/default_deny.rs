@@ -43,7 +43,7 @@ fn table() -> Vec<(&'static str, Expect)> {
         ("state.list-keys", Own),
         ("assets.get", Own),
         ("log.log", Own),
-        // Refused by name at approve: see `malicious_binary`.
+        // Refused by name at approve without the capability, and with it bound to granted folders: see `files`.
         ("files.writer.write", Unreachable),
         ("files.create", Unreachable),
         ("files.commit", Unreachable),

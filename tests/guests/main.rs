@@ -3,4 +3,5 @@
 
 mod default_deny;
 mod dos;
+mod files;
 mod malicious_binary;

@@ -40,6 +40,9 @@ pub enum NameError {
     /// No such guarantee.
     #[error("expected `at-least-once` or `at-most-once`")]
     Delivery,
+    /// No such access.
+    #[error("expected `read`, `write` or `read-write`")]
+    Access,
 }
 
 impl FromStr for ConnectorName {
@@ -126,7 +129,7 @@ pub struct Connector {
     pub config_version: u32,
     /// Declared roles; `build` compares them with the component's exports.
     pub roles: BTreeSet<Role>,
-    /// `wasi-http`, `files`: today refused as unsupported, so empty.
+    /// `files`; `wasi-http` is refused as unsupported today.
     pub capabilities: BTreeSet<String>,
     /// One line for people.
     pub summary: String,
@@ -136,6 +139,8 @@ pub struct Connector {
     pub slots: BTreeMap<String, Slot>,
     /// All `[[http]]` tables, one entry per `allow` line.
     pub rules: Vec<ManifestRule<RequestedRule>>,
+    /// Folders that the operator grants, by name.
+    pub folders: BTreeMap<String, RequestedFolder>,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
     /// Streams by name.
@@ -153,6 +158,55 @@ pub struct Slot {
     pub place: Option<String>,
     /// The author's reason.
     pub why: String,
+}
+
+/// A folder that the operator has to grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestedFolder {
+    /// What is done in it.
+    pub access: Access,
+    /// The author's reason.
+    pub why: String,
+}
+
+/// What may be done in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Files are read, names listed.
+    Read,
+    /// Files are written, and replaced.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+impl Access {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadWrite => "read-write",
+        }
+    }
+
+    /// Whether files may be read and names listed.
+    pub fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::ReadWrite)
+    }
+
+    /// Whether files may be written.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::ReadWrite)
+    }
+}
+
+impl FromStr for Access {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let all = [Self::Read, Self::Write, Self::ReadWrite];
+        all.into_iter().find(|access| access.as_str() == text).ok_or(NameError::Access)
+    }
 }
 
 /// How often the host may perform an action.

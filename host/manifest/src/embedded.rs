@@ -175,9 +175,11 @@ impl Component {
             return Err(EmbeddedError::ManifestTooLarge);
         }
         let (imports, exports) = names.sorted();
-        imports.iter().try_for_each(|name| world::check_import(name))?;
-        let roles = world::roles(&exports)?;
+        // What a foreign component imports at all is told before what is wrong with its manifest.
+        imports.iter().try_for_each(|name| world::check_import(name, &world::capabilities()))?;
         let manifest = Connector::from_json(manifest)?;
+        imports.iter().try_for_each(|name| world::check_import(name, &manifest.capabilities))?;
+        let roles = world::roles(&exports)?;
         if manifest.roles != roles {
             return Err(EmbeddedError::Roles { declared: list(&manifest.roles), exported: list(&roles) });
         }

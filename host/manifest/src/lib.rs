@@ -12,7 +12,9 @@ pub mod schema;
 pub mod signatures;
 pub mod world;
 
-pub use connector::{Action, Connector, ConnectorName, Delivery, Folder, Role, Slot, Stream};
+pub use connector::{
+    Access, Action, Connector, ConnectorName, Delivery, Folder, RequestedFolder, Role, Slot, Stream,
+};
 pub use diagnose::{Diagnostic, Location};
 pub use embedded::{Component, EmbeddedError};
 pub use lock::{Approval, Lock};

@@ -2,7 +2,7 @@
 //! crate prints and parses). Refuses a newer format before it looks at anything else.
 use crate::{
     Diagnostic,
-    connector::{ConnectorName, Role},
+    connector::{Access, ConnectorName, Role},
     diagnose::{Document, Spanned, Table, shown},
 };
 use portcullis_grants::{ManifestRule, Origin, origin::is_origin_name};
@@ -53,6 +53,8 @@ pub struct Approval {
     pub rules: Vec<ManifestRule>,
     /// Per slot: what is bound.
     pub credentials: BTreeMap<String, PinnedCredential>,
+    /// Granted folders by name.
+    pub folders: BTreeMap<String, PinnedFolder>,
     /// Network settings.
     pub network: PinnedNetwork,
 }
@@ -66,6 +68,15 @@ pub struct PinnedCredential {
     pub scheme: String,
     /// Where it goes: `header Authorization`, `query api_key`.
     pub place: String,
+}
+
+/// What is pinned of a granted folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedFolder {
+    /// As the config has it, from the config's own folder on.
+    pub path: String,
+    /// What may be done in it.
+    pub access: Access,
 }
 
 /// What is pinned of `[connections.X.network]`.
@@ -207,7 +218,7 @@ fn is_endpoint(text: &str) -> bool {
 }
 
 fn approval(table: &mut Table<'_>) -> Option<Approval> {
-    for later in ["folders", "proxy"] {
+    for later in ["proxy"] {
         table.reject_later(later);
     }
     let approval_id = table.required_parse::<ApprovalId>("approval-id");
@@ -230,6 +241,11 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
         .into_iter()
         .filter_map(|(slot, mut pinned)| Some((slot.value, credential(&mut pinned)?)))
         .collect();
+    let folders = table
+        .entries("folders")
+        .into_iter()
+        .filter_map(|(name, mut pinned)| Some((name.value, folder(&mut pinned)?)))
+        .collect();
     let network = table.required_table("network").and_then(|mut network| network_of(&mut network));
     Some(Approval {
         approval_id: approval_id?.value.0,
@@ -245,6 +261,7 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
         origins,
         rules,
         credentials,
+        folders,
         network: network?,
     })
 }
@@ -283,6 +300,11 @@ fn credential(table: &mut Table<'_>) -> Option<PinnedCredential> {
     let scheme = table.required_string("scheme");
     let place = table.required_string("place");
     Some(PinnedCredential { credential: credential?.value, scheme: scheme?.value, place: place?.value })
+}
+
+fn folder(table: &mut Table<'_>) -> Option<PinnedFolder> {
+    let (path, access) = (table.required_string("path"), table.required_parse("access"));
+    Some(PinnedFolder { path: path?.value, access: access?.value })
 }
 
 fn network_of(table: &mut Table<'_>) -> Option<PinnedNetwork> {

@@ -9,7 +9,8 @@ pub const PACKAGE_VERSION: &str = "0.1.0";
 pub const WASI_PATCH_MAX: u64 = 12;
 
 const IMPORTS: [&str; 6] = ["types", "http", "blobs", "state", "assets", "log"];
-const IMPORTS_LATER: [&str; 1] = ["files"];
+/// Interfaces that a manifest has to ask for.
+const IMPORTS_REQUESTED: [&str; 1] = ["files"];
 
 const WASI: [(&str, &[&str]); 6] = [
     ("io", &["error", "poll", "streams"]),
@@ -45,8 +46,13 @@ const WASI: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Refuses an import that is outside the world.
-pub fn check_import(name: &str) -> Result<(), EmbeddedError> {
+/// The capabilities that this version has.
+pub fn capabilities() -> BTreeSet<String> {
+    IMPORTS_REQUESTED.map(str::to_owned).into()
+}
+
+/// Refuses an import that is outside the world, or that the manifest's capabilities do not ask for.
+pub fn check_import(name: &str, capabilities: &BTreeSet<String>) -> Result<(), EmbeddedError> {
     let refused = |problem: String| Err(EmbeddedError::Import { name: shown(name), problem });
     let Some((package, interface, version)) = split(name) else {
         return refused("not part of the connector world".to_owned());
@@ -54,14 +60,14 @@ pub fn check_import(name: &str) -> Result<(), EmbeddedError> {
     match package {
         "portcullis:connector" => {
             let known = IMPORTS.contains(&interface);
-            let later = IMPORTS_LATER.contains(&interface);
-            if (known || later) && version != PACKAGE_VERSION {
+            let requested = IMPORTS_REQUESTED.contains(&interface);
+            if (known || requested) && version != PACKAGE_VERSION {
                 return refused(format!("this portcullis has version {PACKAGE_VERSION} alone"));
             }
-            if later {
-                return refused(format!("capability `{interface}` is not supported yet"));
+            if requested && !capabilities.contains(interface) {
+                return refused(format!("the manifest does not list the capability `{interface}`"));
             }
-            if known { Ok(()) } else { refused("not part of the connector world".to_owned()) }
+            if known || requested { Ok(()) } else { refused("not part of the connector world".to_owned()) }
         }
         "wasi:http" => refused("capability `wasi-http` is not supported yet".to_owned()),
         _ => {
@@ -133,7 +139,7 @@ mod tests {
             "wasi:cli/environment@0.2.6",
             "wasi:sockets/tcp@0.2.12",
         ] {
-            check_import(name).unwrap();
+            check_import(name, &BTreeSet::new()).unwrap();
         }
         let cases = [
             ("portcullis:connector/http@0.1.1", "this portcullis has version 0.1.0 alone"),
@@ -141,7 +147,8 @@ mod tests {
             ("portcullis:connector/htttp@0.1.0", "not part of the connector world"),
             ("portcullis:connector/http", "not part of the connector world"),
             ("portcullis-connector:connector/http@0.1.0", "not part of the connector world"),
-            ("portcullis:connector/files@0.1.0", "capability `files` is not supported yet"),
+            ("portcullis:connector/files@0.1.0", "the manifest does not list the capability `files`"),
+            ("portcullis:connector/files@0.1.1", "this portcullis has version 0.1.0 alone"),
             ("wasi:http/outgoing-handler@0.2.6", "capability `wasi-http` is not supported yet"),
             ("wasi:cli/environment@0.2.13", "this portcullis has 0.2.0 to 0.2.12"),
             ("wasi:cli/environment@0.3.0", "this portcullis has 0.2.0 to 0.2.12"),
@@ -153,8 +160,21 @@ mod tests {
             ("url=<https://evil.test/x>", "not part of the connector world"),
         ];
         for (name, problem) in cases {
-            assert_eq!(check_import(name).unwrap_err().to_string(), format!("imports `{name}`: {problem}"));
+            let none = BTreeSet::new();
+            assert_eq!(
+                check_import(name, &none).unwrap_err().to_string(),
+                format!("imports `{name}`: {problem}")
+            );
         }
+    }
+
+    #[test]
+    fn a_capability_is_an_import_that_was_asked_for() {
+        let files = BTreeSet::from(["files".to_owned()]);
+        check_import("portcullis:connector/files@0.1.0", &files).unwrap();
+        check_import("portcullis:connector/files@0.1.0", &capabilities()).unwrap();
+        assert!(check_import("portcullis:connector/files@0.1.1", &files).is_err());
+        assert!(check_import("wasi:http/outgoing-handler@0.2.6", &files).is_err());
     }
 
     #[test]

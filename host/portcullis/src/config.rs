@@ -29,6 +29,8 @@ pub struct Config {
     pub data: PathBuf,
     /// `[credentials.*]`.
     pub credentials: BTreeMap<String, Credential>,
+    /// Folders and files that `[secrets.*]` names.
+    pub secret_folders: BTreeMap<String, PathBuf>,
     /// Built-in and named providers.
     pub providers: Providers,
     /// `[boundary]`: what no approval may exceed.
@@ -49,6 +51,8 @@ pub struct Connection {
     pub credentials: BTreeMap<String, String>,
     /// Origins that stand in the connector's rules, by name.
     pub origins: BTreeMap<String, Origin>,
+    /// Granted folders by the names of the manifest.
+    pub folders: BTreeMap<String, GrantedFolder>,
     /// The operator's side of the grants.
     pub allow: OperatorRules,
     /// The connector's own config, a JSON object.
@@ -65,6 +69,15 @@ pub struct Connection {
     pub owner: Option<String>,
     /// What to do.
     pub runbook: Option<String>,
+}
+
+/// One of `folders`.
+#[derive(Clone, Debug)]
+pub struct GrantedFolder {
+    /// As written: what is pinned.
+    pub written: String,
+    /// From the config's folder on.
+    pub path: PathBuf,
 }
 
 /// `[connections.X.limits]`, with the defaults that hold where a key is absent.

@@ -58,6 +58,7 @@ async fn call(made: &Runtime, component: &[u8]) -> Result<String, Box<dyn std::e
         state: Arc::new(Nothing),
         logs: Arc::new(Nothing),
         assets: Arc::default(),
+        folders: Arc::default(),
         seed: [0; 32],
         cancelled,
     };

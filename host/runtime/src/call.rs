@@ -1,6 +1,6 @@
 //! What a call is made of and what comes back: plain types that mirror the WIT, JSON values as texts.
 
-use crate::{Logs, State};
+use crate::{Folder, Logs, State};
 pub use crate::{
     compile::compile_child_main,
     runtime::{Prepared, Runtime},
@@ -43,6 +43,8 @@ pub struct CallSettings {
     pub logs: Arc<dyn Logs>,
     /// Assets of the component.
     pub assets: Arc<BTreeMap<String, Vec<u8>>>,
+    /// Granted folders by the names of the manifest.
+    pub folders: Arc<BTreeMap<String, Arc<Folder>>>,
     /// Seed of `wasi:random`: the same for a repeated attempt.
     pub seed: [u8; 32],
     /// Cancels when it turns true.

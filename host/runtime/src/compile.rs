@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 /// Checks a component as the compiler's child would, in a child of the same limits, without compiling it: for who reads a
 /// component and does not run it. `child` calls `check_child_main`. Blocks.
 pub fn check_component(child: &(PathBuf, Vec<String>), component: &[u8]) -> Result<(), CompileError> {
-    component::check_names(component)?;
+    // Which of them it may import, its manifest's reader has judged.
+    component::check_names(component, &portcullis_manifest::world::capabilities())?;
     let alone = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| CompileError::Engine(format!("no async runtime: {error}")))?;

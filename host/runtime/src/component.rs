@@ -3,10 +3,11 @@
 
 use crate::{CompileError, engine, limits, text};
 use portcullis_manifest::{signatures, world};
+use std::collections::BTreeSet;
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
 /// Names alone: cheap enough for each start, and done again by the compile child.
-pub(crate) fn check_names(component: &[u8]) -> Result<(), CompileError> {
+pub(crate) fn check_names(component: &[u8], capabilities: &BTreeSet<String>) -> Result<(), CompileError> {
     if component.len() as u64 > limits::COMPONENT_BYTES_MAX {
         return Err(CompileError::TooLarge { limit: "component-bytes", bound: limits::COMPONENT_BYTES_MAX });
     }
@@ -20,7 +21,8 @@ pub(crate) fn check_names(component: &[u8]) -> Result<(), CompileError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    world::check_import(import.map_err(invalid)?.name.name).map_err(CompileError::Foreign)?;
+                    let name = import.map_err(invalid)?.name.name;
+                    world::check_import(name, capabilities).map_err(CompileError::Foreign)?;
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
@@ -37,7 +39,8 @@ pub(crate) fn check_names(component: &[u8]) -> Result<(), CompileError> {
 /// Names, sizes, validity, by exactly the features that the engine has on, and the types of the roles' functions. For the child
 /// alone: a type that nests deep enough ends the process that reads it.
 pub(crate) fn check(component: &[u8]) -> Result<(), CompileError> {
-    check_names(component)?;
+    // Which of them this one may import was judged by who started the child.
+    check_names(component, &world::capabilities())?;
     let (mut modules, mut functions) = (0_usize, 0_u32);
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(invalid)? {

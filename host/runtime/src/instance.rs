@@ -1,7 +1,7 @@
 //! One call's store: what the host functions see of the call, and the limits of its instance.
 
 use crate::{
-    CallError, CallSettings, Logs, State,
+    CallError, CallSettings, Folder, Logs, State,
     budget::Meter,
     host::{stdio::Output, wasi},
     limits,
@@ -21,6 +21,11 @@ pub(crate) struct CallState {
     /// `None` in a migration, which is pure.
     pub(crate) state: Option<Arc<dyn State>>,
     pub(crate) assets: Arc<BTreeMap<String, Vec<u8>>>,
+    pub(crate) folders: Arc<BTreeMap<String, Arc<Folder>>>,
+    /// Written into files so far.
+    pub(crate) files_bytes: u64,
+    /// Being written.
+    pub(crate) files_open: u32,
 }
 
 /// A host function, or a limit, ends the call: its error is not for the guest.
@@ -62,6 +67,9 @@ pub(crate) fn store(
         egress: settings.egress.filter(|_| !pure),
         state: (!pure).then_some(settings.state),
         assets: settings.assets,
+        folders: if pure { Arc::default() } else { settings.folders },
+        files_bytes: 0,
+        files_open: 0,
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);

@@ -10,6 +10,7 @@ mod engine;
 pub mod error;
 mod exports;
 mod failure;
+mod folder;
 mod host;
 mod instance;
 pub mod limits;
@@ -26,5 +27,6 @@ pub use compile::{
 };
 pub use engine::{harden_process, pagemap_scan_available};
 pub use error::{CallError, CompileError, ConnectorError, ErrorKind};
+pub use folder::Folder;
 pub use ports::{Entry, LogLevel, Logs, State, StorageError};
 pub use runtime::{Prepared, Runtime};

@@ -98,6 +98,23 @@ pub const STREAMS_MAX: usize = 10_000;
 /// A stream's or subscription's name.
 pub const ANSWER_NAME_BYTES_MAX: u64 = 1 << 10;
 
+/// One file that a guest writes.
+pub const FILE_BYTES_MAX: u64 = 64 << 30;
+/// All that one call writes into files.
+pub const FILES_BYTES_MAX: u64 = 64 << 30;
+/// Files that one call has open for writing: each takes descriptors of the process.
+pub const FILES_OPEN_MAX: u32 = 16;
+/// One read of a file.
+pub const FILE_READ_BYTES_MAX: u64 = 8 << 20;
+/// A path in a granted folder.
+pub const FILE_PATH_BYTES_MAX: usize = 1 << 10;
+/// Names in such a path.
+pub const FILE_PATH_PARTS_MAX: usize = 32;
+/// One of them: what file systems take.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Names in one answer of `list-entries`.
+pub const FOLDER_ENTRIES_MAX: usize = 10_000;
+
 /// One log line; the rest of it goes on as the next line.
 pub const LOG_LINE_BYTES_MAX: usize = 8 << 10;
 /// Fields of one log line.
@@ -111,6 +128,8 @@ pub const STDERR_TAIL_BYTES_MAX: usize = 1 << 10;
 const _: () = assert!(BODY_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
 const _: () = assert!(PAGE_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
 const _: () = assert!(OUTPUT_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
+const _: () = assert!(FILE_READ_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
+const _: () = assert!(FOLDER_ENTRIES_MAX * (FILE_NAME_BYTES_MAX + 1) < TRANSFER_BYTES_MAX);
 const _: () = assert!(STACK_BYTES_MAX < FIBER_STACK_BYTES);
 const _: () = assert!(COMPILE_MEMORY_BYTES_MAX < COMPILE_ADDRESS_SPACE_BYTES_MAX);
 // What was just compiled always fits.

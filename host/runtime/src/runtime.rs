@@ -15,6 +15,7 @@ use crate::{
 use portcullis_clock::{Clock, RealClock};
 use sha2::{Digest, Sha256};
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
@@ -76,21 +77,41 @@ impl Runtime {
     /// From the cache, or compiled in a child process. `code` = component bytes without `portcullis:*` sections,
     /// `code_digest` = their `sha256:HEX`.
     pub async fn prepare(&self, code_digest: &str, code: &[u8]) -> Result<Arc<Prepared>, CompileError> {
-        if let Some(prepared) = self.memory.find(code_digest) {
+        self.prepare_with(code_digest, code, &BTreeSet::new()).await
+    }
+
+    /// The same for a manifest that lists capabilities: what they stand for is linked beside the rest.
+    pub async fn prepare_with(
+        &self,
+        code_digest: &str,
+        code: &[u8],
+        capabilities: &BTreeSet<String>,
+    ) -> Result<Arc<Prepared>, CompileError> {
+        // Two manifests may stand over the same code.
+        let linked = capabilities.iter().fold(code_digest.to_owned(), |key, name| key + " " + name);
+        if let Some(prepared) = self.memory.find(&linked) {
             return Ok(prepared);
         }
-        component::check_names(code)?;
+        component::check_names(code, capabilities)?;
         let place =
             code_digest.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let _one = self.preparing[place % self.preparing.len()].lock().await;
-        if let Some(prepared) = self.memory.find(code_digest) {
+        if let Some(prepared) = self.memory.find(&linked) {
             return Ok(prepared);
         }
         let component = self.component(code_digest, code).await?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| invalid(&error))?;
+        let pre = self.linker(capabilities)?.instantiate_pre(&component).map_err(|error| invalid(&error))?;
         let prepared = Arc::new(Prepared { roles: Roles::of(&pre)?, pre });
-        self.memory.keep(code_digest, &prepared);
+        self.memory.keep(&linked, &prepared);
         Ok(prepared)
+    }
+
+    fn linker(&self, capabilities: &BTreeSet<String>) -> Result<Linker<CallState>, CompileError> {
+        let mut linker = self.linker.clone();
+        if capabilities.contains("files") {
+            v0_1::link_files(&mut linker).map_err(|error| CompileError::Engine(format!("{error:#}")))?;
+        }
+        Ok(linker)
     }
 
     /// One call in one fresh instance.

@@ -125,6 +125,7 @@ impl Product {
             state: Arc::new(Empty),
             logs: Arc::new(Quiet),
             assets: self.assets.clone(),
+            folders: Arc::default(),
             seed: [7; 32],
             cancelled: self.cancel.subscribe(),
         };

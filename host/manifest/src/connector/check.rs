@@ -4,7 +4,7 @@ use super::{Action, Connector, Delivery, Role, Slot, Stream, is_label};
 use crate::{
     diagnose::{is_hidden, nearest, shown},
     limits::*,
-    schema,
+    schema, world,
 };
 use portcullis_grants::{Attributes, ManifestRule, RequestedRule, cover::cover, grant::check_overlaps};
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub(super) struct Fault {
 const SCHEMES: [&str; 4] = ["bearer", "basic", "api-key-header", "api-key-query"];
 /// Schemes of later versions.
 const SCHEMES_LATER: [&str; 5] = ["oauth2", "jwt", "hmac", "sigv4", "mtls"];
-const CAPABILITIES_LATER: [&str; 2] = ["files", "wasi-http"];
+const CAPABILITIES_LATER: [&str; 1] = ["wasi-http"];
 
 /// Headers that no rule may hand to a guest: the host computes them, or they belong to one hop (RFC 9110 section 7.6.1).
 const GUEST_HEADERS_NEVER: [&str; 13] = [
@@ -50,6 +50,7 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
     for (name, slot) in &connector.slots {
         check_slot(name, slot, connector, &mut faults);
     }
+    check_folders(connector, &mut faults);
     counts(connector, &mut faults);
     if !faults.0.is_empty() {
         // Bounds come before work that grows with the square of them.
@@ -111,7 +112,8 @@ fn identity(connector: &Connector, faults: &mut Faults) {
         }
     }
     people(&["connector", "summary"], &connector.summary, faults);
-    for capability in &connector.capabilities {
+    let known = world::capabilities();
+    for capability in connector.capabilities.iter().filter(|capability| !known.contains(*capability)) {
         let message = if CAPABILITIES_LATER.contains(&capability.as_str()) {
             format!("capability `{capability}` is not supported yet")
         } else {
@@ -191,6 +193,7 @@ fn counts(connector: &Connector, faults: &mut Faults) {
     let bounds = [
         ("http", "rules", connector.rules.len(), RULES_MAX),
         ("credentials", "credential slots", connector.slots.len(), SLOTS_MAX),
+        ("folders", "folders", connector.folders.len(), SLOTS_MAX),
         ("actions", "actions", connector.actions.len(), OPERATIONS_MAX),
         ("streams", "streams", connector.streams.len(), OPERATIONS_MAX),
         ("actions", "entries in one `http` list", longest, NARROWED_MAX),
@@ -242,6 +245,31 @@ fn check_slot(name: &str, slot: &Slot, connector: &Connector, faults: &mut Fault
             format!("credential slot `{}` is used by no rule", shown(name)),
             help,
         );
+    }
+}
+
+fn check_folders(connector: &Connector, faults: &mut Faults) {
+    match (connector.capabilities.contains("files"), connector.folders.is_empty()) {
+        (true, true) => faults.with_help(
+            &["connector", "capabilities"],
+            "capability `files` without a folder: nothing could be granted",
+            Some("add a table `[folders.NAME]`, or remove it".to_owned()),
+        ),
+        (false, false) => faults.with_help(
+            &["folders"],
+            "`[folders.*]` needs the capability `files`",
+            Some("capabilities = [\"files\"]".to_owned()),
+        ),
+        _ => {}
+    }
+    for (name, folder) in &connector.folders {
+        if !is_label(name) {
+            faults.add(
+                &["folders", name],
+                format!("folder name `{}`: expected lower-case letters, digits and `-`", shown(name)),
+            );
+        }
+        people(&["folders", name, "why"], &folder.why, faults);
     }
 }
 

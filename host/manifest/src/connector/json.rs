@@ -1,6 +1,6 @@
 //! The embedded form: one canonical JSON document of the shape of `connector.toml`, schemas inlined, one entry an `allow`
 //! line. Hostile until parsed.
-use super::{Action, Connector, Delivery, Slot, Stream, check};
+use super::{Action, Connector, Delivery, RequestedFolder, Slot, Stream, check};
 use crate::{
     EmbeddedError,
     diagnose::{parse_duration, print_duration},
@@ -32,6 +32,9 @@ pub(super) fn print(connector: &Connector) -> Value {
     let mut document = json!({ "format": FORMAT, "connector": identity });
     document["credentials"] = named(&connector.slots, print_slot);
     document["http"] = connector.rules.iter().map(print_rule).collect();
+    if !connector.folders.is_empty() {
+        document["folders"] = named(&connector.folders, print_folder);
+    }
     document["actions"] = named(&connector.actions, print_action);
     document["streams"] = named(&connector.streams, print_stream);
     if let Some(rate) = connector.requests_per_second {
@@ -66,6 +69,10 @@ fn texts(rules: &[RequestedRule]) -> Value {
 
 fn print_slot(slot: &Slot) -> Value {
     object([("schemes", json!(slot.schemes)), ("place", json!(slot.place)), ("why", json!(slot.why))])
+}
+
+fn print_folder(folder: &RequestedFolder) -> Value {
+    json!({ "access": folder.access.as_str(), "why": folder.why })
 }
 
 fn print_query(query: &QueryRule) -> Value {
@@ -136,6 +143,7 @@ pub(super) fn read(json: &[u8]) -> Result<Connector, EmbeddedError> {
             .into_iter()
             .map(|(at, value)| rule(Object::new(at, value)?))
             .collect::<Result<_, _>>()?,
+        folders: each(root.entries("folders")?, folder)?,
         actions: each(root.entries("actions")?, action)?,
         streams: each(root.entries("streams")?, stream)?,
         requests_per_second: root.object("limits")?.map(limits).transpose()?.flatten(),
@@ -174,6 +182,11 @@ fn slot(object: &mut Object<'_>) -> Result<Slot, EmbeddedError> {
         place: object.string("place")?.map(str::to_owned),
         why: object.required_string("why")?.to_owned(),
     })
+}
+
+fn folder(object: &mut Object<'_>) -> Result<RequestedFolder, EmbeddedError> {
+    let access = object.parsed("access")?;
+    Ok(RequestedFolder { access, why: object.required_string("why")?.to_owned() })
 }
 
 fn rule(mut object: Object<'_>) -> Result<ManifestRule<RequestedRule>, EmbeddedError> {

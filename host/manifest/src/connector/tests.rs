@@ -139,19 +139,46 @@ fn forms_of_later_versions_are_refused_with_their_line() {
     assert_eq!(later("redirect", "\"both\""), ["20:12: `redirect` is `both`: expected `guest` or `follow`"]);
     assert_eq!(faults("scopes = []", "scopes = [\"a\"]"), ["26:1: `scopes` is not supported yet"]);
     assert_eq!(
-        faults("capabilities = []", "capabilities = [\"files\"]"),
-        ["8:1: capability `files` is not supported yet"].map(|s| s.replace("8:1", "8:16"))
-    );
-    assert_eq!(
         faults("capabilities = []", "capabilities = [\"wasi-http\"]"),
         ["8:16: capability `wasi-http` is not supported yet"]
     );
     assert_eq!(faults("[\"bearer\"]", "[\"oauth2\"]"), ["13:12: scheme `oauth2` is not supported yet"]);
-    for table in ["[folders.out]\naccess = \"write\"", "[subscriptions]\nsecret = {}", "[webhook]\nx = 1"] {
+    for table in ["[subscriptions]\nsecret = {}", "[webhook]\nx = 1"] {
         let found = faults_of(&format!("{STRIPE}{table}\n"));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("37:2: `") && found[0].ends_with("` is not supported yet"), "{found:?}");
     }
+}
+
+#[test]
+fn folders_need_their_capability_and_a_reason() {
+    let with = |capabilities: &str, folders: &str| {
+        faults_of(
+            &format!("{STRIPE}{folders}\n")
+                .replace("capabilities = []", &format!("capabilities = [{capabilities}]")),
+        )
+    };
+    let out = "[folders.out]\naccess = \"write\"\nwhy = \"exports\"";
+    assert_eq!(with("\"files\"", out), [""; 0]);
+    let missing = "8:16: capability `files` without a folder: nothing could be granted";
+    assert_eq!(with("\"files\"", ""), [missing]);
+    assert_eq!(with("", out), ["37:2: `[folders.*]` needs the capability `files`"]);
+    assert_eq!(with("\"fils\"", ""), ["8:16: unknown capability `fils`"]);
+    for (folder, fault) in [
+        ("[folders.out]\nwhy = \"x\"", "`access` is missing"),
+        ("[folders.out]\naccess = \"execute\"\nwhy = \"x\"", "expected `read`, `write` or `read-write`"),
+        ("[folders.out]\naccess = \"read\"", "`why` is missing"),
+        ("[folders.out]\naccess = \"read\"\nwhy = \"\"", "`why` is empty"),
+        ("[folders.\"../up\"]\naccess = \"read\"\nwhy = \"x\"", "expected lower-case letters"),
+        ("[folders.out]\naccess = \"read\"\nwhy = \"x\"\npath = \"/etc\"", "unknown key `path`"),
+    ] {
+        let found = with("\"files\"", folder);
+        assert!(found.iter().any(|found| found.contains(fault)), "{folder}: {found:?}");
+    }
+    let text = format!("{STRIPE}{out}\n").replace("capabilities = []", "capabilities = [\"files\"]");
+    let connector = Connector::read_folder(folder(&text).path()).unwrap();
+    assert_eq!(Connector::from_json(&connector.to_json()).unwrap(), connector);
+    assert!(connector.folders["out"].access.writes() && !connector.folders["out"].access.reads());
 }
 
 #[test]
@@ -435,8 +462,8 @@ fn the_embedded_form_is_held_to_the_same_checks() {
         "manifest at `/connector/name`: `../x`: expected `publisher/name`, each of lower-case letters, digits and `-`, at most 63 long"
     );
     assert_eq!(
-        changed(|v| v["connector"]["capabilities"] = json!(["files"])),
-        "manifest at `/connector/capabilities`: capability `files` is not supported yet"
+        changed(|v| v["connector"]["capabilities"] = json!(["wasi-http"])),
+        "manifest at `/connector/capabilities`: capability `wasi-http` is not supported yet"
     );
     assert_eq!(
         changed(|v| v["http"][0]["graphql"] = json!({})),

@@ -1,5 +1,5 @@
 //! The shape of `connector.toml`. What belongs to a later version is refused with its line.
-use super::{Action, Connector, Delivery, Role, Slot, Stream, folder::Files};
+use super::{Action, Connector, Delivery, RequestedFolder, Role, Slot, Stream, folder::Files};
 use crate::{
     diagnose::{Document, Kind, Spanned, Table},
     json,
@@ -33,11 +33,12 @@ type Read = (Connector, BTreeMap<String, Vec<u8>>, Places);
 /// Reads the shape; faults go to the document.
 pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
     let mut root = document.root();
-    for later in ["folders", "subscriptions", "webhook", "webhooks"] {
+    for later in ["subscriptions", "webhook", "webhooks"] {
         root.reject_later(later);
     }
     let slots = slots(&mut root);
     let (rules, places) = rules(&mut root);
+    let folders = folders(&mut root);
     let actions = root
         .entries("actions")
         .into_iter()
@@ -81,6 +82,7 @@ pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
         },
         slots,
         rules,
+        folders,
         actions,
         streams,
         requests_per_second,
@@ -108,6 +110,17 @@ fn slots(root: &mut Table<'_>) -> BTreeMap<String, Slot> {
         }
     }
     slots
+}
+
+fn folders(root: &mut Table<'_>) -> BTreeMap<String, RequestedFolder> {
+    let mut folders = BTreeMap::new();
+    for (name, mut table) in root.entries("folders") {
+        let (access, why) = (table.required_parse("access"), table.required_string("why"));
+        if let (Some(access), Some(why)) = (access, why) {
+            folders.insert(name.value, RequestedFolder { access: access.value, why: why.value });
+        }
+    }
+    folders
 }
 
 fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule<RequestedRule>>, Places) {

@@ -44,6 +44,11 @@ fn approval(out: &mut String, name: &str, approval: &Approval) {
         pair(out, "scheme", &pinned.scheme);
         pair(out, "place", &pinned.place);
     }
+    for (folder, pinned) in &approval.folders {
+        let _ = writeln!(out, "\n[{name}.folders.{}]", key(folder));
+        pair(out, "path", &pinned.path);
+        pair(out, "access", pinned.access.as_str());
+    }
     let _ = writeln!(out, "\n[{name}.network]");
     pair(out, "roots", &approval.network.roots);
     if let Some(digest) = &approval.network.ca_file {

@@ -30,6 +30,10 @@ fn lock() -> Lock {
                 place: "header authorization".into(),
             },
         )]),
+        folders: BTreeMap::from([(
+            "out".to_owned(),
+            PinnedFolder { path: "./out".into(), access: Access::Write },
+        )]),
         network: PinnedNetwork {
             connect_to: BTreeMap::from([("api.stripe.com:443".to_owned(), "127.0.0.1:8443".to_owned())]),
             ca_file: Some(digest),
@@ -41,6 +45,7 @@ fn lock() -> Lock {
     revoked.revoked = true;
     revoked.rules.clear();
     revoked.origins.clear();
+    revoked.folders.clear();
     revoked.credentials.clear();
     revoked.network = PinnedNetwork { roots: "system".into(), ..Default::default() };
     Lock {
@@ -91,6 +96,10 @@ why = "read and create customers"
 credential = "stripe-live"
 scheme = "bearer"
 place = "header authorization"
+
+[approvals.billing.folders.out]
+path = "./out"
+access = "write"
 
 [approvals.billing.network]
 roots = "bundled"
@@ -150,6 +159,11 @@ fn refused() {
             "portcullis.lock:24:9: `allow` is `GET https://*/**`: `*` as any host belongs to `[boundary]` alone",
         ),
         (
+            "access = \"write\"",
+            "access = \"all\"",
+            "portcullis.lock:43:10: `access` is `all`: expected `read`, `write` or `read-write`",
+        ),
+        (
             "position-version = 2",
             "position-version = 0",
             "portcullis.lock:10:20: `position-version` is `0`: expected 1 to 4294967295",
@@ -157,14 +171,14 @@ fn refused() {
         (
             "\"127.0.0.1/32\"",
             "\"127.0.0.1/8\"",
-            "portcullis.lock:44:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
+            "portcullis.lock:48:14: `addresses[0]` is `127.0.0.1/8`: expected an address range such as `10.0.0.0/8`, without bits below its prefix",
         ),
         (
             "roots = \"bundled\"",
             "roots = \"none\"",
-            "portcullis.lock:42:9: `roots` is `none`: expected `bundled` or `system`",
+            "portcullis.lock:46:9: `roots` is `none`: expected `bundled` or `system`",
         ),
-        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:47:24: `127.0.0.1`: expected `HOST:PORT`"),
+        ("\"127.0.0.1:8443\"", "\"127.0.0.1\"", "portcullis.lock:51:24: `127.0.0.1`: expected `HOST:PORT`"),
         (
             "why = \"read and create customers\"",
             "why = \"x\"\ngraphql = []",

@@ -3,14 +3,14 @@ use super::inspect::rule_line;
 use crate::{
     approvals::{self, ended},
     cli::{Approve, Arguments},
-    config::{Config, Connection, operator_list, pinned},
+    config::{Config, Connection, GrantedFolder, operator_list, pinned},
     exit::{Exit, Failure, Result},
     output, registry,
     registry::Package,
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
-use portcullis_manifest::{Approval, Role};
+use portcullis_manifest::{Access, Approval, Role};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -162,6 +162,11 @@ impl Asked<'_> {
         let credentials = approval.credentials.iter().map(|(slot, pinned)| {
             json!({ "slot": slot, "credential": pinned.credential, "scheme": pinned.scheme, "place": pinned.place })
         });
+        let folders = connection.folders.iter().filter_map(|(name, granted)| {
+            let access = approval.folders.get(name)?.access.as_str();
+            let path = pinned::folders::shown_path(granted);
+            Some(json!({ "name": name, "access": access, "written": granted.written, "path": path }))
+        });
         json!({
             "connection": connection.name,
             "connector": format!("{}/{}", approval.connector.publisher, approval.connector.name),
@@ -175,6 +180,7 @@ impl Asked<'_> {
             "origins": origins,
             "rules": rules.collect::<Vec<_>>(),
             "credentials": credentials.collect::<Vec<_>>(),
+            "folders": folders.collect::<Vec<_>>(),
             "network": { "connect_to": approval.network.connect_to, "ca_file": approval.network.ca_file,
                          "addresses": approval.network.addresses, "roots": approval.network.roots },
         })
@@ -243,6 +249,7 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
             lines.push(format!("    but its author proposes `{proposed}`"));
         }
     }
+    lines.extend(folders(connection, approval, package));
     lines.push("\nnetwork".to_owned());
     for (from, to) in &approval.network.connect_to {
         lines.push(format!("  connect-to {from} = {to}"));
@@ -255,6 +262,23 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
     }
     lines.push(format!("  roots {}", approval.network.roots));
     lines.join("\n")
+}
+
+/// What it may do with files, and where they really lie.
+fn folders(connection: &Connection, approval: &Approval, package: &Package) -> Vec<String> {
+    let requested = &package.component.manifest.folders;
+    let line = |(name, granted): (&String, &GrantedFolder)| {
+        let access = match approval.folders.get(name)?.access {
+            Access::Read => "reads files in",
+            Access::Write => "writes and replaces files in",
+            Access::ReadWrite => "reads, writes and replaces files in",
+        };
+        let why = requested.get(name).map(|folder| output::shown_line(&folder.why)).unwrap_or_default();
+        let path = output::shown_line(&pinned::folders::shown_path(granted));
+        Some(format!("  {name}: {access} {path}  {why}"))
+    };
+    let lines: Vec<String> = connection.folders.iter().filter_map(line).collect();
+    if lines.is_empty() { lines } else { [vec!["\nfolders".to_owned()], lines].concat() }
 }
 
 /// What a query may bring; null = anything.

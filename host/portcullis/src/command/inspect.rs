@@ -86,6 +86,12 @@ fn as_text(package: &Package) -> String {
             output::shown_line(&slot.why)
         ));
     }
+    if !manifest.folders.is_empty() {
+        lines.push("\nfolders".to_owned());
+        for (name, folder) in &manifest.folders {
+            lines.push(format!("  {name} ({})  {}", folder.access.as_str(), output::shown_line(&folder.why)));
+        }
+    }
     if !manifest.actions.is_empty() {
         lines.push("\nactions".to_owned());
         for (name, action) in &manifest.actions {

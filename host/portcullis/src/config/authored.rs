@@ -9,7 +9,11 @@ use portcullis_secrets::{
     Credential, DirectoryProvider, EnvProvider, FileProvider, Provider, Providers, Reference, Scheme,
     UserName,
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 mod connection;
 
@@ -31,7 +35,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     for table in LATER {
         root.reject_later(table);
     }
-    let named = secrets(&mut root, &folder);
+    let (named, secret_folders) = secrets(&mut root, &folder);
     let providers = Providers::new(folder.clone(), named);
     let credentials = credentials(&mut root, &providers);
     let boundary = root.table("boundary").map_or_else(Boundary::default, boundary);
@@ -42,6 +46,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         registry: plain(&folder.join(registry)),
         data: plain(&folder.join(data)),
         credentials,
+        secret_folders,
         providers,
         boundary,
         connections,
@@ -60,7 +65,10 @@ fn boundary(mut table: Table<'_>) -> Boundary {
     Boundary { allow: rules("allow"), deny: rules("deny") }
 }
 
-fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Provider>> {
+type Secrets = (BTreeMap<String, Arc<dyn Provider>>, BTreeMap<String, PathBuf>);
+
+fn secrets(root: &mut Table<'_>, folder: &Path) -> Secrets {
+    let mut places = BTreeMap::new();
     let mut named: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
     for (name, mut table) in root.entries("secrets") {
         if Providers::BUILT_IN.contains(&name.value.as_str()) {
@@ -75,6 +83,7 @@ fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Prov
             "file" | "directory" => {
                 let Some(path) = table.required_string("path") else { continue };
                 let path = folder.join(path.value);
+                places.insert(name.value.clone(), path.clone());
                 if kind.value == "file" {
                     Arc::new(FileProvider::confined(path))
                 } else {
@@ -100,7 +109,7 @@ fn secrets(root: &mut Table<'_>, folder: &Path) -> BTreeMap<String, Arc<dyn Prov
         };
         named.insert(name.value, provider);
     }
-    named
+    (named, places)
 }
 
 fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, Credential> {

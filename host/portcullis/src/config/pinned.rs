@@ -11,6 +11,7 @@ use portcullis_manifest::{
 };
 use std::collections::BTreeMap;
 
+pub mod folders;
 pub mod origins;
 
 /// What approving this connection with this component would pin. `approval_id` and time are the caller's.
@@ -41,6 +42,7 @@ pub fn approval(
         origins: connection.origins.clone(),
         rules,
         credentials: credentials(config, connection),
+        folders: folders::pinned(connection, manifest),
         network: network(connection),
     })
 }
@@ -106,6 +108,7 @@ pub fn faults(
     if let Err(error) = Grants::new(rules.to_vec(), connection.allow.clone()) {
         faults.push(config.fault(&here, error.to_string(), None));
     }
+    faults.extend(folders::faults(config, connection, &component.manifest));
     faults.extend(config_faults(config, connection, component));
     faults
 }
@@ -222,6 +225,9 @@ pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
     compare_rules(&approved.rules, &now.rules, &mut lines);
     compare_maps("credential of slot", &approved.credentials, &now.credentials, &mut lines, |pinned| {
         format!("`{}` ({}, {})", pinned.credential, pinned.scheme, pinned.place)
+    });
+    compare_maps("folder", &approved.folders, &now.folders, &mut lines, |folder| {
+        format!("`{}` ({})", shown(&folder.path), folder.access.as_str())
     });
     compare_maps("connect-to", &approved.network.connect_to, &now.network.connect_to, &mut lines, |to| {
         format!("`{to}`")

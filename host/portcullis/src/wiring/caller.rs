@@ -50,6 +50,7 @@ impl Caller for RuntimeCaller {
                 run_id: request.run_id.clone(),
             }),
             assets: loaded.assets.clone(),
+            folders: loaded.folders.clone(),
             seed: seed(&request),
             cancelled: request.cancelled.clone(),
         };

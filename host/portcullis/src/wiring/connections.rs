@@ -3,7 +3,7 @@ use crate::{
     approvals::{self, ended},
     config::{
         self, Config,
-        pinned::{self, origins::Narrowed},
+        pinned::{self, folders, origins::Narrowed},
     },
     exit::Failure,
     registry::Package,
@@ -13,7 +13,7 @@ use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
 use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema};
 use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role};
-use portcullis_runtime::{Limits, Prepared, Runtime};
+use portcullis_runtime::{Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, Semaphore};
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub egress: Arc<portcullis_egress::Connection>,
     /// The assets, shared with every call.
     pub assets: Arc<BTreeMap<String, Vec<u8>>>,
+    /// Its folders, open.
+    pub folders: Arc<BTreeMap<String, Arc<Folder>>>,
     /// Its config, JSON text.
     pub config: String,
     /// Bounds of a call.
@@ -109,10 +111,12 @@ impl Loader {
         let Package { bytes, component, .. } = approvals::approved_package(&self.config, approval)?;
         self.refuse_differences(connection, approval, &component)?;
         self.refuse_missing_secrets(connection).await?;
+        let folders = Arc::new(folders::open(connection, &component.manifest)?);
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
         let code = Component::code(&bytes)
             .map_err(|error| Failure::fault("the approved component is damaged").because(&error))?;
-        let prepared = self.runtime.prepare(&component.code_digest, &code).await;
+        let prepared =
+            self.runtime.prepare_with(&component.code_digest, &code, &component.manifest.capabilities).await;
         let prepared =
             prepared.map_err(|error| Failure::fault("the connector can't be compiled").because(&error))?;
         let connector = format!("{}/{}", approval.connector.publisher, approval.connector.name);
@@ -134,6 +138,7 @@ impl Loader {
             prepared,
             egress,
             assets: Arc::new(component.assets.clone()),
+            folders,
             config: connection.config.to_string(),
             limits: Limits {
                 memory_bytes_max: connection.limits.memory_bytes_max,

@@ -1,8 +1,9 @@
-//! `portcullis:connector@0.1.0`: its bindings, and one file an interface. `files` is not linked: a component that imports it
-//! is refused before it is compiled.
+//! `portcullis:connector@0.1.0`: its bindings, and one file an interface. `files` is linked only where the manifest lists the
+//! capability: another component that imports it is refused before it is compiled.
 
 mod assets;
 mod blobs;
+pub mod files;
 mod http;
 mod log;
 mod state;
@@ -22,6 +23,7 @@ mod bindings {
         world: "full-connector",
         imports: { default: async | trappable },
         exports: { default: async },
+        with: { "portcullis:connector/files.writer": super::files::FileWriter },
     });
 }
 
@@ -36,6 +38,11 @@ pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     imports::state::add_to_linker::<_, Own>(linker, |state| state)?;
     imports::assets::add_to_linker::<_, Own>(linker, |state| state)?;
     imports::log::add_to_linker::<_, Own>(linker, |state| state)
+}
+
+/// What a capability of the manifest adds.
+pub(crate) fn link_files(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    imports::files::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)
 }
 
 impl imports::types::Host for CallState {}

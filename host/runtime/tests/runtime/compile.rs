@@ -79,7 +79,7 @@ async fn look_alikes_are_refused_by_name() {
         (
             "portcullis:connector/blobs@0.1.0",
             "portcullis:connector/files@0.1.0",
-            "the component imports `portcullis:connector/files@0.1.0`: capability `files` is not supported yet",
+            "the component imports `portcullis:connector/files@0.1.0`: the manifest does not list the capability `files`",
         ),
         (
             "portcullis:connector/actions@0.1.0",

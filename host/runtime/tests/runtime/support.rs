@@ -207,6 +207,7 @@ impl Setting {
             state: Arc::clone(&self.state) as Arc<dyn State>,
             logs: Arc::clone(&self.logs) as Arc<dyn Logs>,
             assets: Arc::new(self.assets.clone()),
+            folders: Arc::default(),
             seed: self.seed,
             cancelled: self.cancel.subscribe(),
         }

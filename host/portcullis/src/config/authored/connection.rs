@@ -1,5 +1,5 @@
 //! One `[connections.NAME]` table.
-use crate::config::{Connection, Limits, Network};
+use crate::config::{Connection, GrantedFolder, Limits, Network, plain};
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{AddressPolicy, OperatorRules, Origin, Rule, origin::is_origin_name};
 use portcullis_manifest::{
@@ -43,14 +43,13 @@ pub fn read(
             Some("lower-case letters, digits and `-`, at most 63".to_owned()),
         );
     }
-    for later in
-        ["folders", "proxy", "propagate-trace", "deletes", "removed-share-max", "on-expired", "drift", "sla"]
-    {
+    for later in ["proxy", "propagate-trace", "deletes", "removed-share-max", "on-expired", "drift", "sla"] {
         table.reject_later(later);
     }
     let connector = connector(&mut table);
     let credentials = slots(&mut table, credentials);
     let origins = origins(&mut table);
+    let folders = folders(&mut table, folder);
     let allow = allow(&name.value, &mut table);
     let config = config(&mut table);
     let capture = capture(&mut table);
@@ -69,6 +68,7 @@ pub fn read(
         version,
         credentials,
         origins,
+        folders,
         allow,
         config,
         limits,
@@ -147,6 +147,20 @@ fn origins(table: &mut Table<'_>) -> BTreeMap<String, Origin> {
         }
     }
     origins
+}
+
+/// `{ out = "./out" }`
+fn folders(table: &mut Table<'_>, folder: &Path) -> BTreeMap<String, GrantedFolder> {
+    let mut folders = BTreeMap::new();
+    for (name, written) in table.string_map("folders") {
+        if written.value.is_empty() || written.value.contains('\0') {
+            table.fault(written.span, format!("`folders.{}` is no path", shown(&name.value)), None);
+            continue;
+        }
+        let path = plain(&folder.join(&written.value));
+        folders.insert(name.value, GrantedFolder { written: written.value, path });
+    }
+    folders
 }
 
 fn allow(name: &str, table: &mut Table<'_>) -> OperatorRules {

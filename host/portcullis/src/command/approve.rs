@@ -10,7 +10,7 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
-use portcullis_manifest::{Access, Approval, Role};
+use portcullis_manifest::{Access, Approval, Role, lock::PinnedNetwork};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -250,18 +250,24 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
         }
     }
     lines.extend(folders(connection, approval, package));
-    lines.push("\nnetwork".to_owned());
-    for (from, to) in &approval.network.connect_to {
+    lines.extend(network(&approval.network));
+    lines.join("\n")
+}
+
+/// Where names are dialled, and what is trusted there.
+fn network(network: &PinnedNetwork) -> Vec<String> {
+    let mut lines = vec!["\nnetwork".to_owned()];
+    for (from, to) in &network.connect_to {
         lines.push(format!("  connect-to {from} = {to}"));
     }
-    if let Some(digest) = &approval.network.ca_file {
+    if let Some(digest) = &network.ca_file {
         lines.push(format!("  ca-file {digest}"));
     }
-    if !approval.network.addresses.is_empty() {
-        lines.push(format!("  addresses {}", approval.network.addresses.join(", ")));
+    if !network.addresses.is_empty() {
+        lines.push(format!("  addresses {}", network.addresses.join(", ")));
     }
-    lines.push(format!("  roots {}", approval.network.roots));
-    lines.join("\n")
+    lines.push(format!("  roots {}", network.roots));
+    lines
 }
 
 /// What it may do with files, and where they really lie.

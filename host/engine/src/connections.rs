@@ -1,6 +1,6 @@
 //! The port through which the engine learns what a connection is, and whether it may run at all.
 
-use crate::Schema;
+use crate::{Schema, limits::OPERATION_BYTES_MAX};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -22,6 +22,10 @@ pub struct Refused {
     pub help: Option<String>,
 }
 
+/// The name of an operation that stands for every name that the manifest does not have: which ones there are says the
+/// connection's config, and the connector reads it.
+pub const ANY_NAME: &str = "*";
+
 /// What the engine needs to know of a connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionFacts {
@@ -35,9 +39,9 @@ pub struct ConnectionFacts {
     pub version: String,
     /// `sha256:…`
     pub digest: String,
-    /// Actions by name.
+    /// Actions by name; see [`ANY_NAME`].
     pub actions: BTreeMap<String, ActionFacts>,
-    /// Streams by name.
+    /// Streams by name; see [`ANY_NAME`].
     pub streams: BTreeSet<String>,
     /// Positions and state values of another number mean something else.
     pub position_version: u32,
@@ -47,6 +51,25 @@ pub struct ConnectionFacts {
     pub has_source: bool,
     /// Does it play the role `actions`?
     pub has_actions: bool,
+}
+
+impl ConnectionFacts {
+    /// The action of this name.
+    pub fn action(&self, name: &str) -> Option<&ActionFacts> {
+        self.actions.get(name).or_else(|| self.actions.get(ANY_NAME).filter(|_| is_operation(name)))
+    }
+
+    /// Whether there may be a stream of this name.
+    pub fn has_stream(&self, name: &str) -> bool {
+        self.streams.contains(name) || self.streams.contains(ANY_NAME) && is_operation(name)
+    }
+}
+
+/// What a manifest could have named: it stands in the store and in file names of tools.
+fn is_operation(name: &str) -> bool {
+    name.len() <= OPERATION_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// An action of the manifest.

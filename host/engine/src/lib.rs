@@ -20,7 +20,7 @@ pub use caller::{
     Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
     Withheld, WithheldRequest,
 };
-pub use connections::{ActionFacts, ConnectionFacts, Connections, Refused};
+pub use connections::{ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused};
 pub use contract::{Fault, Schema, SchemaError};
 pub use engine::Engine;
 pub use error::EngineError;

@@ -32,6 +32,8 @@ pub const REGEX_BACKTRACKS_MAX: usize = 100_000;
 pub const REGEX_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A schema's text.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The name of an action or stream that no manifest has.
+pub const OPERATION_BYTES_MAX: usize = 128;
 /// Characters of a failure's message kept with its run.
 pub const MESSAGE_CHARS_MAX: usize = 4096;
 /// Bytes before the mark that tell one file from another.

@@ -55,7 +55,7 @@ impl Engine {
         if !facts.has_actions {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "actions" });
         }
-        let Some(found) = facts.actions.get(action) else {
+        let Some(found) = facts.action(action) else {
             return Err(EngineError::NoSuchAction {
                 connection: connection.to_owned(),
                 action: action.to_owned(),

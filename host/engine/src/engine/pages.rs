@@ -42,7 +42,7 @@ impl Engine {
         if !facts.has_source {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }
-        if !facts.streams.contains(stream) {
+        if !facts.has_stream(stream) {
             return Err(EngineError::NoSuchStream {
                 connection: connection.to_owned(),
                 stream: stream.to_owned(),

@@ -256,3 +256,20 @@ async fn a_reader_keeps_to_its_kind_of_output() {
     assert!(matches!(refused, Err(EngineError::Sink(_))));
     assert_eq!(bench.runs().await, 1);
 }
+
+#[test]
+fn a_name_of_the_config_is_one_that_a_manifest_could_have() {
+    let mut facts = Arc::unwrap_or_clone(world::facts("conn_1".to_owned(), false));
+    assert!(facts.action("create").is_some() && facts.has_stream("customers"));
+    assert!(facts.action("create-ticket").is_none() && !facts.has_stream("tickets"));
+    let any = facts.actions["create"].clone();
+    facts.actions.insert(crate::ANY_NAME.to_owned(), any);
+    facts.streams.insert(crate::ANY_NAME.to_owned());
+    for name in ["create-ticket", "v1.tickets_open", "7"] {
+        assert!(facts.action(name).is_some() && facts.has_stream(name), "{name}");
+    }
+    let long = "a".repeat(129);
+    for name in ["", "-a", ".", "../a", "a/b", "a b", "é", long.as_str()] {
+        assert!(facts.action(name).is_none() && !facts.has_stream(name), "{name}");
+    }
+}

@@ -400,12 +400,15 @@ fn has_property(path: &[&str], schema: &Value, property: &str, faults: &mut Faul
     }
 }
 
+/// Stands for the operations that an operator names in the config.
+const ANY_NAME: &str = "*";
+
 fn operation(path: &[&str; 2], summary: Option<&str>, sensitive: &[String], faults: &mut Faults) {
-    if !is_name(path[1]) {
+    if !is_name(path[1]) && path[1] != ANY_NAME {
         faults.add(
             path,
             format!(
-                "name `{}`: expected letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX} long",
+                "name `{}`: expected letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX} long, or `*` for the names that the connection's config has",
                 shown(path[1])
             ),
         );

@@ -495,7 +495,7 @@ fn the_embedded_form_is_held_to_the_same_checks() {
     );
     assert_eq!(
         changed(|v| v["actions"]["a/b~c"] = v["actions"]["create-customer"].clone()),
-        "manifest at `/actions/a~1b~0c`: name `a/b~c`: expected letters, digits, `-`, `_` and `.`, at most 128 long"
+        "manifest at `/actions/a~1b~0c`: name `a/b~c`: expected letters, digits, `-`, `_` and `.`, at most 128 long, or `*` for the names that the connection's config has"
     );
     assert_eq!(
         changed(|v| v["streams"]["customers"]["primary-key"] = json!("id")),
@@ -561,5 +561,18 @@ proptest::proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(0u8..128, 0..200)) {
         let _ = Connector::from_json(&bytes);
+    }
+}
+
+#[test]
+fn an_operation_may_stand_for_the_names_of_the_config() {
+    let any = STRIPE.replace("[streams.customers]", "[streams.\"*\"]");
+    let connector = Connector::read_folder(folder(&any).path()).unwrap();
+    assert!(connector.streams.contains_key("*"));
+    let embedded = connector.to_json();
+    assert_eq!(Connector::from_json(&embedded).unwrap(), connector);
+    for bad in ["**", "a*", "*.a", ""] {
+        let named = STRIPE.replace("[streams.customers]", &format!("[streams.\"{bad}\"]"));
+        assert!(Connector::read_folder(folder(&named).path()).is_err(), "{bad}");
     }
 }

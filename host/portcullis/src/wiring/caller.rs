@@ -8,8 +8,8 @@ use super::{
 use async_trait::async_trait;
 use portcullis_egress::CallContext;
 use portcullis_engine::{
-    Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
-    Withheld, WithheldRequest,
+    ANY_NAME, Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position,
+    StreamDescriptor, Withheld, WithheldRequest,
 };
 use portcullis_grants::Rule;
 use portcullis_runtime::{CallError, CallSettings, Output, Runtime};
@@ -122,8 +122,14 @@ fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
 fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> {
     match operation {
         Operation::Check | Operation::Discover => None,
-        Operation::Invoke { action, .. } => loaded.narrowed.actions.get(action).cloned(),
-        Operation::Read { stream, .. } => loaded.narrowed.streams.get(stream).cloned(),
+        Operation::Invoke { action, .. } => {
+            let named = loaded.facts.actions.contains_key(action);
+            loaded.narrowed.actions.get(if named { action } else { ANY_NAME }).cloned()
+        }
+        Operation::Read { stream, .. } => {
+            let named = loaded.facts.streams.contains(stream);
+            loaded.narrowed.streams.get(if named { stream } else { ANY_NAME }).cloned()
+        }
     }
 }
 

@@ -43,6 +43,7 @@ lint:
 # Builds every connector into ./registry
 connectors:
     cargo run --release -- build connectors/stripe
+    cargo run --release -- build connectors/rest
 
 # All that a change has to pass
 ci:

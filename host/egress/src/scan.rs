@@ -96,3 +96,6 @@ fn mask_headers(headers: &mut [(String, Vec<u8>)], needles: &Needles) -> u32 {
     // At least one: where only the joined text matched, nothing is lost by saying so.
     echoes.max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! A canary through credential, decode, echo scan and exchange log: whatever a vendor makes of it, in every coding and cut of the
+//! wire, neither the guest nor a row nor a trace line holds eight characters of it. `PROPTEST_CASES` raises the number of runs:
+//! `just canary`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::{
+    credential::AttachCredential,
+    decode::{self, DecodeLimits},
+    exchange_log::LogAttempts,
+    testing::{Kit, Script, request, slot, state},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue};
+use proptest::{prelude::*, test_runner::TestRunner};
+use std::{
+    io::{self, Write},
+    sync::Mutex,
+    time::Duration,
+};
+
+const CANARY: &str = "sk_live_c4N/rY+7=zq~81&vx?Kd%Lm";
+const ENCODINGS: usize = 12;
+
+/// One of the usual ways in which it comes back. Of base64 what no neighbour can change: the rest holds bits of others.
+fn encoded(how: usize) -> String {
+    let bytes = CANARY.as_bytes();
+    let each = |write: &dyn Fn(u8) -> String| bytes.iter().map(|byte| write(*byte)).collect::<String>();
+    let base64 = |offset: usize| {
+        let text = STANDARD.encode([&[0_u8; 2][..offset], bytes].concat());
+        text[(offset * 8).div_ceil(6)..(offset + bytes.len()) * 8 / 6].to_owned()
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    match how {
+        0 => CANARY.to_owned(),
+        1..=3 => base64(how - 1),
+        4 => base64(0).replace('+', "-").replace('/', "_"),
+        5 => each(&|byte| format!("{byte:02x}")),
+        6 => each(&|byte| format!("{byte:02X}")),
+        7 => each(&|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }),
+        8 => each(&|byte| format!("%{byte:02x}")),
+        9 => each(&|byte| format!("\\u{byte:04x}")),
+        10 => each(&|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%25{byte:02X}") }),
+        _ => each(&|byte| if plain(byte) { char::from(byte).to_string() } else { format!("&#x{byte:X};") }),
+    }
+}
+
+/// Eight characters of what was echoed, or of the canary itself, anywhere in a text.
+fn shows(text: &[u8], echoed: &str) -> Option<String> {
+    let windows = CANARY.as_bytes().windows(8).chain(echoed.as_bytes().windows(8));
+    let mut found = windows.filter(|window| memchr::memmem::find(text, window).is_some());
+    found.next().map(|window| String::from_utf8_lossy(window).into_owned())
+}
+
+/// What the tracing of a run wrote, spans and their fields included.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        crate::state::lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Run {
+    how: usize,
+    in_header: bool,
+    status: u16,
+    content_type: &'static str,
+    gzip: bool,
+    before: String,
+    after: String,
+    /// Places in the wire, whatever its length.
+    cuts: Vec<usize>,
+}
+
+fn cut(wire: &[u8], cuts: &[usize]) -> Vec<Result<Bytes, io::Error>> {
+    let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (wire.len() + 1)).collect();
+    at.extend([0, wire.len()]);
+    at.sort_unstable();
+    at.windows(2).map(|pair| Ok(Bytes::copy_from_slice(&wire[pair[0]..pair[1]]))).collect()
+}
+
+/// What the guest got, and every row.
+async fn run(kit: &Kit, run: &Run) -> (Vec<u8>, Vec<u8>, u32) {
+    let echoed = encoded(run.how);
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static(run.content_type));
+    let text = [&*run.before, if run.in_header { "" } else { &*echoed }, &*run.after].concat();
+    let wire = if run.gzip {
+        headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    } else {
+        text.into_bytes()
+    };
+    let limits = DecodeLimits { body_bytes_max: 1 << 20, idle: Duration::from_secs(5) };
+    let body = decode::collect(&headers, stream::iter(cut(&wire, &run.cuts)), &limits).await.unwrap();
+    let mut listed = vec![("content-type".to_owned(), run.content_type.as_bytes().to_vec())];
+    if run.in_header {
+        listed.push(("x-echo".to_owned(), format!("it was {echoed}!").into_bytes()));
+        listed.push(("location".to_owned(), format!("https://x.test/{echoed}?k={echoed}").into_bytes()));
+    }
+    let script = Script::new([Ok(Response { status: run.status, headers: listed, body, follow: false })]);
+    let mut layers = LogAttempts::new(AttachCredential::new(Scan::new(script.service())));
+    let prepared = Arc::new(kit.prepared(&state(kit), request("GET", "https://api.vendor.test/v1/items")));
+    let response = layers.call(Attempt::new(prepared, 1)).await.unwrap();
+    // The positive control: what the transport was handed does hold it.
+    let sent = script.asked.lock().unwrap()[0].credential.clone().unwrap();
+    let (_, value) = sent.header.as_ref().unwrap();
+    assert!(memchr::memmem::find(value.expose(), CANARY.as_bytes()).is_some());
+    let mut guest = response.body.to_vec();
+    for (name, value) in &response.headers {
+        guest.extend_from_slice(name.as_bytes());
+        guest.extend_from_slice(value);
+    }
+    let rows: Vec<_> = std::mem::take(&mut *crate::state::lock(&kit.sink.0));
+    assert_eq!(rows.len(), 1);
+    let echoes = rows[0].echoes;
+    (guest, format!("{rows:?}").into_bytes(), echoes)
+}
+
+fn kit() -> Kit {
+    let mut kit = Kit::seeded(&[("GET https://api.vendor.test/**", slot("key"))]);
+    let secret = kit.secret("canary", CANARY);
+    kit.bind("key", "vendor-live", portcullis_secrets::Scheme::Bearer { secret }, None);
+    kit
+}
+
+/// Runs with every trace line kept; checks the guest, the rows and the lines.
+fn held(kit: &Kit, one: &Run) {
+    let lines = Lines::default();
+    let kept = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(move || kept.clone())
+        .finish();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (guest, rows, echoes) =
+        tracing::subscriber::with_default(subscriber, || runtime.block_on(run(kit, one)));
+    let traced = crate::state::lock(&lines.0).clone();
+    assert!(!traced.is_empty(), "an echo is told of");
+    let echoed = encoded(one.how);
+    for (sink, bytes) in [("the guest", &guest), ("a row", &rows), ("a trace line", &traced)] {
+        let shown = shows(bytes, &echoed);
+        assert_eq!(shown, None, "in {sink}, echoed as {}: {}", one.how, String::from_utf8_lossy(bytes));
+    }
+    assert!(echoes > 0);
+}
+
+#[test]
+fn every_encoding_in_every_cut_of_the_wire() {
+    let kit = kit();
+    for how in 0..ENCODINGS {
+        let echoed = encoded(how);
+        for at in 0..=echoed.len() + 2 {
+            let one = Run {
+                how,
+                in_header: false,
+                status: 400,
+                content_type: "text/plain",
+                gzip: false,
+                before: "<".to_owned(),
+                after: ">".to_owned(),
+                cuts: vec![at],
+            };
+            held(&kit, &one);
+        }
+        held(
+            &kit,
+            &Run {
+                how,
+                in_header: true,
+                status: 302,
+                content_type: "text/plain",
+                gzip: true,
+                before: "moved".to_owned(),
+                after: String::new(),
+                cuts: Vec::new(),
+            },
+        );
+    }
+}
+
+#[test]
+fn fuzzed_runs_show_no_eight_characters() {
+    let kit = kit();
+    // No surrounding that could be a part of the canary, nor make base64 of other bits of it.
+    let around = "([ -$,:;<>{}\"\n!äÿ]|it was ){0,40}";
+    let runs = (
+        0..ENCODINGS,
+        any::<bool>(),
+        prop::sample::select(vec![200_u16, 302, 400, 401, 500]),
+        prop::sample::select(vec!["application/json", "text/html", "application/x-www-form-urlencoded"]),
+        any::<bool>(),
+        around,
+        around,
+        prop::collection::vec(0_usize..1_000, 0..6),
+    );
+    let cases = ProptestConfig::default().cases.max(10_000);
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..Default::default() });
+    let outcome = runner.run(&runs, |(how, in_header, status, content_type, gzip, before, after, cuts)| {
+        held(&kit, &Run { how, in_header, status, content_type, gzip, before, after, cuts });
+        Ok(())
+    });
+    outcome.unwrap();
+}

@@ -144,6 +144,29 @@ fn with_empty_grants_no_packet_leaves() {
     );
 }
 
+/// `wasi:http` has one function that reaches outside; the others make and read what it takes and gives.
+#[test]
+fn with_empty_grants_wasi_http_refuses() {
+    netns::isolated(
+        || drop(guests::fetch("")),
+        || {
+            let project =
+                Case { allow: Some(Vec::new()), ..Case::default() }.fetching("a secret that nobody asks for");
+            let packets = Packets::on_lo();
+            let requests = json!({"requests": [
+                {"method": "GET", "authority": "api.vendor.test", "path": "/"},
+                {"method": "POST", "scheme": "http", "authority": "127.0.0.1:80", "path": "/", "body": "x"},
+            ]});
+            for action in ["fetch", "fetch-all"] {
+                let (ran, report) = project.call("probe", action, &requests);
+                let denied = json!({"error": "HttpRequestDenied"});
+                assert_eq!(report["output"], json!([denied, denied]), "{report:#}\n{}", ran.stderr);
+            }
+            assert_eq!(packets.take(), [], "no lookup, no connect, no datagram");
+        },
+    );
+}
+
 #[test]
 fn wasi_is_linked_empty() {
     let project = empty();

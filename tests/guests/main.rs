@@ -5,3 +5,4 @@ mod default_deny;
 mod dos;
 mod files;
 mod malicious_binary;
+mod wasi_http;

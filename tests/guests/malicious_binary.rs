@@ -55,7 +55,7 @@ fn with_manifest(component: &[u8]) -> Vec<u8> {
     with_section(component, "portcullis:manifest", &manifest.to_json())
 }
 
-fn with_section(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn with_section(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = component.to_vec();
     let section = CustomSection { name: name.into(), data: data.into() };
     ComponentSection::append_to_component(&section, &mut bytes);

@@ -92,6 +92,16 @@ impl Case {
         guests::probe(&self.manifest)
     }
 
+    /// The project of the guest that sends by `wasi:http`, approved, with a secret in `vendor.key`.
+    #[track_caller]
+    pub fn fetching(&self, secret: &str) -> Project {
+        let component = guests::fetch(&self.manifest);
+        let project = Project::new();
+        project.config(&self.config().replace("\"test/probe@^1\"", "\"test/fetch@^1\"")).install(&component);
+        project.secret("vendor.key", secret).approve("probe", &component);
+        project
+    }
+
     /// The project, not yet approved.
     pub fn project(&self) -> Project {
         let project = Project::new();

@@ -79,6 +79,20 @@ pub fn probe_as(name: &str, version: &str, rest: &str) -> Installed {
     Installed::of(with_manifest(&bytes, &manifest))
 }
 
+/// The code of the guest `fetch`, which sends by `wasi:http`, under another manifest: `rest` is what follows `[connector]`.
+pub fn fetch(rest: &str) -> Installed {
+    let bytes = build(&checkout().join("tests/guests/fetch"));
+    let shipped = Component::read(&bytes).expect("the guest reads").manifest;
+    let mut manifest = format!(
+        "[connector]\nname = \"test/fetch\"\nversion = \"1.0.0\"\nposition-version = 1\nconfig-version = 1\n\
+         roles = [\"actions\"]\ncapabilities = [\"wasi-http\"]\nsummary = \"Sends by wasi:http\"\nconfig-schema = \"any.json\"\n\n{rest}\n"
+    );
+    for action in shipped.actions.keys() {
+        manifest.push_str(&format!("\n[actions.{action}]\ninput = \"any.json\"\noutput = \"any.json\"\n"));
+    }
+    Installed::of(with_manifest(&bytes, &manifest))
+}
+
 /// The same component as another version, with another `position-version`.
 pub fn as_version(installed: &Installed, version: &str, position_version: u32) -> Installed {
     let component = Component::read(&installed.bytes).expect("a connector with its manifest");

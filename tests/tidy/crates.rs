@@ -19,7 +19,7 @@ const EDGES: [(&str, &[&str]); 9] = [
 const TEST_EDGES: [(&str, &str); 1] = [("runtime", "secrets")];
 
 /// Libraries that give a crate a power, and the only crates that may hold them.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("reqwest", &["egress"]),
     ("hickory-resolver", &["egress"]),
     ("webpki-roots", &["egress"]),
@@ -33,6 +33,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("rusqlite", &["store"]),
     ("wasmtime", &["runtime"]),
     ("wasmtime-wasi", &["runtime"]),
+    ("wasmtime-wasi-http", &["runtime"]),
     ("toml", &["manifest", "portcullis"]),
     ("clap", &["portcullis"]),
     ("miette", &["portcullis"]),
@@ -115,6 +116,23 @@ fn each_power_has_its_home() {
         }
     }
     none("libraries outside their home", faults);
+}
+
+/// With its default features `wasmtime-wasi-http` brings a client of its own, past every rule.
+#[test]
+fn wasi_http_brings_no_client() {
+    let root: Table = read("Cargo.toml").parse().expect("the workspace's Cargo.toml");
+    let written = &root["workspace"]["dependencies"]["wasmtime-wasi-http"];
+    assert_eq!(written["default-features"].as_bool(), Some(false));
+    let features: Vec<&str> =
+        written["features"].as_array().expect("a list").iter().filter_map(|name| name.as_str()).collect();
+    assert_eq!(features, ["p2"]);
+    let lock: Table = read("Cargo.lock").parse().expect("the lock");
+    let packages = lock["package"].as_array().expect("packages");
+    let found = packages.iter().find(|package| package["name"].as_str() == Some("wasmtime-wasi-http"));
+    let needs = found.expect("it is locked")["dependencies"].as_array().expect("a list");
+    let clients = needs.iter().filter_map(|name| name.as_str()).filter(|name| name.contains("rustls"));
+    none("clients of `wasmtime-wasi-http`", clients.map(str::to_owned).collect());
 }
 
 #[test]

@@ -30,6 +30,11 @@ impl RunBudget {
         asked.checked_sub(requests_max).map(|over| over + 1)
     }
 
+    /// One that was asked for is asked for again: it counts once.
+    pub fn take_back(&self) {
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// One more request was refused: whether it has a row of its own.
     pub fn list_refusal(&self) -> bool {
         let more = |listed| (listed < REFUSAL_ROWS_MAX).then_some(listed + 1);

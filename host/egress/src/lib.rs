@@ -1,5 +1,6 @@
 //! The only way out of the process: one pipeline, one file a layer, assembled in `pipeline.rs` alone.
 
+mod admit;
 pub mod announce;
 mod authorize;
 mod bound;

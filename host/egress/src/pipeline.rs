@@ -5,6 +5,7 @@
 use crate::{
     CallContext, ConnectionSettings, Error, ExchangeSink, Intents, Request, Response, SettingsError,
     Withheld,
+    admit::{self, Admit},
     authorize::Authorize,
     bound::Bound,
     breaker::Break,
@@ -51,6 +52,7 @@ pub struct Egress {
     buckets: Mutex<HashMap<String, Arc<Bucket>>>,
     connections: AtomicU64,
     stack: Stack,
+    front: Stack,
 }
 
 /// One connection's clients, buckets and rules.
@@ -87,6 +89,17 @@ fn stack() -> Stack {
     BoxCloneSyncService::new(service)
 }
 
+/// Its first layers alone.
+fn front() -> Stack {
+    let service = ServiceBuilder::new()
+        .layer(layer_fn(LogRefusals::new))
+        .layer(layer_fn(Parse::new))
+        .layer(layer_fn(Authorize::new))
+        .layer(layer_fn(Headers::new))
+        .service(Admit);
+    BoxCloneSyncService::new(service)
+}
+
 impl Egress {
     /// Joins the ports.
     pub fn new(
@@ -105,6 +118,7 @@ impl Egress {
             buckets: Mutex::default(),
             connections: AtomicU64::new(0),
             stack: stack(),
+            front: front(),
         })
     }
 
@@ -205,6 +219,21 @@ impl Call {
     fn tell(&self, withheld: bool) {
         if withheld {
             lock(&self.state.withheld).told = true;
+        }
+    }
+
+    /// Whether this may be sent, judged before its body is there; where not, it is refused like any other. What is
+    /// admitted is still to be sent.
+    pub async fn admit(&self, request: Request) -> Result<(), Error> {
+        let mut front = self.state.egress().front.clone();
+        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state), ordinal: None };
+        match front.call(asked).await {
+            Err(failure) if admit::is_admitted(&failure) => Ok(()),
+            Err(failure) => {
+                self.state.requests.fetch_add(1, Ordering::Relaxed);
+                Err(failure.error)
+            }
+            Ok(_) => Err(Error::Unsupported),
         }
     }
 

@@ -129,7 +129,7 @@ pub struct Connector {
     pub config_version: u32,
     /// Declared roles; `build` compares them with the component's exports.
     pub roles: BTreeSet<Role>,
-    /// `files`; `wasi-http` is refused as unsupported today.
+    /// `files`, `wasi-http`: what the component may import beside the rest.
     pub capabilities: BTreeSet<String>,
     /// One line for people.
     pub summary: String,

@@ -12,7 +12,11 @@ const IMPORTS: [&str; 6] = ["types", "http", "blobs", "state", "assets", "log"];
 /// Interfaces that a manifest has to ask for.
 const IMPORTS_REQUESTED: [&str; 1] = ["files"];
 
-const WASI: [(&str, &[&str]); 6] = [
+/// WASI that a manifest has to ask for: package and capability.
+const WASI_REQUESTED: [(&str, &str); 1] = [("wasi:http", "wasi-http")];
+
+const WASI: [(&str, &[&str]); 7] = [
+    ("http", &["types", "outgoing-handler"]),
     ("io", &["error", "poll", "streams"]),
     (
         "cli",
@@ -48,7 +52,8 @@ const WASI: [(&str, &[&str]); 6] = [
 
 /// The capabilities that this version has.
 pub fn capabilities() -> BTreeSet<String> {
-    IMPORTS_REQUESTED.map(str::to_owned).into()
+    let wasi = WASI_REQUESTED.iter().map(|(_, capability)| *capability);
+    IMPORTS_REQUESTED.into_iter().chain(wasi).map(str::to_owned).collect()
 }
 
 /// Refuses an import that is outside the world, or that the manifest's capabilities do not ask for.
@@ -69,7 +74,6 @@ pub fn check_import(name: &str, capabilities: &BTreeSet<String>) -> Result<(), E
             }
             if known || requested { Ok(()) } else { refused("not part of the connector world".to_owned()) }
         }
-        "wasi:http" => refused("capability `wasi-http` is not supported yet".to_owned()),
         _ => {
             let interfaces = WASI
                 .iter()
@@ -78,6 +82,7 @@ pub fn check_import(name: &str, capabilities: &BTreeSet<String>) -> Result<(), E
             if !interfaces.is_some_and(|list| list.contains(&interface)) {
                 return refused("not part of the connector world".to_owned());
             }
+            let requested = WASI_REQUESTED.iter().find(|(wasi, _)| package == *wasi);
             match semver::Version::parse(version) {
                 Ok(v)
                     if v.major == 0
@@ -86,7 +91,12 @@ pub fn check_import(name: &str, capabilities: &BTreeSet<String>) -> Result<(), E
                         && v.pre.is_empty()
                         && v.build.is_empty() =>
                 {
-                    Ok(())
+                    match requested.filter(|(_, capability)| !capabilities.contains(*capability)) {
+                        Some((_, missing)) => {
+                            refused(format!("the manifest does not list the capability `{missing}`"))
+                        }
+                        None => Ok(()),
+                    }
                 }
                 _ => refused(format!("this portcullis has 0.2.0 to 0.2.{WASI_PATCH_MAX}")),
             }
@@ -147,9 +157,8 @@ mod tests {
             ("portcullis:connector/htttp@0.1.0", "not part of the connector world"),
             ("portcullis:connector/http", "not part of the connector world"),
             ("portcullis-connector:connector/http@0.1.0", "not part of the connector world"),
-            ("portcullis:connector/files@0.1.0", "the manifest does not list the capability `files`"),
-            ("portcullis:connector/files@0.1.1", "this portcullis has version 0.1.0 alone"),
-            ("wasi:http/outgoing-handler@0.2.6", "capability `wasi-http` is not supported yet"),
+    let wasi = WASI_REQUESTED.iter().map(|(_, capability)| *capability);
+    IMPORTS_REQUESTED.into_iter().chain(wasi).map(str::to_owned).collect()
             ("wasi:cli/environment@0.2.13", "this portcullis has 0.2.0 to 0.2.12"),
             ("wasi:cli/environment@0.3.0", "this portcullis has 0.2.0 to 0.2.12"),
             ("wasi:cli/environment@0.2.0-rc-2023-11-10", "this portcullis has 0.2.0 to 0.2.12"),
@@ -165,6 +174,8 @@ mod tests {
                 check_import(name, &none).unwrap_err().to_string(),
                 format!("imports `{name}`: {problem}")
             );
+    let wasi = WASI_REQUESTED.iter().map(|(_, capability)| *capability);
+    IMPORTS_REQUESTED.into_iter().chain(wasi).map(str::to_owned).collect()
         }
     }
 

@@ -3,3 +3,4 @@
 pub(crate) mod stdio;
 pub(crate) mod v0_1;
 pub(crate) mod wasi;
+pub(crate) mod wasi_http;

@@ -3,12 +3,13 @@
 use crate::{
     CallError, CallSettings, Folder, Logs, State,
     budget::Meter,
-    host::{stdio::Output, wasi},
+    host::{stdio::Output, wasi, wasi_http::Outgoing},
     limits,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// What lives as long as the call: never shared with another one.
 pub(crate) struct CallState {
@@ -18,6 +19,8 @@ pub(crate) struct CallState {
     pub(crate) meter: Arc<Meter>,
     pub(crate) output: Output,
     pub(crate) egress: Option<Arc<portcullis_egress::Call>>,
+    /// Made by the first use of `wasi:http`.
+    pub(crate) outgoing: Option<Outgoing>,
     /// `None` in a migration, which is pure.
     pub(crate) state: Option<Arc<dyn State>>,
     pub(crate) assets: Arc<BTreeMap<String, Vec<u8>>>,
@@ -65,6 +68,7 @@ pub(crate) fn store(
         meter: Arc::clone(meter),
         output,
         egress: settings.egress.filter(|_| !pure),
+        outgoing: None,
         state: (!pure).then_some(settings.state),
         assets: settings.assets,
         folders: if pure { Arc::default() } else { settings.folders },
@@ -77,7 +81,10 @@ pub(crate) fn store(
     store.set_max_component_handles(limits::HANDLES_MAX);
     store.set_epoch_deadline(1);
     let meter = Arc::clone(meter);
-    store.epoch_deadline_callback(move |_| {
+    store.epoch_deadline_callback(move |context| {
+        if let Some(error) = context.data().outgoing.as_ref().and_then(Outgoing::exhausted) {
+            return Err(error.into());
+        }
         Ok(if meter.is_spent() { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
     });
     store
@@ -86,6 +93,14 @@ pub(crate) fn store(
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let egress = &self.egress;
+        let outgoing = self.outgoing.get_or_insert_with(|| Outgoing::new(egress.clone()));
+        outgoing.view(&mut self.table)
     }
 }
 

@@ -83,6 +83,16 @@ pub const CLOCK_RESOLUTION: Duration = Duration::from_millis(1);
 
 /// Body of a request, and value of a state entry.
 pub const BODY_BYTES_MAX: u64 = 8 << 20;
+/// Requests of `wasi:http` that a call has under way, on the wire or with a body that is still written.
+pub const FETCHES_MAX: usize = 64;
+/// Those of them that are on the wire at a time.
+pub const FETCHES_SENT_MAX: usize = 8;
+/// Bodies of `wasi:http` that the host holds for a call, of requests and of answers that were not read yet.
+pub const FETCH_BYTES_MAX: u64 = 32 << 20;
+/// One set of header fields of `wasi:http`, as it lies in memory.
+pub const FETCH_FIELDS_BYTES_MAX: usize = 32 << 10;
+/// What a guest writes at a time into a body of `wasi:http`: as much waits for each that was not handed over.
+pub const FETCH_PIECE_BYTES_MAX: usize = 16 << 10;
 /// NDJSON of a page or batch.
 pub const PAGE_BYTES_MAX: u64 = 8 << 20;
 /// Output of an action; schemas of all streams; a webhook's events and reply.
@@ -126,6 +136,7 @@ pub const STDERR_TAIL_BYTES_MAX: usize = 1 << 10;
 
 // Too much is a typed error and not a trap.
 const _: () = assert!(BODY_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
+const _: () = assert!(BODY_BYTES_MAX <= FETCH_BYTES_MAX && FETCHES_SENT_MAX <= FETCHES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
 const _: () = assert!(OUTPUT_BYTES_MAX < TRANSFER_BYTES_MAX as u64);
 const _: () = assert!(FILE_READ_BYTES_MAX < TRANSFER_BYTES_MAX as u64);

@@ -8,7 +8,7 @@ use crate::{
     compile, component, engine,
     exports::Roles,
     failure::{self, Scene, millis},
-    host::{v0_1, wasi},
+    host::{v0_1, wasi, wasi_http},
     instance::{self, CallState},
     limits, text,
 };
@@ -111,6 +111,9 @@ impl Runtime {
         if capabilities.contains("files") {
             v0_1::link_files(&mut linker).map_err(|error| CompileError::Engine(format!("{error:#}")))?;
         }
+        if capabilities.contains("wasi-http") {
+            wasi_http::link(&mut linker).map_err(|error| CompileError::Engine(format!("{error:#}")))?;
+        }
         Ok(linker)
     }
 
@@ -163,10 +166,20 @@ impl Runtime {
                 Ok(Ok(answer)) => Ok(answer),
             },
         };
+        let outgoing = store.data_mut().outgoing.take().map(wasi_http::Outgoing::ending);
         drop(store);
+        // What was under way ends with the store; until it has ended, nobody knows what left.
+        let exhausted = match outgoing {
+            Some(ending) => ending.ended().await,
+            None => None,
+        };
         // Not the call's poll, so its own catch: `Logs` is code of the host too.
         let finished = catch_unwind(AssertUnwindSafe(|| output.finish()));
         let stderr = finished.map_err(|_payload| panicked())?;
+        let ended = match exhausted {
+            Some(error) if matches!(ended, Ok(Ok(_))) => Ok(Err(error.into())),
+            _ => ended,
+        };
         match ended? {
             Ok(answer) => answer,
             Err(error) => {

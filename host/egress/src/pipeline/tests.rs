@@ -575,3 +575,21 @@ async fn of_a_dry_run_nothing_leaves_that_may_have_an_effect() {
     let refused = call.send(with_body("POST", URL, "{}")).await;
     assert!(matches!(refused, Err(Error::Denied { .. })), "it would not leave: {refused:?}");
 }
+
+#[tokio::test]
+async fn what_is_admitted_is_not_sent_and_counts_once() {
+    let (mut kit, server) = vendor(Attributes::default(), |_, _| reply(200, &[], "{}")).await;
+    kit.settings.requests_max = 2;
+    let call = kit.call();
+    call.admit(request("POST", URL)).await.unwrap();
+    call.admit(request("GET", URL)).await.unwrap();
+    assert_eq!((server.connects(), kit.rows().len(), call.requests()), (0, 0, 0));
+    assert!(lock(&kit.intents.begun).is_empty());
+    let outcome = call.admit(request("GET", "https://evil.test/")).await.map(|()| unreachable!());
+    denial(&call, outcome);
+    let smuggled = call.admit(with_header(request("GET", URL), "Authorization", "x")).await;
+    assert!(matches!(smuggled, Err(Error::Denied { .. })), "{smuggled:?}");
+    let over = call.admit(request("GET", URL)).await.map(|()| unreachable!());
+    assert!(denial(&call, over).reason.contains("`requests`"), "those that were refused count");
+    assert!(kit.rows().iter().all(|row| matches!(row.outcome, Outcome::Denied { .. })));
+}

@@ -23,7 +23,6 @@ pub(super) struct Fault {
 const SCHEMES: [&str; 4] = ["bearer", "basic", "api-key-header", "api-key-query"];
 /// Schemes of later versions.
 const SCHEMES_LATER: [&str; 5] = ["oauth2", "jwt", "hmac", "sigv4", "mtls"];
-const CAPABILITIES_LATER: [&str; 1] = ["wasi-http"];
 
 /// Headers that no rule may hand to a guest: the host computes them, or they belong to one hop (RFC 9110 section 7.6.1).
 const GUEST_HEADERS_NEVER: [&str; 13] = [
@@ -114,12 +113,7 @@ fn identity(connector: &Connector, faults: &mut Faults) {
     people(&["connector", "summary"], &connector.summary, faults);
     let known = world::capabilities();
     for capability in connector.capabilities.iter().filter(|capability| !known.contains(*capability)) {
-        let message = if CAPABILITIES_LATER.contains(&capability.as_str()) {
-            format!("capability `{capability}` is not supported yet")
-        } else {
-            format!("unknown capability `{}`", shown(capability))
-        };
-        faults.add(&["connector", "capabilities"], message);
+        faults.add(&["connector", "capabilities"], format!("unknown capability `{}`", shown(capability)));
     }
     if let Some(rate) = connector.requests_per_second
         && let Err(message) = requests_per_second(rate)

@@ -139,9 +139,10 @@ fn forms_of_later_versions_are_refused_with_their_line() {
     assert_eq!(later("redirect", "\"both\""), ["20:12: `redirect` is `both`: expected `guest` or `follow`"]);
     assert_eq!(faults("scopes = []", "scopes = [\"a\"]"), ["26:1: `scopes` is not supported yet"]);
     assert_eq!(
-        faults("capabilities = []", "capabilities = [\"wasi-http\"]"),
-        ["8:16: capability `wasi-http` is not supported yet"]
+        faults("capabilities = []", "capabilities = [\"sockets\"]"),
+        ["8:16: unknown capability `sockets`"]
     );
+    assert_eq!(faults("capabilities = []", "capabilities = [\"files\", \"wasi-http\"]"), Vec::<String>::new());
     assert_eq!(faults("[\"bearer\"]", "[\"oauth2\"]"), ["13:12: scheme `oauth2` is not supported yet"]);
     for table in ["[subscriptions]\nsecret = {}", "[webhook]\nx = 1"] {
         let found = faults_of(&format!("{STRIPE}{table}\n"));

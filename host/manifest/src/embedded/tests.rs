@@ -181,7 +181,7 @@ fn imports_and_roles_are_read_before_anything_is_compiled() {
     );
     assert_eq!(
         build(&["wasi:http/outgoing-handler@0.2.6"], &all).unwrap_err().to_string(),
-        "imports `wasi:http/outgoing-handler@0.2.6`: capability `wasi-http` is not supported yet"
+        "imports `wasi:http/outgoing-handler@0.2.6`: the manifest does not list the capability `wasi-http`"
     );
     assert_eq!(
         build(&[HTTP], &[LIFECYCLE, SOURCE]).unwrap_err().to_string(),

@@ -75,6 +75,10 @@ fn as_text(package: &Package) -> String {
         format!("roles    {}", roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
         format!("imports  {}", imports.join("\n         ")),
     ];
+    if !manifest.capabilities.is_empty() {
+        let asked: Vec<&str> = manifest.capabilities.iter().map(String::as_str).collect();
+        lines.push(format!("asks for {}", asked.join(", ")));
+    }
     lines.push("\nrequests".to_owned());
     lines.extend(manifest.rules.iter().map(|rule| format!("  {}", rule_line(rule, RequestedRule::flags))));
     lines.push("\ncredential slots".to_owned());

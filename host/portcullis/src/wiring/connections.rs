@@ -115,8 +115,8 @@ impl Loader {
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
         let code = Component::code(&bytes)
             .map_err(|error| Failure::fault("the approved component is damaged").because(&error))?;
-        let prepared =
-            self.runtime.prepare_with(&component.code_digest, &code, &component.manifest.capabilities).await;
+        let capabilities = &component.manifest.capabilities;
+        let prepared = self.runtime.prepare_with(&component.code_digest, &code, capabilities).await;
         let prepared =
             prepared.map_err(|error| Failure::fault("the connector can't be compiled").because(&error))?;
         let connector = format!("{}/{}", approval.connector.publisher, approval.connector.name);

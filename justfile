@@ -48,3 +48,38 @@ connectors:
 # All that a change has to pass
 ci:
     .ci/run
+
+# The long form of the property tests: CASES pairs of rules
+properties cases="1000000":
+    PROPTEST_CASES={{ cases }} cargo test --release --package portcullis-grants cover::tests::what_is_covered
+
+# The long form of the canary: RUNS through decode, echo scan, log and trace
+canary runs="1000000":
+    PROPTEST_CASES={{ runs }} cargo test --release --package portcullis-egress scan::tests::fuzzed_runs
+
+# Mutation testing of what decides; `just mutants host/grants/src/cover.rs` for one file. Needs cargo-mutants
+mutants +files="host/grants/src/*.rs host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/scan.rs host/egress/src/credential.rs":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    arguments=()
+    for file in {{ files }}; do arguments+=(--file "$file"); done
+    cargo mutants --package portcullis-grants --package portcullis-egress "${arguments[@]}"
+
+# What a build is made of, as CycloneDX beside each Cargo.toml. Needs cargo-cyclonedx
+sbom:
+    cargo cyclonedx --format json --spec-version 1.5
+
+# Builds the release twice, from two folders, and compares the bytes
+reproducible:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    for name in one a-second-longer-one; do
+        git clone --quiet . "$scratch/$name"
+        # No path of this machine in it: neither the checkout's nor that of the registry.
+        (cd "$scratch/$name" && RUSTFLAGS="--remap-path-prefix=$PWD=/portcullis --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+            cargo build --release --locked --quiet --bin portcullis)
+    done
+    sha256sum "$scratch"/*/target/release/portcullis
+    cmp "$scratch"/*/target/release/portcullis

@@ -2,6 +2,7 @@
 //! rule, with the line. It reads the checkout and runs nothing.
 
 mod crates;
+mod promises;
 mod source;
 mod text;
 

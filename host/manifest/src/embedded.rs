@@ -175,11 +175,13 @@ impl Component {
             return Err(EmbeddedError::ManifestTooLarge);
         }
         let (imports, exports) = names.sorted();
-        // What a foreign component imports at all is told before what is wrong with its manifest.
-        imports.iter().try_for_each(|name| world::check_import(name, &world::capabilities()))?;
-        let manifest = Connector::from_json(manifest)?;
-        imports.iter().try_for_each(|name| world::check_import(name, &manifest.capabilities))?;
+        let manifest = Connector::from_json(manifest);
+        // What a foreign component imports is told before what is wrong with its manifest; what it may import, that says.
+        let everything = world::capabilities();
+        let capabilities = manifest.as_ref().map_or(&everything, |manifest| &manifest.capabilities);
+        imports.iter().try_for_each(|name| world::check_import(name, capabilities))?;
         let roles = world::roles(&exports)?;
+        let manifest = manifest?;
         if manifest.roles != roles {
             return Err(EmbeddedError::Roles { declared: list(&manifest.roles), exported: list(&roles) });
         }

@@ -157,8 +157,12 @@ mod tests {
             ("portcullis:connector/htttp@0.1.0", "not part of the connector world"),
             ("portcullis:connector/http", "not part of the connector world"),
             ("portcullis-connector:connector/http@0.1.0", "not part of the connector world"),
-    let wasi = WASI_REQUESTED.iter().map(|(_, capability)| *capability);
-    IMPORTS_REQUESTED.into_iter().chain(wasi).map(str::to_owned).collect()
+            ("portcullis:connector/files@0.1.0", "the manifest does not list the capability `files`"),
+            ("portcullis:connector/files@0.1.1", "this portcullis has version 0.1.0 alone"),
+            ("wasi:http/outgoing-handler@0.2.6", "the manifest does not list the capability `wasi-http`"),
+            ("wasi:http/types@0.2.0", "the manifest does not list the capability `wasi-http`"),
+            ("wasi:http/incoming-handler@0.2.6", "not part of the connector world"),
+            ("wasi:http/outgoing-handler@0.2.13", "this portcullis has 0.2.0 to 0.2.12"),
             ("wasi:cli/environment@0.2.13", "this portcullis has 0.2.0 to 0.2.12"),
             ("wasi:cli/environment@0.3.0", "this portcullis has 0.2.0 to 0.2.12"),
             ("wasi:cli/environment@0.2.0-rc-2023-11-10", "this portcullis has 0.2.0 to 0.2.12"),
@@ -174,8 +178,6 @@ mod tests {
                 check_import(name, &none).unwrap_err().to_string(),
                 format!("imports `{name}`: {problem}")
             );
-    let wasi = WASI_REQUESTED.iter().map(|(_, capability)| *capability);
-    IMPORTS_REQUESTED.into_iter().chain(wasi).map(str::to_owned).collect()
         }
     }
 
@@ -186,6 +188,9 @@ mod tests {
         check_import("portcullis:connector/files@0.1.0", &capabilities()).unwrap();
         assert!(check_import("portcullis:connector/files@0.1.1", &files).is_err());
         assert!(check_import("wasi:http/outgoing-handler@0.2.6", &files).is_err());
+        let http = BTreeSet::from(["wasi-http".to_owned()]);
+        check_import("wasi:http/outgoing-handler@0.2.6", &http).unwrap();
+        check_import("wasi:http/types@0.2.12", &capabilities()).unwrap();
     }
 
     #[test]

@@ -324,6 +324,7 @@ fn row(exchange: Exchange) -> ExchangeRow {
     let (outcome, reason, detail, remedy) = match exchange.outcome {
         Outcome::Answered => ("answered", None, None, None),
         Outcome::Denied { reason, remedy } => ("denied", Some(reason), None, remedy),
+        Outcome::Withheld => ("withheld", None, None, None),
         Outcome::Failed { kind, detail } => ("failed", Some(kind.to_owned()), Some(detail), None),
     };
     ExchangeRow {

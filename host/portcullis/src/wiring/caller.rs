@@ -124,11 +124,11 @@ fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> 
         Operation::Check | Operation::Discover => None,
         Operation::Invoke { action, .. } => {
             let named = loaded.facts.actions.contains_key(action);
-            loaded.narrowed.actions.get(if named { action } else { ANY_NAME }).cloned()
+            loaded.narrowed.actions.get(if named { action.as_str() } else { ANY_NAME }).cloned()
         }
         Operation::Read { stream, .. } => {
             let named = loaded.facts.streams.contains(stream);
-            loaded.narrowed.streams.get(if named { stream } else { ANY_NAME }).cloned()
+            loaded.narrowed.streams.get(if named { stream.as_str() } else { ANY_NAME }).cloned()
         }
     }
 }

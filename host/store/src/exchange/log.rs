@@ -146,8 +146,8 @@ fn roll_back(conn: &Connection) {
 /// What is committed together.
 #[derive(Default)]
 struct Group {
-    rows: Vec<Box<ExchangeRow>>,
-    announced: Vec<Box<AnnouncementRow>>,
+    rows: Vec<ExchangeRow>,
+    announced: Vec<AnnouncementRow>,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
@@ -162,8 +162,8 @@ async fn group(first: Entry, entries: &mut mpsc::Receiver<Entry>, hurry: &Notify
     let mut entry = Some(first);
     while let Some(taken) = entry {
         match taken {
-            Entry::Row(row) => group.rows.push(row),
-            Entry::Announced(row) => group.announced.push(row),
+            Entry::Row(row) => group.rows.push(*row),
+            Entry::Announced(row) => group.announced.push(*row),
             Entry::Flush(done) => group.flushes.push(done),
         }
         if group.rows.len() + group.announced.len() >= EXCHANGE_GROUP_ROWS_MAX {
@@ -177,8 +177,8 @@ async fn group(first: Entry, entries: &mut mpsc::Receiver<Entry>, hurry: &Notify
 fn commit(
     conn: &Connection,
     kept: &mut Kept,
-    rows: &[Box<ExchangeRow>],
-    announced: &[Box<AnnouncementRow>],
+    rows: &[ExchangeRow],
+    announced: &[AnnouncementRow],
 ) -> Result<(), StoreError> {
     if rows.is_empty() && announced.is_empty() {
         return Ok(());

@@ -1,7 +1,8 @@
 // A vendor that is nothing but its own OpenAPI description: 401 without credentials, 400 where the description does not
-// allow a parameter or a field, example objects otherwise. Lists come newest first and page like Stripe's.
+// allow a parameter or a field, example objects otherwise. Lists come newest first and page like Stripe's, or as `--pages` says.
 //
 //   node openapi-vendor.mjs --spec FILE [--port 0] [--control-port 0] [--secret TEXT] [--objects 25]
+//                           [--root /PATH] [--pages stripe|link|next-url|cursor|page] [--list OPERATION --at NAME]
 //                           [--tls-cert FILE --tls-key FILE] [--until-stdin-ends]
 //
 // stdout: one JSON line when it listens, then one for each request. The control port answers `GET /` with the counts and
@@ -20,6 +21,10 @@ const { values: flags } = parseArgs({
     'control-port': { type: 'string', default: '0' },
     secret: { type: 'string' },
     objects: { type: 'string', default: '25' },
+    root: { type: 'string', default: '/' },
+    pages: { type: 'string', default: 'stripe' },
+    list: { type: 'string' },
+    at: { type: 'string' },
     'tls-cert': { type: 'string' },
     'tls-key': { type: 'string' },
     'until-stdin-ends': { type: 'boolean' },
@@ -37,9 +42,18 @@ function close(schema) {
 
 const spec = JSON.parse(readFileSync(flags.spec, 'utf8'));
 const operations = Object.values(spec.paths).flatMap((path) => Object.values(path)).filter((entry) => entry?.operationId);
+// Some descriptions say `nullable` of what has no type, which ajv refuses to compile and which says nothing.
+function typed(schema) {
+  if (schema === null || typeof schema !== 'object') return;
+  if (schema.nullable === true && schema.type === undefined) delete schema.nullable;
+  Object.values(schema).forEach(typed);
+}
+typed(spec);
+
+const named = (entry) => (entry?.$ref ? entry.$ref.slice(2).split('/').reduce((at, step) => at[step], spec) : entry);
 for (const operation of operations) {
   (operation.parameters ?? []).forEach((parameter) => close(parameter.schema));
-  Object.values(operation.requestBody?.content ?? {}).forEach((content) => close(content.schema));
+  Object.values(named(operation.requestBody)?.content ?? {}).forEach((content) => close(named(content.schema)));
 }
 
 // The smallest value that a schema describes: required properties, first alternatives.
@@ -84,8 +98,36 @@ function list(schema, query) {
 const fault = (status, error) => [status, { error: { type: 'invalid_request_error', ...error } }];
 const missing = (param, id) => fault(400, { code: 'resource_missing', param, message: `No such object: '${id}'` });
 
+// The other ways that lists go on, of objects that have a number. Each page says of itself what its vendor's would.
+const WAYS = {
+  link: { size: 'per_page', at: 'page', start: (token, size) => (Number(token ?? 1) - 1) * size },
+  'next-url': { size: 'limit', at: 'cursor', start: (token) => Number(token?.slice(1) ?? 0) },
+  cursor: { size: 'pageSize', at: 'pageToken', start: (token) => Number(token?.slice(1) ?? 0) },
+  page: { size: 'PageSize', at: 'Page', start: (token, size) => Number(token ?? 0) * size },
+};
+
+function numbered(c) {
+  const { query, path } = c.request;
+  const way = WAYS[flags.pages];
+  const size = Number(query[way.size] ?? 10);
+  const start = way.start(query[way.at], size);
+  const end = Math.min(start + size, Number(flags.objects));
+  const records = Array.from({ length: Math.max(end - start, 0) }, (_, n) => ({ id: start + n + 1 }));
+  const more = end < Number(flags.objects);
+  const to = (token) => qs.stringify({ ...query, [way.at]: token });
+  if (flags.pages === 'link') return [200, records, more ? { link: `<?${to(Number(query.page ?? 1) + 1)}>; rel="next", <?page=9>; rel="last"` } : {}];
+  const next = `c${end}`;
+  const told = { 'next-url': { _links: more ? { next: `${path}?${to(next)}` } : {} }, cursor: more ? { nextPageToken: next } : {} };
+  return [200, { [flags.at]: records, ...told[flags.pages] }];
+}
+
 let made = 100_000;
 function answer(c) {
+  if (c.operation.operationId === flags.list) return numbered(c);
+  if (flags.pages !== 'stripe') {
+    const [status] = Object.keys(c.operation.responses).filter((status) => status.startsWith('2'));
+    return [Number(status), { id: (made += 1), ...c.request.requestBody }];
+  }
   const schema = c.operation.responses['200'].content['application/json'].schema;
   if (schema.properties?.data?.type === 'array') return list(schema, c.request.query);
   const fields = Object.fromEntries(Object.entries(c.request.requestBody ?? {}).filter(([name]) => name !== 'expand'));
@@ -104,6 +146,7 @@ function authorised(c) {
 const explain = (errors) => (errors ?? []).map((e) => `${e.instancePath} ${e.message} ${JSON.stringify(e.params)}`).join('; ');
 const api = new OpenAPIBackend({
   definition: spec,
+  apiRoot: flags.root,
   quick: true,
   // A form holds text alone.
   ajvOpts: { strict: false, coerceTypes: true, allErrors: true, logger: false },
@@ -127,9 +170,9 @@ async function serve(request, response) {
   const url = new URL(request.url, 'http://vendor');
   const form = /^application\/x-www-form-urlencoded/.test(request.headers['content-type'] ?? '');
   const body = text === '' ? undefined : form ? qs.parse(text, { depth: 10, arrayLimit: 1000 }) : text;
-  let status, answered;
+  let status, answered, headers;
   try {
-    [status, answered] = await api.handleRequest({
+    [status, answered, headers] = await api.handleRequest({
       method: request.method,
       path: url.pathname,
       query: qs.parse(url.search.slice(1)),
@@ -151,7 +194,7 @@ async function serve(request, response) {
   };
   seen.push(entry);
   process.stdout.write(`${JSON.stringify(entry)}\n`);
-  response.writeHead(status, { 'content-type': 'application/json', 'request-id': `req_${seen.length}` });
+  response.writeHead(status, { 'content-type': 'application/json', 'request-id': `req_${seen.length}`, ...headers });
   // As Stripe prints it: over several lines.
   response.end(JSON.stringify(answered, null, 2));
 }

@@ -134,16 +134,25 @@ fn listening(mut child: Child, folder: tempfile::TempDir) -> Server {
 
 /// `openapi-backend` over a vendor's own description; none = missing, said so already.
 pub fn openapi(spec: &Path, secret: &str, objects: usize, names: &[&str]) -> Option<Server> {
+    openapi_paged(spec, secret, objects, names, &[])
+}
+
+/// The same with lists that go on in another way than Stripe's: `more` is what `openapi-vendor.mjs` takes.
+pub fn openapi_paged(
+    spec: &Path,
+    secret: &str,
+    objects: usize,
+    names: &[&str],
+    more: &[&str],
+) -> Option<Server> {
     if !packages().join("openapi-backend").is_dir() {
         missing_server("openapi-backend");
         return None;
     }
     let objects = objects.to_string();
-    Some(node_script(
-        "openapi-vendor.mjs",
-        &["--spec", spec.to_str().unwrap(), "--secret", secret, "--objects", &objects],
-        names,
-    ))
+    let mut arguments = vec!["--spec", spec.to_str().unwrap(), "--secret", secret, "--objects", &objects];
+    arguments.extend(more);
+    Some(node_script("openapi-vendor.mjs", &arguments, names))
 }
 
 /// `emulate` playing Stripe, with TLS in front; none = missing, said so already. The first server is the one to talk to.

@@ -137,8 +137,9 @@ pub const ECHO_LAYERS_MAX: usize = 3;
 pub const ECHO_WORK_PER_BYTE_MAX: u64 = 64;
 /// A captured body in the exchange log.
 pub const CAPTURE_BYTES_MAX: usize = 16 << 10;
-/// What is searched for secrets of a body that the log may show: what is shown, and the longest encoding of a secret.
-pub const CAPTURE_SEARCHED_BYTES_MAX: usize = 1 << 20;
+/// What is looked at of a body that the log may show: what is shown, long values that are masked before it, and the longest
+/// encoding of a secret.
+pub const CAPTURE_SEARCHED_BYTES_MAX: usize = 2 << 20;
 /// A URL or one header value in the exchange log.
 pub const CAPTURE_LINE_BYTES_MAX: usize = 8 << 10;
 /// Nesting of a JSON body that is still masked by name; deeper ones do not tokenize.

@@ -142,7 +142,7 @@ fn forms_of_later_versions_are_refused_with_their_line() {
         faults("capabilities = []", "capabilities = [\"sockets\"]"),
         ["8:16: unknown capability `sockets`"]
     );
-    assert_eq!(faults("capabilities = []", "capabilities = [\"files\", \"wasi-http\"]"), Vec::<String>::new());
+    assert_eq!(faults("capabilities = []", "capabilities = [\"wasi-http\"]"), Vec::<String>::new());
     assert_eq!(faults("[\"bearer\"]", "[\"oauth2\"]"), ["13:12: scheme `oauth2` is not supported yet"]);
     for table in ["[subscriptions]\nsecret = {}", "[webhook]\nx = 1"] {
         let found = faults_of(&format!("{STRIPE}{table}\n"));
@@ -463,8 +463,8 @@ fn the_embedded_form_is_held_to_the_same_checks() {
         "manifest at `/connector/name`: `../x`: expected `publisher/name`, each of lower-case letters, digits and `-`, at most 63 long"
     );
     assert_eq!(
-        changed(|v| v["connector"]["capabilities"] = json!(["wasi-http"])),
-        "manifest at `/connector/capabilities`: capability `wasi-http` is not supported yet"
+        changed(|v| v["connector"]["capabilities"] = json!(["sockets"])),
+        "manifest at `/connector/capabilities`: unknown capability `sockets`"
     );
     assert_eq!(
         changed(|v| v["http"][0]["graphql"] = json!({})),

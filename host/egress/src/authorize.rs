@@ -5,6 +5,7 @@
 use crate::{
     Response,
     prepared::{Parsed, Prepared},
+    request::Wanted,
     service::{Answering, Failure, Inner},
 };
 use portcullis_grants::Redirect;
@@ -39,11 +40,12 @@ impl<S: Inner<Prepared, Response>> Service<Parsed> for Authorize<S> {
         match authorize(parsed) {
             Ok(prepared) => {
                 let follow = prepared.authorized.attributes().redirect == Redirect::Follow;
+                let (safe, in_pieces) = (prepared.authorized.is_safe(), prepared.wanted != Wanted::Whole);
                 let answering = self.inner.call(prepared);
-                if !follow {
+                if !follow && !in_pieces {
                     return answering;
                 }
-                Box::pin(async move { Ok(Response { follow, ..answering.await? }) })
+                Box::pin(async move { Ok(Response { follow, safe, ..answering.await? }) })
             }
             Err(failure) => Box::pin(ready(Err(failure))),
         }

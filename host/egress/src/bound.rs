@@ -4,13 +4,17 @@
 //! can wait. An approval that was revoked between two attempts stops the second one here.
 use crate::{
     ConnectionSettings, Error, Response,
+    pieces::{Pieces, Piecewise},
     prepared::Attempt,
     service::{Answering, Failure, Inner},
+    state::CallState,
 };
+use bytes::Bytes;
 use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::time::Instant;
 use tower::Service;
 
 /// The layer.
@@ -54,11 +58,42 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Bound<S> {
                 biased;
                 () = prepared.call.cancelled() => Err(cut(Error::Cancelled)),
                 outcome = tokio::time::timeout(remaining, inner.call(attempt)) => match outcome {
-                    Ok(outcome) => outcome,
+                    Ok(outcome) => outcome.map(|mut response| {
+                        if let Some(inner) = response.pieces.take().map(Piecewise::into_inner) {
+                            let until = Instant::now() + prepared.remaining();
+                            let (call, status) = (Arc::clone(&prepared.call), response.status);
+                            let bounded = Bounded { inner, call, status, until };
+                            response.pieces = Some(Piecewise::new(bounded));
+                        }
+                        response
+                    }),
                     Err(_) => Err(cut(Error::Timeout)),
                 },
             }
         })
+    }
+}
+
+/// A body whose pieces come before the request's time is over and the call is cancelled, or not at all.
+struct Bounded {
+    inner: Box<dyn Pieces>,
+    call: Arc<CallState>,
+    status: u16,
+    until: Instant,
+}
+
+#[async_trait::async_trait]
+impl Pieces for Bounded {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let cut = |error| Failure { status: Some(self.status), ..Failure::sent(error) };
+        tokio::select! {
+            biased;
+            () = self.call.cancelled() => Err(cut(Error::Cancelled)),
+            outcome = tokio::time::timeout_at(self.until, self.inner.next()) => match outcome {
+                Ok(outcome) => outcome,
+                Err(_) => Err(cut(Error::Timeout)),
+            },
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 //! found; every bound is held while the bytes arrive, never after.
 
 mod coded;
+mod piecewise;
 
 use crate::{Error, limits};
 use bytes::{Bytes, BytesMut};
 use coded::{Coded, Coding};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, header};
+pub(crate) use piecewise::PieceDecoder;
 use std::{io, pin::pin, time::Duration};
 
 /// What one answer may cost.

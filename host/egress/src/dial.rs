@@ -10,7 +10,7 @@ pub(crate) mod fault;
 pub(crate) mod resolve;
 pub(crate) mod tls;
 
-pub(crate) use answer::Raw;
+pub(crate) use answer::{Chunks, Raw};
 
 use crate::{
     Error, SettingsError,
@@ -202,7 +202,9 @@ fn render(prepared: &Prepared, credential: Option<&Attachment>) -> Result<reqwes
     assert_unchanged(authorized.url(), &url).map_err(refuse)?;
     let mut request = reqwest::Request::new(method, url);
     *request.headers_mut() = headers;
-    if let Some(body) = &prepared.body {
+    if let Some(segments) = &prepared.segments {
+        *request.body_mut() = Some(reqwest::Body::wrap(segments.body()));
+    } else if let Some(body) = &prepared.body {
         *request.body_mut() = Some(body.clone().into());
     }
     Ok(request)

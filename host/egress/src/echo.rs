@@ -1,12 +1,13 @@
 //! Echo scan: finds every live secret of the connection in an answer and masks it, so that a vendor which
 //! repeats a credential hands it to nobody.
 //!
-//! Owns the list of encodings (`echo/encodings.rs`), the layers of escapes (`echo/unescape.rs`) and the search. Works on whole, decoded bodies, so no chunk
-//! border can hide a secret; after decode for that reason, before the guest and the exchange log see a byte.
+//! Owns the list of encodings (`echo/encodings.rs`), the layers of escapes (`echo/unescape.rs`) and the search. Works on whole, decoded bodies, or over the borders of
+//! their pieces (`echo/running.rs`), so no border can hide a secret; after decode for that reason, before the guest and the exchange log see a byte.
 //! Refuses nothing: what is found becomes `*` of the same length, so lengths and offsets stay true. An answer
 //! that transforms a secret in another way than those listed passes: the honest limit, told in SECURITY.md.
 
 mod encodings;
+mod running;
 mod unescape;
 
 use crate::limits;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use encodings::Needle;
 use memchr::memchr3;
 use portcullis_secrets::Secret;
+pub(crate) use running::Running;
 use std::borrow::Cow;
 
 /// All encodings of a set of live secrets. No `Debug`: it holds them.

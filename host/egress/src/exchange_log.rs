@@ -9,11 +9,16 @@ pub(crate) mod refusals;
 
 use crate::{
     Announced, Announcement, Capture, Error, Exchange, Outcome, Request, Response, Withheld, announce,
-    limits::{DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX, REFUSED_URL_BYTES_MAX, URL_BYTES_MAX},
+    limits::{
+        CAPTURE_KEPT_BYTES_MAX, DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX, REFUSED_URL_BYTES_MAX,
+        URL_BYTES_MAX,
+    },
+    pieces::{Pieces, Piecewise},
     prepared::{Asked, Attempt, Noted},
     service::{Answering, Failure, Inner},
     state::CallState,
 };
+use bytes::{Bytes, BytesMut};
 use portcullis_clock::{Timestamp, new_id};
 use portcullis_secrets::Place;
 use std::{
@@ -94,17 +99,103 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for LogAttempts<S> {
             let mut dropped = Dropped(Some((attempt, began)));
             let mut outcome = answering.await;
             let Some((attempt, began)) = dropped.0.take() else { return outcome };
+            if let Ok(response) = &mut outcome
+                && let Some(inner) = response.pieces.take().map(Piecewise::into_inner)
+            {
+                let headers = response.headers.clone();
+                let passed = Passed { status: response.status, headers, kept: BytesMut::new(), bytes: 0 };
+                let logged = Logged { inner, left: Some((attempt, began, passed)) };
+                response.pieces = Some(Piecewise::new(logged));
+                return outcome;
+            }
             let call = &attempt.prepared.call;
             if let Err(failure) = &mut outcome {
                 bound_denial(call, failure);
             }
-            let row = row(&attempt, &began, &outcome);
+            let row = row(&attempt, &began, &Ended::of(&outcome));
             if matches!(&outcome, Err(Failure { error: Error::Withheld, .. })) {
                 call.keep_withheld(|after_withheld| withheld(&attempt, &row, after_withheld));
             }
             call.egress().sink.record(row).await;
             outcome.map_err(|failure| told(failure, began.exchange_id, call))
         })
+    }
+}
+
+/// What passed of a body that is read in pieces.
+struct Passed {
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    /// As much as is captured of it.
+    kept: BytesMut,
+    bytes: u64,
+}
+
+/// A body whose row is written when it ends, breaks or is dropped.
+struct Logged {
+    inner: Box<dyn Pieces>,
+    left: Option<(Attempt, Began, Passed)>,
+}
+
+#[async_trait::async_trait]
+impl Pieces for Logged {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let mut next = self.inner.next().await;
+        if let Ok(Some(piece)) = &next {
+            if let Some((_, _, passed)) = &mut self.left {
+                passed.bytes = passed.bytes.saturating_add(piece.len() as u64);
+                let room = CAPTURE_KEPT_BYTES_MAX.saturating_sub(passed.kept.len());
+                passed.kept.extend_from_slice(&piece[..room.min(piece.len())]);
+            }
+            return next;
+        }
+        if let Some((attempt, began, passed)) = self.left.take() {
+            let call = &attempt.prepared.call;
+            if let Err(failure) = &mut next {
+                bound_denial(call, failure);
+            }
+            let row = row(&attempt, &began, &Ended::passed(&passed, next.as_ref().err()));
+            call.egress().sink.record(row).await;
+            next = next.map_err(|failure| told(failure, began.exchange_id, call));
+        }
+        next
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        let Some((attempt, began, passed)) = self.left.take() else { return };
+        let text = "the connector stopped reading before the body ended";
+        let cut = Failure { status: Some(passed.status), ..Failure::sent(Error::Cancelled) }.detail(text);
+        let row = row(&attempt, &began, &Ended::passed(&passed, Some(&cut)));
+        attempt.prepared.call.leave_row(row);
+    }
+}
+
+/// How an attempt ended, as its row tells it.
+struct Ended<'a> {
+    failure: Option<&'a Failure>,
+    answer: Option<(u16, &'a [(String, Vec<u8>)], &'a [u8], u64)>,
+}
+
+impl<'a> Ended<'a> {
+    fn of(outcome: &'a Result<Response, Failure>) -> Self {
+        match outcome {
+            Ok(response) => {
+                let body = &response.body;
+                let answer = (response.status, response.headers.as_slice(), &body[..], body.len() as u64);
+                Self { failure: None, answer: Some(answer) }
+            }
+            Err(failure) => Self::cut(failure),
+        }
+    }
+
+    fn cut(failure: &'a Failure) -> Self {
+        Self { failure: Some(failure), answer: None }
+    }
+
+    fn passed(passed: &'a Passed, failure: Option<&'a Failure>) -> Self {
+        Self { failure, answer: Some((passed.status, &passed.headers, &passed.kept, passed.bytes)) }
     }
 }
 
@@ -154,24 +245,26 @@ impl Drop for Dropped {
         let Some((attempt, began)) = self.0.take() else { return };
         // Without a runtime the process is ending, and the open intent tells of what left.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let cut =
-            Err(Failure::sent(Error::Cancelled).detail("the call ended while this request was under way"));
-        let row = row(&attempt, &began, &cut);
+        let cut = Failure::sent(Error::Cancelled).detail("the call ended while this request was under way");
+        let row = row(&attempt, &began, &Ended::cut(&cut));
         runtime.spawn(async move { attempt.prepared.call.egress().sink.record(row).await });
     }
 }
 
-fn row(attempt: &Attempt, began: &Began, outcome: &Result<Response, Failure>) -> Exchange {
+fn row(attempt: &Attempt, began: &Began, ended: &Ended<'_>) -> Exchange {
     let prepared = &attempt.prepared;
     let (call, authorized) = (&prepared.call, &prepared.authorized);
     let (masker, capture) = (&call.connection.masker, call.connection.settings.capture);
     let noted = attempt.trace.note(std::mem::take);
     let needles = noted.needles.clone().unwrap_or_else(|| call.connection.attachments.needles());
-    let (status, headers, body) = match outcome {
-        Ok(response) => (Some(response.status), &response.headers, Some(&response.body)),
-        Err(failure) => (failure.status.or(noted.status), &noted.response_headers, None),
+    let (status, headers, body, bytes) = match (ended.answer, ended.failure) {
+        (Some((status, headers, body, bytes)), _) => (Some(status), headers, body, bytes),
+        (None, failure) => {
+            let status = failure.and_then(|failure| failure.status).or(noted.status);
+            (status, noted.response_headers.as_slice(), &[][..], 0)
+        }
     };
-    let failed = status.is_none_or(|status| status >= 400) || outcome.is_err();
+    let failed = status.is_none_or(|status| status >= 400) || ended.failure.is_some();
     let capture_body = |headers: &[(String, Vec<u8>)], body: &[u8]| {
         let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         let content_type = content_type.and_then(|(_, value)| std::str::from_utf8(value).ok());
@@ -197,12 +290,12 @@ fn row(attempt: &Attempt, began: &Began, outcome: &Result<Response, Failure>) ->
         idempotency_key: prepared.additions.key.clone(),
         request_body: prepared.body.as_deref().and_then(|body| capture_body(&request_headers, body)),
         request_headers: masker.headers(&request_headers, &needles),
-        request_bytes: prepared.body.as_ref().map_or(0, |body| body.len() as u64),
+        request_bytes: prepared.body_bytes(),
         status,
         response_headers,
-        response_body: body.and_then(|body| capture_body(headers, body)),
-        response_bytes: body.map_or(0, |body| body.len() as u64),
-        outcome: outcome_of(outcome),
+        response_body: capture_body(headers, body),
+        response_bytes: bytes,
+        outcome: outcome_of(ended.failure),
         echoes: noted.echoes,
         attempt: attempt.number,
         ..blank(call, began)
@@ -219,7 +312,7 @@ fn refusal(call: &CallState, request: &Request, began: &Began, failure: &Failure
     Exchange {
         method: shown(&request.method, 32).escape_debug().to_string(),
         url: masker.url_within(&url, &needles, REFUSED_URL_BYTES_MAX),
-        outcome: outcome_of(&Err(failure.clone())),
+        outcome: outcome_of(Some(failure)),
         ..blank(call, began)
     }
 }
@@ -311,8 +404,8 @@ fn place(attempt: &Attempt) -> Option<Place> {
     prepared.call.connection.settings.credentials.get(slot).map(|credential| credential.place())
 }
 
-fn outcome_of(outcome: &Result<Response, Failure>) -> Outcome {
-    let Err(failure) = outcome else { return Outcome::Answered };
+fn outcome_of(failure: Option<&Failure>) -> Outcome {
+    let Some(failure) = failure else { return Outcome::Answered };
     match &failure.error {
         Error::Denied { denial, .. } => {
             Outcome::Denied { reason: denial.reason.clone(), remedy: denial.remedy.clone() }

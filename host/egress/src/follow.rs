@@ -18,8 +18,8 @@ use std::{
 use tower::Service;
 
 /// Headers that may go to another origin.
-const ANYWHERE: [&str; 6] =
-    ["accept", "accept-language", "content-type", "if-none-match", "range", "user-agent"];
+const ANYWHERE: [&str; 7] =
+    ["accept", "accept-language", "content-type", "if-none-match", "if-range", "range", "user-agent"];
 
 /// The layer.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl<S: Inner<Asked, Response>> Service<Asked> for Follow<S> {
 }
 
 async fn follow<S: Inner<Asked, Response>>(inner: &mut S, mut asked: Asked) -> Result<Response, Failure> {
-    let call = Arc::clone(&asked.call);
+    let (call, wanted) = (Arc::clone(&asked.call), asked.wanted);
     let timeout = call.connection.settings.timeout;
     let deadline = call.now().saturating_add(asked.request.timeout.unwrap_or(timeout).min(timeout));
     for _ in 0..=REDIRECTS_MAX {
@@ -59,7 +59,7 @@ async fn follow<S: Inner<Asked, Response>>(inner: &mut S, mut asked: Asked) -> R
         let mut next = next(&request, response.status, location)?;
         next.timeout = Some(deadline.saturating_sub(call.now()));
         // An unsafe hop has a place of its own among those of the call.
-        asked = Asked { request: Arc::new(next), call: Arc::clone(&call), ordinal: None };
+        asked = Asked { request: Arc::new(next), call: Arc::clone(&call), ordinal: None, wanted };
     }
     Err(broken(format!("more than {REDIRECTS_MAX} redirects")))
 }
@@ -87,6 +87,7 @@ fn next(request: &Request, status: u16, location: &[u8]) -> Result<Request, Fail
         url: there.as_str().to_owned(),
         headers,
         body: request.body.clone().filter(|_| !becomes_get),
+        payload: request.payload.clone().filter(|_| !becomes_get),
         timeout: request.timeout,
         response_bytes_max: request.response_bytes_max,
         // The old hop's choice; the new hop's rule decides.

@@ -4,8 +4,9 @@
 //! Why here: behind the decision, because a rule's `guest-headers` and `idempotency` say what holds for this
 //! request, and before idempotency, because a request that is refused must leave no intent behind.
 use crate::{
-    Response, SettingsError,
+    Payload, Response, SettingsError,
     prepared::Prepared,
+    request::Wanted,
     service::{Answering, Failure, Inner},
 };
 use http::{HeaderValue, header};
@@ -144,8 +145,21 @@ impl HeaderPolicy {
         if let Some(query) = prepared.authorized.url().query() {
             self.check_query(query)?;
         }
+        if matches!(prepared.payload, Some(Payload::Multipart(_)))
+            && prepared.headers.contains_key(header::CONTENT_TYPE)
+        {
+            let reason = "header `content-type` of a multipart body is the host's: it names the boundary";
+            return Err(Failure::denied(reason, None));
+        }
         let additions = &mut prepared.additions.headers;
-        additions.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd")));
+        let codings = match prepared.wanted {
+            Wanted::Whole => "gzip, deflate, br, zstd",
+            // zstd is decoded when it is whole.
+            Wanted::Pieces => "gzip, deflate, br",
+            // A part of a coded body is a part of another body.
+            Wanted::Parts => "identity",
+        };
+        additions.push((header::ACCEPT_ENCODING, HeaderValue::from_static(codings)));
         if !prepared.headers.contains_key(header::USER_AGENT) {
             additions.push((header::USER_AGENT, self.user_agent.clone()));
         }

@@ -14,12 +14,12 @@
 //! A vendor forgets keys: a repetition that only the rule's `idempotency` allows is bound to the rule's `window`,
 //! counted from the first time that the intent was stored. `retry` looks at it before each attempt.
 use crate::{
-    Response,
+    Error, Payload, Response,
     limits::{INTENT_URL_BYTES_MAX, KEY_BYTES_MAX},
     prepared::Prepared,
     service::{Answering, Failure, Inner},
 };
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use sha2::{Digest, Sha256};
 use std::{
     fmt::Write,
@@ -152,12 +152,16 @@ async fn send<S: Inner<Arc<Prepared>, Response>>(
     }
     if prepared.authorized.is_safe() {
         let key = prepared.guest_key.take();
+        let boundary = boundary(&key.clone().unwrap_or_else(|| derived_key(&prepared, 0)));
+        lay_out(&mut prepared, &boundary)?;
         attach(&mut prepared, key)?;
         return inner.call(Arc::new(prepared)).await;
     }
     if prepared.is_withheld() {
         // It never leaves, so there is nothing to store; it shows the key that it would have.
-        let (_, key) = place_and_key(&mut prepared);
+        let (ordinal, key) = place_and_key(&mut prepared);
+        let boundary = boundary(&key.clone().unwrap_or_else(|| derived_key(&prepared, ordinal)));
+        lay_out(&mut prepared, &boundary)?;
         attach(&mut prepared, key)?;
         return inner.call(Arc::new(prepared)).await;
     }
@@ -173,6 +177,8 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     let call = Arc::clone(&prepared.call);
     let declared = prepared.authorized.attributes().idempotency.is_some();
     let (ordinal, key) = place_and_key(prepared);
+    // What can't be sent leaves no intent behind.
+    lay_out(prepared, &boundary(&derived_key(prepared, ordinal)))?;
     let needles = call.connection.attachments.needles();
     let intent = Intent {
         run_id: call.context.run_id.clone(),
@@ -185,7 +191,7 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
             &needles,
             INTENT_URL_BYTES_MAX,
         ),
-        request_hash: request_hash(prepared),
+        request_hash: request_hash(prepared).await?,
         key: key.clone(),
         repeatable: declared || prepared.authorized.method().is_idempotent(),
     };
@@ -193,6 +199,9 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     match call.egress().intents.begin(intent).await {
         Ok(Prior::New) => {
             prepared.repeats_until = repeats_until(prepared, asked_at, Duration::ZERO);
+            if let Some(key) = &key {
+                lay_out(prepared, &boundary(key))?;
+            }
             attach(prepared, key)?;
         }
         Ok(Prior::Same { key: stored, age, refused }) => {
@@ -201,6 +210,9 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
                 // It may have done something before: only an answer that speaks of the operation settles it now.
                 prepared.lost.store(true, Ordering::SeqCst);
                 prepared.leave();
+            }
+            if let Some(stored) = &stored {
+                lay_out(prepared, &boundary(stored))?;
             }
             attach(prepared, stored)?;
         }
@@ -328,15 +340,46 @@ fn derived_key(prepared: &Prepared, ordinal: u32) -> String {
     ])
 }
 
-fn request_hash(prepared: &Prepared) -> String {
-    let body = prepared.body.as_deref();
-    hash(&[
+/// The same for a repetition, which sends the same bytes.
+fn boundary(key: &str) -> String {
+    format!("portcullis-{}", &hash(&[b"portcullis boundary 1", key.as_bytes()])[..40])
+}
+
+/// The payload's segments, and the type that names its boundary.
+fn lay_out(prepared: &mut Prepared, boundary: &str) -> Result<(), Failure> {
+    let Some(payload) = &prepared.payload else { return Ok(()) };
+    prepared.segments = Some(payload.segments(boundary)?);
+    if matches!(payload, Payload::Multipart(_)) {
+        let value = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
+        let value = value.map_err(|_| Failure::denied("the boundary can't be sent", None))?;
+        let headers = &mut prepared.additions.headers;
+        headers.retain(|(name, _)| name != CONTENT_TYPE);
+        headers.push((CONTENT_TYPE, value));
+    }
+    Ok(())
+}
+
+async fn request_hash(prepared: &Prepared) -> Result<String, Failure> {
+    let fingerprint = match &prepared.payload {
+        Some(payload) => Some(payload.fingerprint().await.map_err(|error| {
+            Failure::unsent(Error::Malformed("the body could not be read".to_owned()))
+                .detail(error.to_string())
+        })?),
+        None => None,
+    };
+    let body = fingerprint.as_deref().or(prepared.body.as_deref());
+    let kind: &[u8] = match (&fingerprint, body) {
+        (Some(_), _) => b"payload",
+        (None, Some(_)) => b"body",
+        (None, None) => b"none",
+    };
+    Ok(hash(&[
         b"portcullis request 1",
         prepared.authorized.method().as_str().as_bytes(),
         prepared.authorized.url().as_str().as_bytes(),
-        if body.is_some() { b"body" } else { b"none" },
+        kind,
         body.unwrap_or_default(),
-    ])
+    ]))
 }
 
 /// SHA-256 in hex: 64 characters.

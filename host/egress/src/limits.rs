@@ -81,6 +81,18 @@ pub const SEND_ALL_REQUESTS_MAX: usize = 64;
 pub const SEND_ALL_CONCURRENT_MAX: usize = 8;
 /// Bodies of all answers of one `send-all` together: they enter the guest at once.
 pub const SEND_ALL_BODY_BYTES_MAX: u64 = 8 << 20;
+/// Bodies that a call reads in pieces at a time: each holds a connection.
+pub const BODIES_OPEN_MAX: u32 = 64;
+/// Rows of bodies that were dropped halfway, kept until the next body is opened or the call ends.
+pub const ROWS_LEFT_MAX: usize = 64;
+/// Parts of one multipart body.
+pub const PARTS_MAX: usize = 1_000;
+/// What is said about all of them: names, file names and types.
+pub const PART_HEAD_BYTES_MAX: usize = 256 << 10;
+/// What is read at a time of a body that the host holds.
+pub const PAYLOAD_PIECE_BYTES: usize = 256 << 10;
+/// A download that brought so much before it broke has its attempts again.
+pub const DOWNLOAD_PROGRESS_BYTES_MIN: u64 = 1 << 20;
 /// Runs whose budgets a connection remembers; those without a living call are forgotten first.
 pub const RUNS_MAX: usize = 1024;
 /// Failures in a row after which an origin is left alone. More than one run makes of one request.
@@ -119,6 +131,12 @@ pub const ZSTD_FRAMES_MAX: u32 = 1_000;
 pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 << 20;
 /// What is counted, and then decoded, of a coded body at a time: a peer can be ahead of the ratio by no more than this.
 pub const DECODE_PIECE_BYTES: usize = 4 << 10;
+/// What one such piece may decode to, where the body is read in pieces: all of it lies in memory.
+pub const DECODED_PIECE_BYTES_MAX: usize = 8 << 20;
+/// Decoded bytes that are worth handing over.
+pub const DECODED_HANDED_BYTES: usize = 64 << 10;
+/// A zstd body where the answer is read in pieces: it is decoded when it is whole.
+pub const ZSTD_WHOLE_BYTES_MAX: u64 = 8 << 20;
 /// What a brotli decoder hands over at a time.
 pub const BROTLI_BUFFER_BYTES: usize = 32 << 10;
 /// Decoded bytes per byte on the wire, once a body is larger than `RATIO_FREE_BYTES`.
@@ -135,6 +153,12 @@ pub const ECHO_FRAGMENT_BYTES_MAX: usize = 12;
 pub const ECHO_LAYERS_MAX: usize = 3;
 /// Bytes compared per byte of a body before the body is masked whole: a bound on what repetition can cost.
 pub const ECHO_WORK_PER_BYTE_MAX: u64 = 64;
+/// What the echo scan holds back of a body that is read in pieces before it masks all of it.
+pub const ECHO_HELD_BYTES_MAX: usize = 1 << 20;
+/// Secrets up to here are looked for by their first bytes at the end of a piece; of a longer one its length is held back.
+pub const ECHO_PREFIX_BYTES_MAX: usize = 4 << 10;
+/// What is kept of a body that is read in pieces until it is captured.
+pub const CAPTURE_KEPT_BYTES_MAX: usize = 64 << 10;
 /// A captured body in the exchange log.
 pub const CAPTURE_BYTES_MAX: usize = 16 << 10;
 /// What is looked at of a body that the log may show: what is shown, long values that are masked before it, and the longest

@@ -9,6 +9,7 @@ use crate::{
         DENIED_NAME_BYTES_MAX, KEY_BYTES_MAX, REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_MAX, URL_BYTES_MAX,
     },
     prepared::{Asked, Parsed},
+    request::Wanted,
     service::{Answering, Failure, Inner},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -60,7 +61,11 @@ fn parse(asked: Asked) -> Result<Parsed, Failure> {
     let headers = parse_headers(&request.headers)?;
     let timeout = request.timeout.unwrap_or(settings.timeout).min(settings.timeout);
     let deadline = asked.call.now().saturating_add(timeout);
-    let response_bytes_max = request.response_bytes_max.unwrap_or(u64::MAX).min(settings.response_bytes_max);
+    let ceiling = match asked.wanted {
+        Wanted::Whole => settings.response_bytes_max,
+        Wanted::Pieces | Wanted::Parts => settings.streamed_bytes_max,
+    };
+    let response_bytes_max = request.response_bytes_max.unwrap_or(u64::MAX).min(ceiling);
     Ok(Parsed { headers, deadline, response_bytes_max, asked })
 }
 

@@ -19,9 +19,11 @@ use crate::{
     limits::{BUCKETS_MAX, SEND_ALL_BODY_BYTES_MAX, SEND_ALL_CONCURRENT_MAX, SEND_ALL_REQUESTS_MAX},
     mask::Masker,
     parse::Parse,
+    pieces::{Body, Open},
     prepared::Asked,
     rate_limit::{Bucket, RateLimit, Share},
     receive::Receive,
+    request::{Head, Wanted},
     retry::Retry,
     scan::Scan,
     service::Failure,
@@ -62,7 +64,7 @@ pub struct Connection {
 
 /// One call of one run: counts ordinals and budgets.
 pub struct Call {
-    state: Arc<CallState>,
+    pub(crate) state: Arc<CallState>,
 }
 
 /// The pipeline. `ServiceBuilder` puts the first layer outermost. The three layers that work on the answer stand
@@ -181,9 +183,19 @@ impl Connection {
 impl Call {
     /// The whole pipeline.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
-        let outcome = self.ask(request, None).await;
+        let outcome = self.ask(request, None, Wanted::Whole).await;
         self.tell(matches!(outcome, Err(Error::Withheld)));
         outcome
+    }
+
+    /// The whole pipeline, with the body as it arrives where the answer is a success (2xx); any other comes whole. What
+    /// bounds a whole body bounds it: its caps, idle time, the request's time, the call's end.
+    pub async fn open(&self, request: Request) -> Result<(Head, Body), Error> {
+        self.state.write_rows().await;
+        let open = Open::new(&self.state)?;
+        let outcome = self.ask(request, None, Wanted::Pieces).await;
+        self.tell(matches!(outcome, Err(Error::Withheld)));
+        Ok(outcome?.opened(open))
     }
 
     /// Several at once; answers in the order of the requests. What is over the bound on all bodies together is too large.
@@ -201,7 +213,7 @@ impl Call {
         let asked = (first..).zip(requests).map(|(ordinal, request)| {
             let left = &left;
             async move {
-                let response = self.ask(request, Some(ordinal)).await?;
+                let response = self.ask(request, Some(ordinal), Wanted::Whole).await?;
                 let take = |left: u64| left.checked_sub(response.body.len() as u64);
                 match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
                     Ok(_) => Ok(response),
@@ -216,7 +228,7 @@ impl Call {
     }
 
     /// From here on the guest knows that something was held back.
-    fn tell(&self, withheld: bool) {
+    pub(crate) fn tell(&self, withheld: bool) {
         if withheld {
             lock(&self.state.withheld).told = true;
         }
@@ -226,7 +238,12 @@ impl Call {
     /// admitted is still to be sent.
     pub async fn admit(&self, request: Request) -> Result<(), Error> {
         let mut front = self.state.egress().front.clone();
-        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state), ordinal: None };
+        let asked = Asked {
+            request: Arc::new(request),
+            call: Arc::clone(&self.state),
+            ordinal: None,
+            wanted: Wanted::Whole,
+        };
         match front.call(asked).await {
             Err(failure) if admit::is_admitted(&failure) => Ok(()),
             Err(failure) => {
@@ -237,17 +254,23 @@ impl Call {
         }
     }
 
-    async fn ask(&self, request: Request, ordinal: Option<u32>) -> Result<Response, Error> {
+    pub(crate) async fn ask(
+        &self,
+        request: Request,
+        ordinal: Option<u32>,
+        wanted: Wanted,
+    ) -> Result<Response, Error> {
         self.state.requests.fetch_add(1, Ordering::Relaxed);
         let mut stack = self.state.egress().stack.clone();
-        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state), ordinal };
+        let asked = Asked { request: Arc::new(request), call: Arc::clone(&self.state), ordinal, wanted };
         stack.call(asked).await.map_err(|failure| failure.error)
     }
 
-    /// The call is over: writes the row that stands for its refusals without one of their own. Where nobody says so,
-    /// that row is written when the call is dropped, at some time.
+    /// The call is over: writes the row that stands for its refusals without one of their own, and those of bodies that
+    /// were dropped. Where nobody says so, they are written when the call is dropped, at some time.
     pub async fn close(&self) {
         refusals::close(&self.state).await;
+        self.state.write_rows().await;
     }
 
     /// Whether an unsafe request left (some byte of it may have been written) without a proven answer, or one was

@@ -1,5 +1,5 @@
 //! The requests inside the pipeline: as asked, as parsed, as authorised, and one attempt of it.
-use crate::{Request, echo::Needles, state::CallState};
+use crate::{Payload, Request, echo::Needles, payload::Segments, request::Wanted, state::CallState};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_grants::AuthorizedRequest;
@@ -20,6 +20,7 @@ pub(crate) struct Asked {
     pub call: Arc<CallState>,
     /// The place of an unsafe request among those of the call, where it was given one before it began.
     pub ordinal: Option<u32>,
+    pub wanted: Wanted,
 }
 
 /// Well formed and within bounds; nothing is decided yet. Method, URL and slot are still the guest's text.
@@ -49,11 +50,15 @@ pub(crate) struct Prepared {
     pub headers: HeaderMap,
     pub additions: Additions,
     pub body: Option<Bytes>,
+    pub payload: Option<Payload>,
+    /// The payload as it goes out; set with the key, which its boundary follows from.
+    pub segments: Option<Segments>,
     pub guest_key: Option<String>,
     /// See `Asked`.
     pub ordinal: Option<u32>,
     pub deadline: Duration,
     pub response_bytes_max: u64,
+    pub wanted: Wanted,
     /// An attempt of this request left and its answer was lost, now or before a crash.
     pub lost: AtomicBool,
     /// An attempt of this request was answered otherwise than with a refusal.
@@ -70,10 +75,13 @@ impl Prepared {
             headers: parsed.headers,
             additions: Additions::default(),
             body: parsed.asked.request.body.clone(),
+            payload: parsed.asked.request.payload.clone(),
+            segments: None,
             guest_key: parsed.asked.request.idempotency_key.clone(),
             ordinal: parsed.asked.ordinal,
             deadline: parsed.deadline,
             response_bytes_max: parsed.response_bytes_max,
+            wanted: parsed.asked.wanted,
             lost: AtomicBool::new(false),
             acted: AtomicBool::new(false),
             repeats_until: None,
@@ -111,6 +119,15 @@ impl Prepared {
         self.deadline.saturating_sub(self.call.now())
     }
 
+    /// Bytes of the body.
+    pub fn body_bytes(&self) -> u64 {
+        match (&self.segments, &self.body) {
+            (Some(segments), _) => segments.bytes(),
+            (None, Some(body)) => body.len() as u64,
+            (None, None) => 0,
+        }
+    }
+
     /// Bytes of one attempt, without the credential's.
     pub fn wire_bytes(&self) -> u64 {
         let own = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
@@ -120,8 +137,7 @@ impl Prepared {
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len())
             .sum::<usize>();
-        let body = self.body.as_ref().map_or(0, Bytes::len);
-        (self.authorized.url().as_str().len() + own + added + body) as u64
+        ((self.authorized.url().as_str().len() + own + added) as u64).saturating_add(self.body_bytes())
     }
 }
 

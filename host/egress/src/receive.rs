@@ -3,11 +3,13 @@
 //! Why here: directly around the transport, so that nothing behind it on the way back ever holds an unbounded
 //! answer, and before the echo scan, which must see what the guest would see: decoded bytes.
 use crate::{
-    Response,
-    decode::{self, DecodeLimits},
-    dial::Raw,
+    Error, Response,
+    decode::{self, DecodeLimits, PieceDecoder},
+    dial::{Chunks, Raw},
     limits::BODY_IDLE_MAX,
+    pieces::{Pieces, Piecewise},
     prepared::Attempt,
+    request::Wanted,
     service::{Answering, Failure, Inner},
     state::lock,
 };
@@ -17,6 +19,7 @@ use http::HeaderMap;
 use std::{
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 use tower::Service;
 
@@ -47,12 +50,23 @@ impl<S: Inner<Attempt, Raw>> Service<Attempt> for Receive<S> {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let raw = inner.call(attempt).await?;
             let (status, headers) = (raw.status, listed(&raw.headers));
-            let head = prepared.authorized.method().as_str() == "HEAD";
-            match collect(raw, head, prepared.response_bytes_max).await {
-                Ok(body) => Ok(Response { status, headers, body, follow: false }),
+            let kept = headers.clone();
+            let answer =
+                Response { status, headers, body: Bytes::new(), pieces: None, safe: false, follow: false };
+            let empty = prepared.authorized.method().as_str() == "HEAD" || matches!(status, 204 | 304);
+            let body_bytes_max = prepared.response_bytes_max;
+            let taken = if prepared.wanted != Wanted::Whole && (200..300).contains(&status) && !empty {
+                begin(raw, body_bytes_max).map(|pieces| Response { pieces: Some(pieces), ..answer })
+            } else {
+                // What is no success may be repeated or followed: it arrives before anybody judges it.
+                let body_bytes_max = body_bytes_max.min(prepared.call.connection.settings.response_bytes_max);
+                collect(raw, empty, body_bytes_max).await.map(|body| Response { body, ..answer })
+            };
+            match taken {
+                Ok(response) => Ok(response),
                 Err(failure) => {
                     // The row shows the headers of an answer whose body could not be taken.
-                    trace.note(|noted| noted.response_headers = headers);
+                    trace.note(|noted| noted.response_headers = kept);
                     Err(failure)
                 }
             }
@@ -60,11 +74,11 @@ impl<S: Inner<Attempt, Raw>> Service<Attempt> for Receive<S> {
     }
 }
 
-async fn collect(raw: Raw, head: bool, body_bytes_max: u64) -> Result<Bytes, Failure> {
+async fn collect(raw: Raw, empty: bool, body_bytes_max: u64) -> Result<Bytes, Failure> {
     let status = raw.status;
     let broken = |error| Failure { status: Some(status), ..Failure::sent(error) };
     decode::check_headers(&raw.headers).map_err(broken)?;
-    if head || matches!(status, 204 | 304) {
+    if empty {
         // RFC 9112 section 6.3: no body, whatever `Content-Length` says.
         return Ok(Bytes::new());
     }
@@ -84,6 +98,45 @@ async fn collect(raw: Raw, head: bool, body_bytes_max: u64) -> Result<Bytes, Fai
         Some(failure) => Failure { status: Some(status), ..failure },
         None => broken(error),
     })
+}
+
+fn begin(raw: Raw, body_bytes_max: u64) -> Result<Piecewise, Failure> {
+    let status = Some(raw.status);
+    let broken = |error| Failure { status, ..Failure::sent(error) };
+    decode::check_headers(&raw.headers).map_err(broken)?;
+    let decoder = PieceDecoder::new(&raw.headers, body_bytes_max).map_err(broken)?;
+    Ok(Piecewise::new(Arriving { body: raw.body, decoder, status, idle: BODY_IDLE_MAX }))
+}
+
+/// A body on its way, decoded as it comes.
+struct Arriving {
+    body: Chunks,
+    decoder: PieceDecoder,
+    status: Option<u16>,
+    idle: Duration,
+}
+
+#[async_trait::async_trait]
+impl Pieces for Arriving {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let status = self.status;
+        let broken = |error| Failure { status, ..Failure::sent(error) };
+        loop {
+            if let Some(piece) = self.decoder.take().map_err(broken)? {
+                return Ok(Some(piece));
+            }
+            if self.decoder.is_over() {
+                return Ok(None);
+            }
+            let next = tokio::time::timeout(self.idle, self.body.next()).await;
+            // Silence may pass, as a lost connection may.
+            match next.map_err(|_| broken(Error::Timeout).passing().detail("the peer fell silent"))? {
+                Some(Ok(chunk)) => self.decoder.push(chunk).map_err(broken)?,
+                Some(Err(failure)) => return Err(Failure { status, ..failure }),
+                None => self.decoder.end().map_err(broken)?,
+            }
+        }
+    }
 }
 
 /// Stands in the stream for a failure that was put aside.

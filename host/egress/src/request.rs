@@ -1,4 +1,6 @@
 //! What a guest asks for and what it gets.
+use crate::payload::Payload;
+use crate::pieces::{Body, Open, Piecewise};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ pub struct Request {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Body.
     pub body: Option<Bytes>,
+    /// In its stead: a body that lies outside memory.
+    pub payload: Option<Payload>,
     /// Total time, at most the connection's.
     pub timeout: Option<Duration>,
     /// Largest decoded body that is wanted, at most the connection's.
@@ -23,8 +27,29 @@ pub struct Request {
     pub idempotency_key: Option<String>,
 }
 
-/// Decoded, bounded, scanned.
+/// How the body of an answer is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// At once.
+    #[default]
+    Whole,
+    /// As it arrives.
+    Pieces,
+    /// As it arrives, and so that a broken one can go on: without a coding.
+    Parts,
+}
+
+/// An answer without its body.
 #[derive(Clone, Debug)]
+pub struct Head {
+    /// Status.
+    pub status: u16,
+    /// Headers, lower-case names.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Decoded, bounded, scanned.
+#[derive(Debug)]
 pub struct Response {
     /// Status.
     pub status: u16,
@@ -32,6 +57,20 @@ pub struct Response {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Decoded body.
     pub body: Bytes,
+    /// In its stead, where pieces were asked for and the answer is a success.
+    pub(crate) pieces: Option<Piecewise>,
+    /// The request may be sent again, whatever came of it.
+    pub(crate) safe: bool,
     /// The rule says that the host follows where this leads.
     pub(crate) follow: bool,
+}
+
+impl Response {
+    pub(crate) fn opened(self, open: Open) -> (Head, Body) {
+        let head = Head { status: self.status, headers: self.headers };
+        match self.pieces {
+            Some(pieces) => (head, Body::of(pieces, open)),
+            None => (head, Body::whole(self.body)),
+        }
+    }
 }

@@ -147,7 +147,7 @@ fn with_status(error: Error, outcome: &Result<Response, Failure>) -> Failure {
 }
 
 /// Between nothing and a bound that doubles with each attempt (full jitter).
-fn backoff(random: &dyn Random, number: u32) -> Duration {
+pub(crate) fn backoff(random: &dyn Random, number: u32) -> Duration {
     let bound = BACKOFF_BASE.saturating_mul(1_u32 << (number - 1).min(16)).min(BACKOFF_MAX);
     let mut bytes = [0_u8; 8];
     random.fill(&mut bytes);

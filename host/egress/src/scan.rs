@@ -4,9 +4,10 @@
 //! layer, which knows the secrets: so neither the log nor the guest can see what it removes.
 use crate::{
     Error, Response,
-    echo::Needles,
+    echo::{Needles, Running},
     limits::SCANNED_INLINE_BYTES_MAX,
-    prepared::Attempt,
+    pieces::{Pieces, Piecewise},
+    prepared::{Attempt, Trace},
     service::{Answering, Failure, Inner},
 };
 use bytes::Bytes;
@@ -48,6 +49,11 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let mut response = inner.call(attempt).await?;
             let mut echoes = mask_headers(&mut response.headers, &needles);
+            if let Some(inner) = response.pieces.take().map(Piecewise::into_inner) {
+                let scan = Running::new(Arc::clone(&needles));
+                let trace = Arc::clone(&trace);
+                response.pieces = Some(Piecewise::new(Scanned { inner, scan, trace, over: false }));
+            }
             let (body, in_body) = scanned(std::mem::take(&mut response.body), &needles).await?;
             response.body = body;
             echoes = echoes.saturating_add(in_body);
@@ -70,6 +76,37 @@ async fn scanned(body: Bytes, needles: &Arc<Needles>) -> Result<(Bytes, u32), Fa
     let needles = Arc::clone(needles);
     let scan = tokio::task::spawn_blocking(move || needles.mask_bytes(body));
     scan.await.map_err(|_| Failure::sent(Error::Malformed("the answer could not be searched".to_owned())))
+}
+
+/// A body whose secrets are masked as it passes.
+struct Scanned {
+    inner: Box<dyn Pieces>,
+    scan: Running,
+    trace: Arc<Trace>,
+    over: bool,
+}
+
+#[async_trait::async_trait]
+impl Pieces for Scanned {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        while !self.over {
+            let (piece, echoes) = match self.inner.next().await? {
+                Some(piece) => self.scan.push(piece),
+                None => {
+                    self.over = true;
+                    self.scan.finish()
+                }
+            };
+            if echoes > 0 {
+                self.trace.note(|noted| noted.echoes = noted.echoes.saturating_add(echoes));
+                tracing::warn!(echoes, "a peer sent a secret back; it was masked");
+            }
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Searches all of them at once, and looks closer only where there is something to mask.

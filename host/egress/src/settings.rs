@@ -29,6 +29,8 @@ pub struct ConnectionSettings {
     pub timeout: Duration,
     /// Ceiling of a decoded body.
     pub response_bytes_max: u64,
+    /// Ceiling of a decoded body that is read in pieces or goes to the spool.
+    pub streamed_bytes_max: u64,
     /// Requests a run may make.
     pub requests_max: u64,
     /// Bytes a run may send.

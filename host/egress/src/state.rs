@@ -1,6 +1,6 @@
 //! State by lifetime: of a connection and of a call. The process's own is `Egress`.
 use crate::{
-    CallContext, ConnectionSettings, Egress, Withheld,
+    CallContext, ConnectionSettings, Egress, Exchange, Withheld,
     breaker::Breakers,
     budget::{RunBudget, Runs},
     credential::Attachments,
@@ -8,7 +8,7 @@ use crate::{
     error::DenialDetail,
     exchange_log::refusals::{self, Unlisted},
     headers::HeaderPolicy,
-    limits::{DENIALS_MAX, WITHHELD_MAX},
+    limits::{DENIALS_MAX, ROWS_LEFT_MAX, WITHHELD_MAX},
     mask::Masker,
     rate_limit::Share,
 };
@@ -61,6 +61,10 @@ pub(crate) struct CallState {
     pub unproven: AtomicU64,
     pub denials: Mutex<Vec<(String, DenialDetail)>>,
     pub withheld: Mutex<HeldBack>,
+    /// Bodies that are read in pieces now.
+    pub open: AtomicU32,
+    /// Rows of bodies that were dropped before their end.
+    pub rows_left: Mutex<Vec<Exchange>>,
     /// Refusals that have no row of their own.
     pub unlisted: Unlisted,
 }
@@ -88,6 +92,8 @@ impl CallState {
             unproven: AtomicU64::new(0),
             denials: Mutex::default(),
             withheld: Mutex::default(),
+            open: AtomicU32::new(0),
+            rows_left: Mutex::default(),
             unlisted: Unlisted::default(),
         }
     }
@@ -119,6 +125,26 @@ impl CallState {
         }
     }
 
+    /// A row that is written as soon as somebody can wait for it.
+    pub fn leave_row(self: &Arc<Self>, row: Exchange) {
+        let mut rows = lock(&self.rows_left);
+        if rows.len() < ROWS_LEFT_MAX {
+            rows.push(row);
+            return;
+        }
+        drop(rows);
+        let (Ok(runtime), call) = (tokio::runtime::Handle::try_current(), Arc::clone(self)) else { return };
+        runtime.spawn(async move { call.egress().sink.record(row).await });
+    }
+
+    /// Writes the rows that were left.
+    pub async fn write_rows(&self) {
+        let rows = std::mem::take(&mut *lock(&self.rows_left));
+        for row in rows {
+            self.egress().sink.record(row).await;
+        }
+    }
+
     /// Ends when the call is cancelled; never where nobody can cancel it any more.
     pub async fn cancelled(&self) {
         let mut cancelled = self.context.cancelled.clone();
@@ -131,6 +157,15 @@ impl CallState {
 impl Drop for CallState {
     fn drop(&mut self) {
         refusals::dropped(self);
+        let rows = std::mem::take(&mut *lock(&self.rows_left));
+        if let (false, Ok(runtime)) = (rows.is_empty(), tokio::runtime::Handle::try_current()) {
+            let sink = Arc::clone(&self.egress().sink);
+            runtime.spawn(async move {
+                for row in rows {
+                    sink.record(row).await;
+                }
+            });
+        }
     }
 }
 

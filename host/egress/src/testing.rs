@@ -6,6 +6,7 @@ use crate::{
     Call, CallContext, Capture, ConnectionSettings, Egress, Exchange, ExchangeSink, Intent, IntentEnd,
     IntentError, Intents, NetworkSettings, Prior, Request, Response,
     prepared::{Asked, Parsed, Prepared},
+    request::Wanted,
     service::{Answering, Failure},
     state::{CallState, lock},
 };
@@ -185,6 +186,7 @@ impl Kit {
             capture: Capture::All,
             timeout: settings.timeout,
             response_bytes_max: 1 << 20,
+            streamed_bytes_max: 16 << 20,
             requests_max: settings.requests_max,
             bytes_out_max: 1 << 20,
             revoked: Arc::new(move || revoked.load(Ordering::SeqCst)),
@@ -229,7 +231,12 @@ impl Kit {
             );
         }
         let deadline = state.now() + settings.timeout;
-        let asked = Asked { request: Arc::new(request), call: Arc::clone(state), ordinal: None };
+        let asked = Asked {
+            request: Arc::new(request),
+            call: Arc::clone(state),
+            ordinal: None,
+            wanted: Wanted::Whole,
+        };
         let parsed = Parsed { asked, headers, deadline, response_bytes_max: 1 << 20 };
         Prepared::new(parsed, authorized.unwrap())
     }
@@ -251,7 +258,7 @@ pub(crate) fn with_header(mut request: Request, name: &str, value: &str) -> Requ
 pub(crate) fn response(status: u16, headers: &[(&str, &str)]) -> Response {
     let headers =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    Response { status, headers, body: Bytes::new(), follow: false }
+    Response { status, headers, body: Bytes::new(), pieces: None, safe: false, follow: false }
 }
 
 pub(crate) fn slot(name: &str) -> Attributes {
@@ -322,6 +329,8 @@ pub(crate) type Answer = dyn Fn(usize, &str) -> Reply + Send + Sync;
 pub(crate) enum Reply {
     /// These bytes, then the connection closes.
     Bytes(Vec<u8>),
+    /// These bytes, then nothing, for ever.
+    Stall(Vec<u8>),
     /// The connection closes without a byte.
     Drop,
     /// Nothing, for ever.
@@ -404,6 +413,11 @@ async fn serve(mut socket: impl AsyncRead + AsyncWrite + Unpin, kept: &Mutex<Vec
     match answer(number, &text) {
         Reply::Drop => {}
         Reply::Silence => std::future::pending::<()>().await,
+        Reply::Stall(bytes) => {
+            let _ = socket.write_all(&bytes).await;
+            let _ = socket.flush().await;
+            std::future::pending::<()>().await;
+        }
         Reply::Bytes(bytes) => {
             let _ = socket.write_all(&bytes).await;
             let _ = socket.shutdown().await;

@@ -182,6 +182,7 @@ impl Product {
             response_bytes_max: 8 << 20,
             requests_max: u64::MAX,
             bytes_out_max: u64::MAX,
+            streamed_bytes_max: u64::MAX,
             revoked: Arc::new(move || revoked.exists()),
         };
         let egress = if way.logged { &self.logged } else { &self.unlogged };

@@ -11,8 +11,8 @@ use super::malformed;
 use crate::{
     Error,
     limits::{
-        BROTLI_BUFFER_BYTES, DECODE_PIECE_BYTES, GZIP_MEMBERS_MAX, RATIO_FREE_BYTES, RATIO_MAX,
-        ZSTD_FRAMES_MAX, ZSTD_WINDOW_BYTES_MAX,
+        BROTLI_BUFFER_BYTES, DECODE_PIECE_BYTES, DECODED_PIECE_BYTES_MAX, GZIP_MEMBERS_MAX, RATIO_FREE_BYTES,
+        RATIO_MAX, ZSTD_FRAMES_MAX, ZSTD_WHOLE_BYTES_MAX, ZSTD_WINDOW_BYTES_MAX,
     },
 };
 use brotli_decompressor::DecompressorWriter;
@@ -78,8 +78,57 @@ enum State {
 
 impl Coded {
     pub(super) fn new(coding: Coding, body_bytes_max: u64) -> Self {
-        let sink = Sink { body_bytes_max, wire_bytes: 0, body: Vec::new(), stopped: None };
+        let sink = Sink {
+            body_bytes_max,
+            wire_bytes: 0,
+            handed_bytes: 0,
+            piece_bytes_max: usize::MAX,
+            body: Vec::new(),
+            stopped: None,
+        };
         Self { coding, held: Vec::new(), state: Some(State::Between(sink)), members: 0 }
+    }
+
+    /// For a body that is handed on piece by piece.
+    pub(super) fn in_pieces(coding: Coding, body_bytes_max: u64) -> Self {
+        let body_bytes_max = match coding {
+            Coding::Zstd => body_bytes_max.min(ZSTD_WHOLE_BYTES_MAX),
+            _ => body_bytes_max,
+        };
+        let mut coded = Self::new(coding, body_bytes_max);
+        if let Some(state) = &mut coded.state {
+            let sink = state.sink();
+            // What is handed on early was counted early: see `piecewise`.
+            sink.wire_bytes = DECODE_PIECE_BYTES as u64;
+            sink.piece_bytes_max = match coding {
+                Coding::Zstd => usize::MAX,
+                _ => DECODED_PIECE_BYTES_MAX,
+            };
+        }
+        coded
+    }
+
+    /// At most `DECODE_PIECE_BYTES` of the wire; `last`: nothing more has come yet, so all that it means is wanted.
+    pub(super) fn push_piece(&mut self, wire: &[u8], last: bool) -> Result<(), Error> {
+        self.decode(wire)?;
+        let Some(mut state) = self.state.take() else { return Err(self.coding.corrupt()) };
+        if last && state.flush().is_err() {
+            return Err(self.stopped(&mut state));
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// Bytes that can be taken.
+    pub(super) fn decoded(&mut self) -> usize {
+        self.state.as_mut().map_or(0, |state| state.sink().body.len())
+    }
+
+    pub(super) fn take(&mut self) -> Bytes {
+        let Some(state) = &mut self.state else { return Bytes::new() };
+        let sink = state.sink();
+        sink.handed_bytes = sink.handed_bytes.saturating_add(sink.body.len() as u64);
+        std::mem::take(&mut sink.body).into()
     }
 
     pub(super) fn push(&mut self, mut wire: &[u8]) -> Result<(), Error> {
@@ -147,6 +196,11 @@ impl Coded {
     }
 
     pub(super) fn finish(mut self) -> Result<Bytes, Error> {
+        self.finish_pieces()
+    }
+
+    /// What is left.
+    pub(super) fn finish_pieces(&mut self) -> Result<Bytes, Error> {
         let held = std::mem::take(&mut self.held);
         self.decode(&held)?;
         let Some(mut state) = self.state.take() else { return Err(self.coding.corrupt()) };
@@ -176,6 +230,16 @@ impl State {
             Self::Gzip(member) => member.get_mut(),
             Self::Deflate(member) => member.get_mut(),
             Self::Brotli(decoder) => decoder.get_mut(),
+        }
+    }
+
+    /// What was decoded leaves the decoder's own buffer.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Between(_) | Self::Zstd { .. } => Ok(()),
+            Self::Gzip(member) => member.flush(),
+            Self::Deflate(member) => member.flush(),
+            Self::Brotli(decoder) => decoder.flush(),
         }
     }
 
@@ -228,16 +292,23 @@ fn unzstd(mut wire: &[u8], sink: &mut Sink) -> io::Result<()> {
 struct Sink {
     body_bytes_max: u64,
     wire_bytes: u64,
+    /// Decoded, and no longer here.
+    handed_bytes: u64,
+    /// What may lie here.
+    piece_bytes_max: usize,
     body: Vec<u8>,
     stopped: Option<Error>,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let decoded = (self.body.len() as u64).saturating_add(bytes.len() as u64);
+        let here = self.body.len().saturating_add(bytes.len());
+        let decoded = self.handed_bytes.saturating_add(here as u64);
         if decoded > self.body_bytes_max {
             self.stopped = Some(Error::TooLarge(self.body_bytes_max));
-        } else if decoded > RATIO_FREE_BYTES && decoded / RATIO_MAX > self.wire_bytes {
+        } else if here > self.piece_bytes_max
+            || decoded > RATIO_FREE_BYTES && decoded / RATIO_MAX > self.wire_bytes
+        {
             self.stopped = Some(malformed(format!("compressed more than {RATIO_MAX} to 1")));
         } else {
             self.body.extend_from_slice(bytes);

@@ -8,11 +8,14 @@ use futures_util::{Stream, StreamExt};
 use http::HeaderMap;
 use std::{net::SocketAddr, pin::Pin};
 
+/// A body as it comes off the wire.
+pub(crate) type Chunks = Pin<Box<dyn Stream<Item = Result<bytes::Bytes, Failure>> + Send>>;
+
 /// An answer from a peer that was judged. Made here alone, so that no answer comes by without it.
 pub(crate) struct Raw {
     pub status: u16,
     pub headers: HeaderMap,
-    pub body: Pin<Box<dyn Stream<Item = Result<bytes::Bytes, Failure>> + Send>>,
+    pub body: Chunks,
     _judged: Judged,
 }
 

@@ -65,6 +65,22 @@ impl Needle {
         self.plain_only
     }
 
+    /// Where at the end of `bytes` it may begin; their length where it can't. Whole ones that the next byte may make
+    /// longer count, and the byte before one that begins beyond the end.
+    pub(super) fn may_begin_at(&self, bytes: &[u8], compared_max: usize) -> usize {
+        let needle = self.bytes.expose();
+        let longest = (needle.len() - usize::from(!self.right)).min(bytes.len());
+        let fold = |byte: &u8| if self.any_case { byte.to_ascii_lowercase() } else { *byte };
+        let begins = |length: &usize| {
+            let end = &bytes[bytes.len() - length..];
+            needle.len() > compared_max
+                || end.iter().zip(needle).all(|(found, needle)| fold(found) == *needle)
+        };
+        let at = (1..=longest).rev().find(begins).map_or(bytes.len(), |length| bytes.len() - length);
+        let beside = at.checked_sub(1).filter(|beside| self.left && is_base64(bytes.get(*beside)));
+        beside.unwrap_or(at)
+    }
+
     /// Bytes compared, and the place to mask if the needle lies at `at`.
     pub(super) fn matches_at(&self, haystack: &[u8], at: usize) -> (u64, Option<(usize, usize)>) {
         let needle = self.bytes.expose();
@@ -74,9 +90,6 @@ impl Needle {
         if same < needle.len() {
             return (same as u64 + 1, None);
         }
-        let is_base64 = |byte: Option<&u8>| {
-            byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
-        };
         let (mut start, mut end) = (at, at + needle.len());
         if self.left && start > 0 && is_base64(haystack.get(start - 1)) {
             start -= 1;
@@ -86,6 +99,10 @@ impl Needle {
         }
         (same as u64, Some((start, end)))
     }
+}
+
+fn is_base64(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
 }
 
 /// Adds the encodings of `secret`, each once.

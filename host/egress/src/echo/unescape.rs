@@ -3,6 +3,7 @@
 //! (with or without their semicolon, the names of ASCII punctuation). One pass takes one layer
 //! off; what is no whole escape stays as it is.
 
+use crate::limits;
 use memchr::memchr3;
 
 /// Hands over pieces in order: their place in `bytes`, and what they mean. A piece that means itself may be long; an escape is
@@ -48,6 +49,57 @@ pub(super) fn locate(bytes: &[u8], places: &[(usize, usize)]) -> Vec<(usize, usi
         read = until;
     });
     located
+}
+
+/// The longest escape that is undone: a reference with leading zeros.
+const ESCAPE_BYTES_MAX: usize = 16;
+/// Bytes that may follow the last beginning of an escape and belong to one in some layer: `\\u005cu005cu0041`.
+const NESTED_BYTES_MAX: usize = ESCAPE_BYTES_MAX * limits::ECHO_LAYERS_MAX;
+
+/// Up to where every escape is whole: what follows may become one.
+pub(super) fn whole_until(bytes: &[u8]) -> usize {
+    let from = certain_boundary(bytes);
+    let mut whole = bytes.len();
+    unescape(&bytes[from..], |start, end, meaning| {
+        // A literal may hold the beginning of an escape near its end.
+        if meaning.len() == end - start {
+            let near = (from + start).max((from + end).saturating_sub(ESCAPE_BYTES_MAX - 1));
+            let may_begin = |at: &usize| {
+                matches!(bytes[*at], b'%' | b'\\' | b'&')
+                    && bytes[*at..].iter().all(|byte| is_of_escape(*byte))
+            };
+            if from + end == bytes.len()
+                && let Some(at) = (near..from + end).find(may_begin)
+            {
+                whole = at;
+            }
+        } else if from + end == bytes.len() && bytes[from + start] == b'&' && !bytes.ends_with(b";") {
+            // A number without its semicolon: a digit may follow.
+            whole = from + start;
+        }
+    });
+    whole
+}
+
+/// The last place at the end of which, or before, certainly no escape is open in any layer: a byte that occurs in none,
+/// or more bytes without the beginning of one than one has.
+pub(super) fn certain_boundary(bytes: &[u8]) -> usize {
+    let mut plain = 0;
+    for at in (0..bytes.len()).rev() {
+        let byte = bytes[at];
+        if !is_of_escape(byte) {
+            return at + 1;
+        }
+        plain = if matches!(byte, b'%' | b'\\' | b'&') { 0 } else { plain + 1 };
+        if plain == NESTED_BYTES_MAX {
+            return at + NESTED_BYTES_MAX;
+        }
+    }
+    0
+}
+
+fn is_of_escape(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'\\' | b'&' | b'#' | b';' | b'"' | b'/' | b'\'')
 }
 
 /// How many bytes the escape at the start takes, and how many it means.
@@ -112,9 +164,6 @@ fn wide(before: usize, digits: &[u8], count: usize, meaning: &mut [u8; 4]) -> Op
     let value = digits.iter().try_fold(0u32, |value, byte| Some(value << 4 | u32::from(digit(*byte)?)))?;
     character(before + count, char::from_u32(value)?, meaning)
 }
-
-/// The longest escape that is undone: a reference with leading zeros.
-const ESCAPE_BYTES_MAX: usize = 16;
 
 /// `&amp;`, `&#43;`, `&#x2F;`, `&#0000043`: HTML reads a number without its semicolon too.
 fn reference(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {

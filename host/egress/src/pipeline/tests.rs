@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{
-    Outcome,
+    Outcome, Payload,
     testing::{Kit, Reply, SECRET, Server, acceptor, keyed, reply, request, slot, with_body, with_header},
 };
 use portcullis_grants::{AddressPolicy, Attributes};
@@ -569,6 +569,11 @@ async fn of_a_dry_run_nothing_leaves_that_may_have_an_effect() {
     assert!(held[0].exchange.idempotency_key.is_some() && !held[0].after_withheld);
     assert_eq!(kit.rows()[0].outcome, Outcome::Withheld);
     assert!(!format!("{held:?}").contains(SECRET));
+    let form = Request { payload: Some(Payload::Multipart(Vec::new())), ..request("POST", URL) };
+    assert!(matches!(call.open(form).await, Err(Error::Withheld)));
+    let (held, count) = call.withheld();
+    assert_eq!((held.len(), count, server.connects()), (2, 2, 0));
+    assert!(held[1].after_withheld && held[1].exchange.request_bytes > 0);
     assert_eq!(call.send(request("GET", URL)).await.unwrap().status, 200);
     assert_eq!((server.requests().len(), lock(&kit.intents.uses).len()), (1, 1));
     kit.settings.revoked.store(true, std::sync::atomic::Ordering::SeqCst);

@@ -107,7 +107,9 @@ async fn run(kit: &Kit, run: &Run) -> (Vec<u8>, Vec<u8>, u32) {
         listed.push(("x-echo".to_owned(), format!("it was {echoed}!").into_bytes()));
         listed.push(("location".to_owned(), format!("https://x.test/{echoed}?k={echoed}").into_bytes()));
     }
-    let script = Script::new([Ok(Response { status: run.status, headers: listed, body, follow: false })]);
+    let answer =
+        Response { status: run.status, headers: listed, body, pieces: None, safe: true, follow: false };
+    let script = Script::new([Ok(answer)]);
     let mut layers = LogAttempts::new(AttachCredential::new(Scan::new(script.service())));
     let prepared = Arc::new(kit.prepared(&state(kit), request("GET", "https://api.vendor.test/v1/items")));
     let response = layers.call(Attempt::new(prepared, 1)).await.unwrap();

@@ -245,6 +245,7 @@ impl Loader {
             response_bytes_max: connection.limits.response_bytes_max,
             requests_max: connection.limits.requests_max,
             bytes_out_max: connection.limits.bytes_out_max,
+            streamed_bytes_max: connection.limits.response_bytes_max,
             revoked: Arc::new(move || standing.ended().is_some()),
         })
     }

@@ -108,6 +108,7 @@ fn granted() -> Arc<egress::Call> {
         response_bytes_max: 1 << 20,
         requests_max: 100,
         bytes_out_max: 1 << 20,
+        streamed_bytes_max: 1 << 20,
         revoked: Arc::new(|| false),
     });
     connection.unwrap().call(egress::CallContext {

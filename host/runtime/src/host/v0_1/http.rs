@@ -148,6 +148,7 @@ fn parse(request: Request) -> Result<egress::Request, HttpError> {
         url: request.url,
         headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
         body: body.map(Into::into),
+        payload: None,
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         response_bytes_max: request.max_response,
         credential: request.credential,

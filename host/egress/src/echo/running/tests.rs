@@ -1,0 +1,118 @@
+//! Whatever the borders, the pieces together are what the whole body would have become.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use portcullis_secrets::Secret;
+
+const SECRET: &str = "sk_live_4eC39 HqLy/jWD\"arjt&T1zdp";
+
+fn needles() -> Arc<Needles> {
+    Arc::new(Needles::new([&Secret::new(SECRET.as_bytes().to_vec())]))
+}
+
+fn pieces(needles: &Arc<Needles>, cuts: &[&[u8]]) -> Vec<u8> {
+    let (mut running, mut all) = (Running::new(Arc::clone(needles)), Vec::new());
+    for cut in cuts {
+        all.extend_from_slice(&running.push(Bytes::copy_from_slice(cut)).0);
+    }
+    all.extend_from_slice(&running.finish().0);
+    all
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+fn unicode(text: &str) -> String {
+    text.bytes().map(|byte| format!("\\u{byte:04x}")).collect()
+}
+
+/// The bodies of a vendor that repeats the secret, one an encoding.
+fn bodies() -> Vec<String> {
+    let references = |text: &str| text.bytes().map(|byte| format!("&#{byte};")).collect::<String>();
+    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let mut bodies = vec![
+        format!("a{SECRET}b{SECRET}"),
+        hex,
+        percent(SECRET),
+        unicode(SECRET),
+        references(SECRET),
+        references(SECRET).replace(';', ""),
+        SECRET.bytes().map(|byte| format!("&#x{byte:09x}")).collect(),
+        SECRET.bytes().map(|byte| format!("\\{byte:03o}")).collect(),
+        SECRET.bytes().map(|byte| format!("\\U{byte:08x}")).collect(),
+        SECRET.bytes().map(|byte| format!("%u{byte:04x}")).collect(),
+        percent(&percent(SECRET)),
+        unicode(&percent(SECRET)),
+        percent(&unicode(&SECRET[..12])) + &unicode(&percent(&SECRET[12..])),
+        SECRET.replace('"', "\\\\\\\"").replace('&', "&amp;amp;"),
+    ];
+    for before in ["", "x", "xy"] {
+        bodies.push(STANDARD.encode(format!("{before}{SECRET}zz")));
+        bodies.push(percent(&STANDARD.encode(format!("{before}{SECRET}"))));
+    }
+    bodies
+}
+
+#[test]
+fn a_border_anywhere_hides_nothing() {
+    let needles = needles();
+    for body in bodies() {
+        let body = format!("{{\"k\": {body}, \"50%\": \\\\u00e9\\\\\\\\");
+        let (whole, echoes) = needles.mask_bytes(Bytes::from(body.clone()));
+        assert!(echoes > 0, "{body}");
+        let bytes = body.as_bytes();
+        for cut in 0..bytes.len() {
+            let both = pieces(&needles, &[&bytes[..cut], &bytes[cut..]]);
+            assert_eq!(both, whole, "{body} cut at {cut}");
+        }
+        for size in [1, 2, 3, 7, 16] {
+            let cuts: Vec<&[u8]> = bytes.chunks(size).collect();
+            assert_eq!(pieces(&needles, &cuts), whole, "{body} in pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn an_event_is_not_held_back() {
+    let mut running = Running::new(needles());
+    for event in ["data: {\"a\":1}\n\n", "data: 50% & more \\ less\n\n", "event: x\ndata: s\n\n"] {
+        assert_eq!(running.push(Bytes::from(event)).0, event);
+    }
+}
+
+#[test]
+fn a_body_without_places_to_cut_is_bounded() {
+    let mut running = Running::new(needles());
+    let run = Bytes::from("%41".repeat(1 << 16));
+    let mut passed = 0;
+    for _ in 0..4 {
+        passed += running.push(run.clone()).0.len();
+        assert!(running.held.len() < 1 << 10, "{}", running.held.len());
+    }
+    assert_eq!(passed + running.finish().0.len(), 4 * run.len());
+    // What would be held without end is masked.
+    let long = Secret::new([b"ab".repeat(ECHO_HELD_BYTES_MAX), b"c".to_vec()].concat());
+    let needles = Arc::new(Needles::new([&long]));
+    let mut running = Running::new(needles);
+    for _ in 0..3 {
+        running.push(Bytes::from("ab".repeat(1 << 19)));
+        assert!(running.held.len() <= ECHO_HELD_BYTES_MAX);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn pieces_are_masked_as_the_whole(
+        text in "([a-c%&;#x0-9\\\\u ]|%41|\\\\u0041|%2541|&#65;|&#6|&#x0041|&lt;|abcdefgh|YWJjZGVmZ2g|\\\\u005cu0061|bcdefgh){1,40}",
+        cuts in proptest::collection::vec(0usize..200, 0..6),
+    ) {
+        let needles = Arc::new(Needles::new([&Secret::new(b"abcdefgh".to_vec()), &Secret::new(b"c\\u".to_vec())]));
+        let bytes = text.as_bytes();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let cut: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        proptest::prop_assert_eq!(pieces(&needles, &cut), needles.mask_bytes(Bytes::copy_from_slice(bytes)).0.to_vec());
+    }
+}

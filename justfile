@@ -29,6 +29,11 @@ bench-read *arguments:
     cargo build --release
     tests/bench/peers/run {{ arguments }}
 
+# Two GiB down and up through a guest of 64 MiB, with a fault each 100 MiB: minutes, and 2 GiB of disk
+large:
+    cargo build --package portcullis
+    LARGE_MIB=2048 cargo test --package portcullis-tests --test large a_body_larger -- --nocapture
+
 # Formats host, SDK, connectors and guests
 fmt:
     cargo fmt --all

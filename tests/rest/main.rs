@@ -93,8 +93,8 @@ actions.write = { method = "POST", path = "/files/{file}/comments", query = { fi
 actions.wrong = { method = "POST", path = "/files/f1/comments", query = { feilds = "id" }, body = { content = "x" } }
 "#,
     write: (
-        "/drive/v3/files/a%2Fb/comments",
-        || json!({"file": "a/b", "comment": {"content": "Looks good"}}),
+        "/drive/v3/files/a%20b/comments",
+        || json!({"file": "a b", "comment": {"content": "Looks good"}}),
     ),
     wrong: "feilds",
 };

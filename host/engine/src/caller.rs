@@ -8,6 +8,9 @@ use tokio::sync::watch;
 pub trait Caller: Send + Sync {
     /// One attempt. Comes back soon after `cancelled` turned true, with the kind `cancelled`.
     async fn call(&self, request: CallRequest) -> CallReport;
+
+    /// The run is over: what was kept for its calls may go.
+    fn ended(&self, _run_id: &str) {}
 }
 
 /// One attempt of one call.

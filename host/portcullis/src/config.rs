@@ -93,6 +93,8 @@ pub struct Limits {
     pub requests_max: u64,
     /// Body bytes sent in one run.
     pub bytes_out_max: u64,
+    /// Blobs of one run, and one body that is read in pieces or goes to a blob.
+    pub spool_bytes_max: u64,
     /// Decoded body of one response.
     pub response_bytes_max: u64,
     /// Instances of this connection at once.

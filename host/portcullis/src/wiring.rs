@@ -43,6 +43,9 @@ impl Host {
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let random: Arc<dyn Random> = Arc::new(RealRandom);
         let data = acquire(&config, wait, &*clock).await?;
+        // Under the lock: no run is under way that could still need it.
+        let spool = portcullis_runtime::spool_folder(&config.data);
+        portcullis_runtime::sweep(&config.data).map_err(crate::exit::at_file("clear", &spool))?;
         let store = SqliteStore::open(data.clone(), clock.clone(), random.clone());
         let store: Arc<dyn Store> = Arc::new(store.map_err(|error| at_database("used", "state.db", &error))?);
         let exchanges =
@@ -54,8 +57,14 @@ impl Host {
             Arc::new(intents::StoredIntents::new(store.clone(), clock.clone())),
         );
         let loader = Arc::new(Loader::new(config, store.clone(), egress, runtime.clone()));
-        let caller =
-            Arc::new(caller::RuntimeCaller { loader: loader.clone(), runtime, store: store.clone() });
+        let caller = Arc::new(caller::RuntimeCaller {
+            loader: loader.clone(),
+            runtime,
+            store: store.clone(),
+            spool,
+            random: random.clone(),
+            spools: Default::default(),
+        });
         let engine = Engine::new(store, caller, loader.clone(), clock, random);
         let closed = engine
             .start()

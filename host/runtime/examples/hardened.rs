@@ -56,6 +56,11 @@ async fn call(made: &Runtime, component: &[u8]) -> Result<String, Box<dyn std::e
         },
         egress: None,
         state: Arc::new(Nothing),
+        spool: portcullis_runtime::Spool::new(
+            std::env::temp_dir().join(format!("portcullis-spool-{}", std::process::id())),
+            1 << 20,
+            Arc::new(portcullis_clock::RealRandom),
+        ),
         logs: Arc::new(Nothing),
         assets: Arc::default(),
         folders: Arc::default(),

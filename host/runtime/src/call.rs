@@ -39,6 +39,8 @@ pub struct CallSettings {
     pub egress: Option<Arc<portcullis_egress::Call>>,
     /// State of the connection.
     pub state: Arc<dyn State>,
+    /// Blobs of the run.
+    pub spool: Arc<crate::Spool>,
     /// Log lines.
     pub logs: Arc<dyn Logs>,
     /// Assets of the component.

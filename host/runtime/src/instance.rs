@@ -1,7 +1,7 @@
 //! One call's store: what the host functions see of the call, and the limits of its instance.
 
 use crate::{
-    CallError, CallSettings, Folder, Logs, State,
+    CallError, CallSettings, Folder, Logs, Spool, State,
     budget::Meter,
     host::{stdio::Output, wasi, wasi_http::Outgoing},
     limits,
@@ -23,6 +23,8 @@ pub(crate) struct CallState {
     pub(crate) outgoing: Option<Outgoing>,
     /// `None` in a migration, which is pure.
     pub(crate) state: Option<Arc<dyn State>>,
+    /// Likewise.
+    pub(crate) spool: Option<Arc<Spool>>,
     pub(crate) assets: Arc<BTreeMap<String, Vec<u8>>>,
     pub(crate) folders: Arc<BTreeMap<String, Arc<Folder>>>,
     /// Written into files so far.
@@ -70,6 +72,7 @@ pub(crate) fn store(
         egress: settings.egress.filter(|_| !pure),
         outgoing: None,
         state: (!pure).then_some(settings.state),
+        spool: (!pure).then_some(settings.spool),
         assets: settings.assets,
         folders: if pure { Arc::default() } else { settings.folders },
         files_bytes: 0,
@@ -101,6 +104,13 @@ impl WasiHttpView for CallState {
         let egress = &self.egress;
         let outgoing = self.outgoing.get_or_insert_with(|| Outgoing::new(egress.clone()));
         outgoing.view(&mut self.table)
+    }
+}
+
+impl CallState {
+    /// What the guest holds handles of; what lies here when the call ends is dropped with it.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 }
 

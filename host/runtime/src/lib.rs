@@ -16,6 +16,7 @@ mod instance;
 pub mod limits;
 pub mod ports;
 mod runtime;
+mod spool;
 mod text;
 
 pub use call::{
@@ -30,3 +31,4 @@ pub use error::{CallError, CompileError, ConnectorError, ErrorKind};
 pub use folder::Folder;
 pub use ports::{Entry, LogLevel, Logs, State, StorageError};
 pub use runtime::{Prepared, Runtime};
+pub use spool::{Spool, spool_folder, sweep};

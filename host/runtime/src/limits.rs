@@ -81,6 +81,8 @@ pub const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// Clocks are no finer.
 pub const CLOCK_RESOLUTION: Duration = Duration::from_millis(1);
 
+/// Blobs of one run.
+pub const BLOBS_MAX: usize = 10_000;
 /// Body of a request, and value of a state entry.
 pub const BODY_BYTES_MAX: u64 = 8 << 20;
 /// Requests of `wasi:http` that a call has under way, on the wire or with a body that is still written.

@@ -123,6 +123,11 @@ impl Product {
             limits: self.limits.clone(),
             egress,
             state: Arc::new(Empty),
+            spool: portcullis_runtime::Spool::new(
+                std::env::temp_dir().join(format!("portcullis-spool-{}", std::process::id())),
+                1 << 20,
+                Arc::new(portcullis_clock::RealRandom),
+            ),
             logs: Arc::new(Quiet),
             assets: self.assets.clone(),
             folders: Arc::default(),

@@ -98,7 +98,9 @@ impl Engine {
 
     async fn once(&self, mut run: Run, errand: Errand) -> Result<RunReport, EngineError> {
         self.begin(&run, errand.input.clone()).await?;
-        match self.attempts(&mut run, errand).await {
+        let report = self.attempts(&mut run, errand).await;
+        self.caller.ended(&run.run_id);
+        match report {
             Ok(report) => Ok(report),
             Err(failed) => Err(self.left_open(&run, failed).await),
         }

@@ -77,6 +77,7 @@ impl Engine {
             },
             Err(failed) => Err(failed),
         };
+        self.caller.ended(&run.run_id);
         if ended.is_err() {
             sink.discard().await;
         }

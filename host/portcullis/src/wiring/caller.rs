@@ -6,16 +6,21 @@ use super::{
     state::ConnectionState,
 };
 use async_trait::async_trait;
+use portcullis_clock::Random;
 use portcullis_egress::CallContext;
 use portcullis_engine::{
     ANY_NAME, Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position,
     StreamDescriptor, Withheld, WithheldRequest,
 };
 use portcullis_grants::Rule;
-use portcullis_runtime::{CallError, CallSettings, Output, Runtime};
+use portcullis_runtime::{CallError, CallSettings, Output, Runtime, Spool};
 use portcullis_store::{StateSpace, Store};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Calls connectors in fresh instances.
 pub struct RuntimeCaller {
@@ -25,10 +30,41 @@ pub struct RuntimeCaller {
     pub runtime: Arc<Runtime>,
     /// For the connection's state.
     pub store: Arc<dyn Store>,
+    /// `data/spool`.
+    pub spool: PathBuf,
+    /// For ids of blobs.
+    pub random: Arc<dyn Random>,
+    /// By run and connection.
+    pub spools: Mutex<HashMap<(String, String), Arc<Spool>>>,
+}
+
+impl RuntimeCaller {
+    /// The run's, for this connection alone: the same one for each of its calls.
+    fn spool(&self, loaded: &Loaded, request: &CallRequest) -> Arc<Spool> {
+        let key = (request.run_id.clone(), request.connection_id.clone());
+        let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = spools.entry(key).or_insert_with(|| {
+            let folder = self.spool.join(&request.run_id).join(&request.connection_id);
+            Spool::new(folder, loaded.spool_bytes_max, self.random.clone())
+        });
+        made.clone()
+    }
 }
 
 #[async_trait]
 impl Caller for RuntimeCaller {
+    fn ended(&self, run_id: &str) {
+        let gone: Vec<_> = {
+            let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+            spools.extract_if(|(run, _), _| run == run_id).collect()
+        };
+        if !gone.is_empty() {
+            drop(gone);
+            // Only where it is empty. What can't be removed now is removed at the next start.
+            let _ = std::fs::remove_dir(self.spool.join(run_id));
+        }
+    }
+
     async fn call(&self, request: CallRequest) -> CallReport {
         let loaded = match self.loader.load(&request.connection).await {
             Ok(loaded) => loaded,
@@ -45,6 +81,7 @@ impl Caller for RuntimeCaller {
             limits: loaded.limits.clone(),
             egress: Some(way_out.clone()),
             state: if request.dry_run { Arc::new(Scratch::over(stored)) } else { Arc::new(stored) },
+            spool: self.spool(&loaded, &request),
             logs: Arc::new(CallLogs {
                 connection: request.connection.clone(),
                 run_id: request.run_id.clone(),

@@ -35,6 +35,8 @@ pub struct Loaded {
     pub folders: Arc<BTreeMap<String, Arc<Folder>>>,
     /// Its config, JSON text.
     pub config: String,
+    /// Blobs of a run.
+    pub spool_bytes_max: u64,
     /// Bounds of a call.
     pub limits: Limits,
     /// Calls at once.
@@ -140,6 +142,7 @@ impl Loader {
             assets: Arc::new(component.assets.clone()),
             folders,
             config: connection.config.to_string(),
+            spool_bytes_max: connection.limits.spool_bytes_max,
             limits: Limits {
                 memory_bytes_max: connection.limits.memory_bytes_max,
                 timeout: connection.limits.timeout,
@@ -245,7 +248,7 @@ impl Loader {
             response_bytes_max: connection.limits.response_bytes_max,
             requests_max: connection.limits.requests_max,
             bytes_out_max: connection.limits.bytes_out_max,
-            streamed_bytes_max: connection.limits.response_bytes_max,
+            streamed_bytes_max: connection.limits.spool_bytes_max,
             revoked: Arc::new(move || standing.ended().is_some()),
         })
     }

@@ -23,7 +23,11 @@ mod bindings {
         world: "full-connector",
         imports: { default: async | trappable },
         exports: { default: async },
-        with: { "portcullis:connector/files.writer": super::files::FileWriter },
+        with: {
+            "portcullis:connector/blobs.writer": crate::spool::SpoolWriter,
+            "portcullis:connector/files.writer": super::files::FileWriter,
+            "portcullis:connector/http.body-stream": crate::host::v0_1::http::Reading,
+        },
     });
 }
 

@@ -1,4 +1,4 @@
-//! Host functions: what is built works on the call's own data, what is not answers `unsupported`, and WASI grants nothing.
+//! Host functions: each works on the call's own data, and WASI grants nothing.
 
 use crate::support::Setting;
 use portcullis_clock::{RealClock, RealRandom};
@@ -20,23 +20,22 @@ async fn without_grants_every_request_is_denied() {
     assert_eq!(setting.done("send-many", r#"{"n":3}"#).await, json!({ "ok": 0, "failed": denied }));
 }
 
-/// With a grant, and yet not built: nothing is asked of egress.
 #[tokio::test]
-async fn requests_that_are_not_built_are_unsupported() {
+async fn with_grants_requests_reach_the_pipeline() {
     let setting = Setting { egress: Some(granted()), ..Setting::default() };
-    let unsupported = json!({ "error": "unsupported", "detail": null });
-    for action in ["download", "open"] {
-        assert_eq!(setting.done(action, r#"{"url":"https://example.com/"}"#).await, unsupported, "{action}");
+    // A blob that is none of the run's never leaves the host.
+    for body in [r#""blob":"b""#, r#""slice":"b""#] {
+        let order = format!(r#"{{"method":"POST","url":"https://example.org/",{body}}}"#);
+        let refused = json!({ "error": "malformed", "detail": "the body names no blob of this run" });
+        assert_eq!(setting.done("send", &order).await, refused, "{body}");
     }
-    let all = setting.done("send-all", r#"{"url":"https://example.com/","n":2,"blob":"b"}"#).await;
-    assert_eq!(all, json!([unsupported, unsupported]));
-    for body in [r#""blob":"b""#, r#""slice":"b""#, r#""multipart":true"#] {
-        let order = format!(r#"{{"method":"POST","url":"https://example.com/",{body}}}"#);
-        assert_eq!(setting.done("send", &order).await, unsupported, "{body}");
+    for action in ["download", "open"] {
+        let denied = setting.done(action, r#"{"url":"https://example.org/"}"#).await;
+        assert!(denied["detail"].as_str().unwrap().starts_with("exch_"), "{denied}");
     }
     let large = setting.done("send", r#"{"url":"https://example.com/","body-bytes":8388609}"#).await;
     assert_eq!(large, json!({ "error": "too-large", "detail": 8_388_608 }));
-    // The twin: what is built reaches the pipeline, which knows this denial by its own id.
+    // The pipeline knows a denial by its own id.
     let denied = setting.done("send", r#"{"url":"https://example.org/"}"#).await;
     assert_eq!(denied["error"], "denied");
     assert!(denied["detail"].as_str().unwrap().starts_with("exch_"), "{denied}");
@@ -123,12 +122,20 @@ fn granted() -> Arc<egress::Call> {
 }
 
 #[tokio::test]
-async fn blobs_are_not_built() {
+async fn blobs_are_the_runs() {
     let setting = Setting::default();
-    for action in ["blob-create", "blob-read", "blob-stat"] {
+    for action in ["blob-read", "blob-stat"] {
         let answer = setting.done(action, r#"{"blob":"b"}"#).await;
-        assert_eq!(answer, json!({ "error": "unsupported", "detail": null }), "{action}");
+        assert_eq!(answer, json!({ "error": "not-found", "detail": null }), "{action}");
     }
+    assert_eq!(setting.done("blob-create", "{}").await, json!({ "writer": true }));
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let written = setting.done("blob-write", r#"{"text":"abc","n":1}"#).await;
+    assert_eq!((&written["size"], &written["sha256"]), (&json!(3), &json!(abc)));
+    let over = setting.done("blob-write", r#"{"body-bytes":600000,"n":2}"#).await;
+    assert_eq!(over, json!({ "error": "quota", "detail": 1_048_576 }));
+    let large = setting.done("blob-write", r#"{"body-bytes":8388609,"n":1}"#).await;
+    assert_eq!(large, json!({ "error": "too-large", "detail": 8_388_608 }));
 }
 
 #[tokio::test]

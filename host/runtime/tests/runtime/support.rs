@@ -178,6 +178,7 @@ pub struct Setting {
     pub assets: BTreeMap<String, Vec<u8>>,
     pub seed: [u8; 32],
     pub cancel: watch::Sender<bool>,
+    pub folder: tempfile::TempDir,
 }
 
 impl Default for Setting {
@@ -195,6 +196,7 @@ impl Default for Setting {
             assets: BTreeMap::new(),
             seed: [7; 32],
             cancel: watch::channel(false).0,
+            folder: tempfile::tempdir().unwrap(),
         }
     }
 }
@@ -205,6 +207,11 @@ impl Setting {
             limits: self.limits.clone(),
             egress: self.egress.clone(),
             state: Arc::clone(&self.state) as Arc<dyn State>,
+            spool: portcullis_runtime::Spool::new(
+                self.folder.path().join("spool"),
+                1 << 20,
+                Arc::new(portcullis_clock::RealRandom),
+            ),
             logs: Arc::clone(&self.logs) as Arc<dyn Logs>,
             assets: Arc::new(self.assets.clone()),
             folders: Arc::default(),

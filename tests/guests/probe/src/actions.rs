@@ -65,6 +65,8 @@ fn act(action: &str, input: String, resume: Option<String>) -> Result<Outcome, E
             stored(blobs::read(text(&order, "blob"), 0, 16), |bytes| json!({ "bytes": bytes.len() }))
         }
         "blob-stat" => stored(blobs::stat(text(&order, "blob")), |info| json!({ "size": info.size })),
+        "blob-write" => blob_write(&order),
+        "large" => requests::large(&order),
         "log" => {
             write_logs(&order);
             json!({})
@@ -72,6 +74,21 @@ fn act(action: &str, input: String, resume: Option<String>) -> Result<Outcome, E
         _ => return hostile::act(action, &order).map(|output| Outcome::Done(output.to_string())),
     };
     Ok(Outcome::Done(output.to_string()))
+}
+
+/// `{"text": …, "n": 2}` or `{"body-bytes": …}`: as often as said, then what is known of the blob.
+fn blob_write(order: &Value) -> Value {
+    let bytes = match order["text"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => vec![b'x'; size(order, "body-bytes")],
+    };
+    let written = blobs::create().and_then(|writer| {
+        (0..size(order, "n")).try_for_each(|_| writer.write(&bytes))?;
+        let blob = blobs::finish(writer)?;
+        let info = blobs::stat(&blob)?;
+        Ok(json!({ "blob": blob, "size": info.size, "sha256": info.sha256 }))
+    });
+    stored(written, |known| known)
 }
 
 /// First a `pending` with the order as its memory, then what was remembered.

@@ -3,7 +3,8 @@
 use crate::{
     Header,
     actions::{size, text},
-    http::{self, Body, HttpError, Request, Response, Slice},
+    blobs,
+    http::{self, Body, Content, HttpError, Part, Request, Response, Slice},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -45,6 +46,56 @@ pub fn open(order: &Value) -> Value {
     http::open(&request(order)).map_or_else(error, |(head, stream)| {
         let first = stream.read(1_024).map_or_else(error, |bytes| json!(bytes.map(|bytes| bytes.len())));
         json!({ "status": head.status, "first": first })
+    })
+}
+
+/// `{"url": …, "slices": [SIZE, …]}`: the file comes down, its bytes go up in slices of these sizes in turn, and in one form.
+pub fn large(order: &Value) -> Value {
+    let ask = |method: &str, path: String, body: Body| Request {
+        method: method.to_owned(),
+        url: format!("{}{path}", text(order, "url")),
+        headers: Vec::new(),
+        body,
+        timeout_ms: None,
+        max_response: None,
+        credential: None,
+        idempotency_key: None,
+    };
+    let blob = match http::download(&ask("GET", "/file".to_owned(), Body::None)) {
+        Ok((_, blob)) => blob,
+        Err(why) => return error(why),
+    };
+    let Ok(info) = blobs::stat(&blob) else { return json!("no such blob") };
+    let sizes = order["slices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let sizes = sizes.iter().filter_map(Value::as_u64).filter(|size| *size > 0).cycle();
+    let (mut offset, mut failed) = (0, Vec::new());
+    for size in sizes {
+        if offset == info.size {
+            break;
+        }
+        let size = size.min(info.size - offset);
+        let slice = Body::Slice(Slice { blob: blob.clone(), offset, size });
+        match http::send(&ask("PUT", format!("/part?offset={offset}"), slice)) {
+            Ok(response) if response.status == 200 => {}
+            Ok(response) => failed.push(answer(response)),
+            Err(why) => failed.push(error(why)),
+        }
+        offset += size;
+    }
+    let part =
+        |name: &str, content| Part { name: name.to_owned(), file_name: None, content_type: None, content };
+    let file = Part {
+        file_name: Some("a\"b.bin".to_owned()),
+        content_type: Some("application/octet-stream".to_owned()),
+        ..part("file", Content::Blob(blob))
+    };
+    let form = Body::Multipart(vec![part("title", Content::Bytes(b"all of it".to_vec())), file]);
+    let form = http::send(&ask("POST", "/form".to_owned(), form));
+    json!({
+        "size": info.size,
+        "sha256": info.sha256,
+        "failed": failed,
+        "form": form.map_or_else(error, |response| json!(response.status)),
     })
 }
 

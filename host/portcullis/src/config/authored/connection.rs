@@ -21,6 +21,7 @@ impl Default for Limits {
             cpu: Duration::from_secs(5),
             requests_max: 100_000,
             bytes_out_max: 64 * MIB,
+            spool_bytes_max: 1024 * MIB,
             response_bytes_max: 8 * MIB,
             concurrency_max: 16,
             log_bytes_max: 64 * 1024,
@@ -243,6 +244,7 @@ fn limits(mut table: Table<'_>) -> Limits {
     let memory_bytes_max =
         bytes("memory", default.memory_bytes_max, portcullis_runtime::limits::MEMORY_BYTES_CEILING);
     let bytes_out_max = bytes("bytes-out", default.bytes_out_max, 1024 * 1024 * MIB);
+    let spool_bytes_max = bytes("spool", default.spool_bytes_max, 1024 * 1024 * MIB);
     let response_bytes_max =
         bytes("response", default.response_bytes_max, portcullis_runtime::limits::BODY_BYTES_MAX);
     let log_bytes_max = bytes("log", default.log_bytes_max, MIB);
@@ -269,6 +271,7 @@ fn limits(mut table: Table<'_>) -> Limits {
         cpu,
         requests_max: u64::try_from(requests_max).unwrap_or(default.requests_max),
         bytes_out_max,
+        spool_bytes_max,
         response_bytes_max,
         concurrency_max: u32::try_from(concurrency).unwrap_or(default.concurrency_max),
         log_bytes_max,

@@ -175,8 +175,11 @@ impl Drop for Logged {
 /// How an attempt ended, as its row tells it.
 struct Ended<'a> {
     failure: Option<&'a Failure>,
-    answer: Option<(u16, &'a [(String, Vec<u8>)], &'a [u8], u64)>,
+    answer: Option<Answered<'a>>,
 }
+
+/// Status, headers, the part of the body that is at hand, and the bytes of all of it.
+type Answered<'a> = (u16, &'a [(String, Vec<u8>)], &'a [u8], u64);
 
 impl<'a> Ended<'a> {
     fn of(outcome: &'a Result<Response, Failure>) -> Self {

@@ -218,9 +218,7 @@ fn is_endpoint(text: &str) -> bool {
 }
 
 fn approval(table: &mut Table<'_>) -> Option<Approval> {
-    for later in ["proxy"] {
-        table.reject_later(later);
-    }
+    table.reject_later("proxy");
     let approval_id = table.required_parse::<ApprovalId>("approval-id");
     let revoked = table.boolean("revoked").is_some_and(|revoked| revoked.value);
     let approved_at = table.required_parse::<Time>("approved-at");

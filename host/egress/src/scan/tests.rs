@@ -10,8 +10,9 @@ use crate::{
     testing::{Kit, Script, request, slot, state},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue};
+use portcullis_secrets::Secret;
 use proptest::{prelude::*, test_runner::TestRunner};
 use std::{
     io::{self, Write},
@@ -214,4 +215,21 @@ fn fuzzed_runs_show_no_eight_characters() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+/// What is slow to search must not keep the attempt from ending with its time, nor a thread from everybody else.
+#[tokio::test]
+async fn a_long_body_is_searched_beside_the_threads_that_serve() {
+    let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
+    let body = |length: usize| {
+        let mut body = vec![b'%'; length];
+        body.extend_from_slice(b"sk_live_long_0123456789");
+        Bytes::from(body)
+    };
+    let short = std::pin::pin!(super::scanned(body(100), &needles));
+    let Some(Ok((_, 1))) = short.now_or_never() else { panic!("a short one is searched at once") };
+    let mut long = std::pin::pin!(super::scanned(body(crate::limits::SCANNED_INLINE_BYTES_MAX), &needles));
+    assert!((&mut long).now_or_never().is_none(), "a long one is waited for");
+    let Ok((masked, 1)) = long.await else { panic!("one place") };
+    assert!(masked.ends_with(b"***"));
 }

@@ -149,7 +149,8 @@ impl Store for SqliteStore {
 
     async fn effects(&self, run_id: &str) -> Result<Effects, StoreError> {
         let run_id = run_id.to_owned();
-        self.readers.read(move |conn| intent::effects(conn, &run_id)).await
+        // Asked in the writer's turn: an intent whose caller went away while it waited there counts too.
+        self.writer.write(move |conn| intent::effects(conn, &run_id)).await
     }
 
     async fn record_secret_use(

@@ -270,3 +270,22 @@ async fn what_is_written_again_and_again_takes_its_room_once() {
     }
     assert!(bytes("state.db") < 4 * STATE_VALUE_BYTES_MAX as u64, "{}", bytes("state.db"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_whose_caller_went_away_is_seen_by_the_end_of_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for n in 0..40 {
+        let run = format!("run_{n}");
+        store.begin_run(new_run(&run, RunKind::Call), new_attempt(&run, "0", 1)).await.unwrap();
+        // Polled until it waits for its turn, and dropped there.
+        let mut begun = store.begin_intent(new_intent(&run, 0, "h", None));
+        std::future::poll_fn(|context| {
+            assert!(begun.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(begun);
+        assert!(store.effects(&run).await.unwrap().unproven, "{run}");
+    }
+}

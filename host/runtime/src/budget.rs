@@ -1,9 +1,10 @@
 //! CPU time of a guest, by measurement: the time during which its future is polled, less the time inside host functions.
-//! Waiting for a host function, or for its turn after a yield, is not polling, so it costs the guest nothing.
+//! Waiting for a host function, or for its turn after a yield, is not polling, so it costs the guest nothing. Who computes
+//! for long goes on in the background.
 //!
 //! A panic ends here too: the future is polled in `catch_unwind`, so that a fault of a host function ends one call.
 
-use portcullis_clock::{Clock, RealClock};
+use crate::background::{Adopted, Background, Debt, thread_time as now};
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -64,9 +65,16 @@ impl Meter {
 }
 
 /// The whole call: its polls are measured, its panics caught.
-pub(crate) struct Call<F> {
-    meter: Arc<Meter>,
-    future: Pin<Box<F>>,
+pub(crate) struct Call<F: Future> {
+    place: Place<F>,
+    background: Arc<Background>,
+}
+
+enum Place<F: Future> {
+    /// With everybody's.
+    Here(Pin<Box<Measured<F>>>),
+    Background(Adopted<Result<F::Output, Panicked>>),
+    Nowhere,
 }
 
 /// A host function panicked.
@@ -74,12 +82,46 @@ pub(crate) struct Call<F> {
 pub(crate) struct Panicked;
 
 impl<F: Future> Call<F> {
-    pub(crate) fn new(meter: &Arc<Meter>, future: F) -> Self {
-        Self { meter: Arc::clone(meter), future: Box::pin(future) }
+    pub(crate) fn new(meter: &Arc<Meter>, debt: Arc<Debt>, background: &Arc<Background>, future: F) -> Self {
+        let measured = Measured { meter: Arc::clone(meter), debt, future: Box::pin(future) };
+        Self { place: Place::Here(Box::pin(measured)), background: Arc::clone(background) }
     }
 }
 
-impl<F: Future> Future for Call<F> {
+impl<F> Future for Call<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    type Output = Result<F::Output, Panicked>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Place::Here(measured) = &mut this.place
+            && (!measured.debt.is_deep() || this.background.threads().is_none())
+        {
+            return measured.as_mut().poll(context);
+        }
+        this.place = match (std::mem::replace(&mut this.place, Place::Nowhere), this.background.threads()) {
+            (Place::Here(measured), Some(threads)) => Place::Background(threads.adopt(measured)),
+            (place, _) => place,
+        };
+        match &mut this.place {
+            Place::Background(adopted) => {
+                Pin::new(adopted).poll(context).map(|ended| ended.unwrap_or(Err(Panicked)))
+            }
+            // Polled after its end.
+            Place::Here(_) | Place::Nowhere => Poll::Ready(Err(Panicked)),
+        }
+    }
+}
+
+struct Measured<F> {
+    meter: Arc<Meter>,
+    debt: Arc<Debt>,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Measured<F> {
     type Output = Result<F::Output, Panicked>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let began = now();
@@ -87,7 +129,9 @@ impl<F: Future> Future for Call<F> {
         // The store that the future works on is never used again after a panic, only dropped.
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context)));
         self.meter.poll_began.store(0, Relaxed);
-        self.meter.polled.fetch_add(now().saturating_sub(began), Relaxed);
+        let step = now().saturating_sub(began);
+        self.meter.polled.fetch_add(step, Relaxed);
+        self.debt.add(step);
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(_payload) => Poll::Ready(Err(Panicked)),
@@ -107,11 +151,6 @@ pub(crate) async fn host<F: Future>(meter: Arc<Meter>, future: F) -> F::Output {
     .await
 }
 
-/// Nanoseconds since the process asked first, never 0.
-fn now() -> u64 {
-    u64::try_from(RealClock.monotonic().as_nanos()).unwrap_or(u64::MAX).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -124,13 +163,17 @@ mod tests {
         }
     }
 
+    fn call<F: Future>(meter: &Arc<Meter>, future: F) -> Call<F> {
+        Call::new(meter, Arc::default(), &Arc::default(), future)
+    }
+
     #[tokio::test]
     async fn waiting_and_host_functions_are_free() {
         const WORK: Duration = Duration::from_millis(20);
         let meter = Meter::new(Duration::from_secs(1));
         let inside = Arc::clone(&meter);
         let began = now();
-        Call::new(&meter, async move {
+        call(&meter, async move {
             busy(WORK);
             host(inside, async {
                 busy(3 * WORK);
@@ -148,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_call() {
         let meter = Meter::new(Duration::from_secs(1));
-        let call = Call::new(&meter, async { panic!("a host function failed, as this test wants") });
+        let call = call(&meter, async { panic!("a host function failed, as this test wants") });
         let ended: Result<(), Panicked> = call.await;
         assert!(ended.is_err());
     }

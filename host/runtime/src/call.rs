@@ -1,6 +1,6 @@
 //! What a call is made of and what comes back: plain types that mirror the WIT, JSON values as texts.
 
-use crate::{Folder, Logs, State};
+use crate::{Debt, Folder, Logs, State};
 pub use crate::{
     compile::compile_child_main,
     runtime::{Prepared, Runtime},
@@ -49,6 +49,8 @@ pub struct CallSettings {
     pub folders: Arc<BTreeMap<String, Arc<Folder>>>,
     /// Seed of `wasi:random`: the same for a repeated attempt.
     pub seed: [u8; 32],
+    /// What the connection's guests computed lately: the same for all of its calls.
+    pub debt: Arc<Debt>,
     /// Cancels when it turns true.
     pub cancelled: tokio::sync::watch::Receiver<bool>,
 }

@@ -1,4 +1,4 @@
-//! The engine: which WebAssembly is understood, the pool of slots, the epoch thread, and what makes a process hard to look
+//! The engine: which WebAssembly is understood, the pool of slots, and what makes a process hard to look
 //! into. The compile child has the same settings but for the pool, which does not change compiled code.
 
 use crate::{CompileError, limits};
@@ -25,9 +25,7 @@ pub(crate) fn features() -> WasmFeatures {
 pub(crate) fn pooling(instances_max: u32) -> Result<Engine, CompileError> {
     let mut config = settings();
     config.allocation_strategy(pool(instances_max)).async_stack_size(limits::FIBER_STACK_BYTES);
-    let engine = Engine::new(&config).map_err(|error| CompileError::Engine(format!("{error:#}")))?;
-    tick(&engine)?;
-    Ok(engine)
+    Engine::new(&config).map_err(|error| CompileError::Engine(format!("{error:#}")))
 }
 
 /// The engine of the compile child: the same code, no pool, whose reservations would not fit its limits.
@@ -106,22 +104,6 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
         // Never `Auto`: it falls back to resetting 2 MiB by hand, the slowest of all.
         .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     pool
-}
-
-/// One thread for all guests; it ends with the engine.
-fn tick(engine: &Engine) -> Result<(), CompileError> {
-    let weak = engine.weak();
-    std::thread::Builder::new()
-        .name("epoch".to_owned())
-        .spawn(move || {
-            loop {
-                std::thread::sleep(limits::EPOCH_TICK);
-                let Some(engine) = weak.upgrade() else { return };
-                engine.increment_epoch();
-            }
-        })
-        .map(|_thread| ())
-        .map_err(|error| CompileError::Engine(format!("no epoch thread: {error}")))
 }
 
 fn map_count_max() -> u32 {

@@ -3,10 +3,15 @@
 use crate::{
     CallError, CallSettings, Folder, Logs, Spool, State,
     budget::Meter,
-    host::{stdio::Output, wasi, wasi_http::Outgoing},
+    host::{
+        stdio::Output,
+        wasi,
+        wasi_http::{Ending, Outgoing},
+    },
     limits,
 };
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::oneshot;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -51,13 +56,48 @@ impl From<&Halt> for CallError {
     }
 }
 
-/// A fresh store. `pure`: every import that reaches outside the component is denied.
-pub(crate) fn store(
-    engine: &Engine,
-    settings: CallSettings,
-    meter: &Arc<Meter>,
-    pure: bool,
-) -> Store<CallState> {
+/// A store that says when it is gone, and with it the memory of its guest.
+pub(crate) struct Instance {
+    pub(crate) store: Store<CallState>,
+    gone: Gone,
+}
+
+/// After the store in `Instance`, and so dropped after it.
+struct Gone(Option<oneshot::Sender<Option<Ending>>>, Option<Ending>);
+
+impl Instance {
+    /// A fresh one, and what comes when it is gone: what it left under way. `pure`: every import that reaches outside the
+    /// component is denied.
+    pub(crate) fn new(
+        engine: &Engine,
+        settings: CallSettings,
+        meter: &Arc<Meter>,
+        pure: bool,
+    ) -> (Self, oneshot::Receiver<Option<Ending>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { store: store(engine, settings, meter, pure), gone: Gone(Some(sender), None) }, receiver)
+    }
+
+    /// Where its standard streams go.
+    pub(crate) fn output(&self) -> Output {
+        self.store.data().output.clone()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.gone.1 = self.store.data_mut().outgoing.take().map(Outgoing::ending);
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        // Nobody waits for it where the call itself was dropped.
+        let _ = self.0.take().map(|gone| gone.send(self.1.take()));
+    }
+}
+
+fn store(engine: &Engine, settings: CallSettings, meter: &Arc<Meter>, pure: bool) -> Store<CallState> {
     let memory_bytes_max = settings.limits.memory_bytes_max.min(limits::MEMORY_BYTES_CEILING);
     let logs: Arc<dyn Logs> = settings.logs;
     let output = Output::new(logs, settings.limits.log_bytes_max);

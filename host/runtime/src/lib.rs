@@ -1,12 +1,14 @@
 //! One call in one bounded instance. Knows wasmtime; knows no HTTP, no policy, no SQL.
 
 mod answer;
+mod background;
 mod budget;
 mod cache;
 pub mod call;
 mod compile;
 mod component;
 mod engine;
+mod epoch;
 pub mod error;
 mod exports;
 mod failure;
@@ -19,6 +21,7 @@ mod runtime;
 mod spool;
 mod text;
 
+pub use background::Debt;
 pub use call::{
     Batch, CallSettings, Delivery, Limits, Operation, Output, Page, Position, Reply, RuntimeSettings,
     StreamDescriptor, Subscription, Usage,

@@ -67,7 +67,20 @@ pub const STACK_BYTES_MAX: usize = 512 << 10;
 pub const FIBER_STACK_BYTES: usize = 2 << 20;
 
 /// How often guests are asked to yield, and the CPU budget is compared.
-pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+pub const EPOCH_TICK: Duration = Duration::from_millis(2);
+/// After so long without a guest nobody is asked until the next one begins.
+pub const EPOCH_IDLE: Duration = Duration::from_secs(1);
+/// A step of a guest, from one wait to the next, of which nothing is owed.
+pub const SHORT_STEP_MAX: Duration = Duration::from_millis(1);
+/// Debt up to which a connection's guests are polled where everybody's are.
+pub const DEBT_FREE: Duration = Duration::from_millis(4);
+/// Debt of a connection, however much it computed.
+pub const DEBT_MAX: Duration = Duration::from_secs(1);
+/// What was owed is forgotten in so many times as long.
+pub const DEBT_TIMES: u64 = 20;
+/// Nice value of the background: about a tenth of the weight of everything else (`sched(7)`), so that what runs there still
+/// ends in time on a machine that is busy.
+pub const BACKGROUND_NICE: i32 = 10;
 /// Longest wait for a free instance; at most a tenth of the call's timeout.
 pub const CAPACITY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Calls of host functions in one call.

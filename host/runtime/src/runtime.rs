@@ -2,14 +2,16 @@
 
 use crate::{
     CallError, CallSettings, CompileError, Operation, Output, RuntimeSettings,
+    background::Background,
     budget::{Call, Meter, Panicked},
     cache::{self, Folder, Key},
     call::Usage,
     compile, component, engine,
+    epoch::Epochs,
     exports::Roles,
     failure::{self, Scene, millis},
     host::{v0_1, wasi, wasi_http},
-    instance::{self, CallState},
+    instance::{CallState, Instance},
     limits, text,
 };
 use portcullis_clock::{Clock, RealClock};
@@ -27,7 +29,7 @@ use wasmtime::{
     component::{Component, InstancePre, Linker},
 };
 
-/// wasmtime engine, pool, epoch thread, semaphore, compile cache.
+/// wasmtime engine, pool, epoch thread, background, semaphore, compile cache.
 pub struct Runtime {
     engine: Engine,
     linker: Linker<CallState>,
@@ -39,6 +41,8 @@ pub struct Runtime {
     compile_child: (PathBuf, Vec<String>),
     instances: Semaphore,
     instances_max: u32,
+    epochs: Epochs,
+    background: Arc<Background>,
 }
 
 /// A compiled, linked component.
@@ -52,11 +56,13 @@ impl Runtime {
     pub fn new(settings: RuntimeSettings) -> Result<Arc<Self>, CompileError> {
         let instances_max = engine::instances_bound(settings.instances_max);
         let engine = engine::pooling(instances_max)?;
+        let epochs = Epochs::start(&engine)?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker)
             .and_then(|()| v0_1::link(&mut linker))
             .map_err(|error| CompileError::Engine(format!("{error:#}")))?;
         Ok(Arc::new(Self {
+            epochs,
             engine,
             linker,
             folder: Arc::new(Folder::open(&settings.cache)?),
@@ -66,6 +72,7 @@ impl Runtime {
             compile_child: settings.compile_child,
             instances: Semaphore::new(instances_max as usize),
             instances_max,
+            background: Arc::default(),
         }))
     }
 
@@ -120,7 +127,7 @@ impl Runtime {
     /// One call in one fresh instance.
     pub async fn call(
         &self,
-        prepared: &Prepared,
+        prepared: &Arc<Prepared>,
         settings: CallSettings,
         operation: Operation,
     ) -> (Result<Output, CallError>, Usage) {
@@ -136,7 +143,7 @@ impl Runtime {
 
     async fn admitted(
         &self,
-        prepared: &Prepared,
+        prepared: &Arc<Prepared>,
         settings: CallSettings,
         operation: Operation,
         meter: &Arc<Meter>,
@@ -154,9 +161,12 @@ impl Runtime {
                 | Operation::MigrateConfig { .. }
                 | Operation::MigrateState { .. }
         );
-        let mut store = instance::store(&self.engine, settings, meter, pure);
-        let output = store.data().output.clone();
-        let call = Call::new(meter, prepared.roles.run(&prepared.pre, &mut store, operation));
+        let _guest = self.epochs.guest();
+        let debt = Arc::clone(&settings.debt);
+        let (mut instance, gone) = Instance::new(&self.engine, settings, meter, pure);
+        let (output, prepared) = (instance.output(), Arc::clone(prepared));
+        let running = async move { prepared.roles.run(&prepared.pre, &mut instance.store, operation).await };
+        let call = Call::new(meter, debt, &self.background, running);
         let ended = tokio::select! {
             biased;
             () = cancelled(&mut cancel) => Err(CallError::Cancelled),
@@ -166,12 +176,10 @@ impl Runtime {
                 Ok(Ok(answer)) => Ok(answer),
             },
         };
-        let outgoing = store.data_mut().outgoing.take().map(wasi_http::Outgoing::ending);
-        drop(store);
-        // What was under way ends with the store; until it has ended, nobody knows what left.
-        let exhausted = match outgoing {
-            Some(ending) => ending.ended().await,
-            None => None,
+        // What was under way ends with the instance; until it has ended, nobody knows what left.
+        let exhausted = match gone.await {
+            Ok(Some(ending)) => ending.ended().await,
+            _ => None,
         };
         // Not the call's poll, so its own catch: `Logs` is code of the host too.
         let finished = catch_unwind(AssertUnwindSafe(|| output.finish()));

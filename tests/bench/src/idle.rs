@@ -57,7 +57,7 @@ pub async fn measure(product: &Arc<Product>, server: &Server) -> anyhow::Result<
 }
 
 /// What the process holds in memory now (`proc(5)`, `statm`).
-fn resident_bytes() -> anyhow::Result<f64> {
+pub fn resident_bytes() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages: f64 = text.split(' ').nth(1).unwrap_or_default().parse()?;
     Ok(pages * 4096.0)

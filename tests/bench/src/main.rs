@@ -9,6 +9,7 @@ mod instances;
 mod layers;
 mod measure;
 mod native;
+mod neighbours;
 mod pipeline;
 mod plot;
 mod product;
@@ -62,8 +63,17 @@ async fn bench(side: Option<&str>) -> anyhow::Result<()> {
 }
 
 /// In the order in which they are measured.
-const ROWS: [&str; 8] =
-    ["instances", "records", "requests", "layers", "steps", "start", "idle-connections", "growth"];
+const ROWS: [&str; 9] = [
+    "instances",
+    "records",
+    "requests",
+    "layers",
+    "steps",
+    "neighbours",
+    "start",
+    "idle-connections",
+    "growth",
+];
 
 /// What every row needs.
 struct Bench {
@@ -99,6 +109,9 @@ impl Bench {
             "start" => report.keep_value(row, start::measure(&self.folder, &self.component)?),
             "idle-connections" => {
                 report.keep_value(row, idle::measure(product, &server::Server::start()?).await?);
+            }
+            "neighbours" => {
+                report.keep_value(row, neighbours::measure(product, &server::Server::start()?).await?);
             }
             "growth" => {
                 let plots = checkout().join("docs/plots");

@@ -9,7 +9,7 @@ use portcullis_egress::{
 };
 use portcullis_grants::{AddressPolicy, Attributes, Grants, ManifestRule, OperatorRules};
 use portcullis_runtime::{
-    CallSettings, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime, RuntimeSettings,
+    CallSettings, Debt, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime, RuntimeSettings,
     State, StorageError,
 };
 use portcullis_secrets::{Credential, Providers, Scheme};
@@ -52,6 +52,7 @@ pub struct Product {
     limits: Limits,
     assets: Arc<BTreeMap<String, Vec<u8>>>,
     cancel: Arc<watch::Sender<bool>>,
+    debt: Arc<Debt>,
 }
 
 /// What a connection of the bench has.
@@ -105,12 +106,18 @@ impl Product {
             },
             assets: Arc::default(),
             cancel: Arc::new(watch::channel(false).0),
+            debt: Arc::default(),
         })
     }
 
     /// The same, with one asset beside the code.
     pub fn with_asset(self: Arc<Self>, name: &str, bytes: Vec<u8>) -> Arc<Self> {
         Arc::new(Self { assets: Arc::new([(name.to_owned(), bytes)].into()), ..Self::clone(&self) })
+    }
+
+    /// Another connection of it, with other limits of a call.
+    pub fn with_limits(self: Arc<Self>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, debt: Arc::default(), ..Self::clone(&self) })
     }
 
     /// One operation in a fresh instance.
@@ -132,6 +139,7 @@ impl Product {
             assets: self.assets.clone(),
             folders: Arc::default(),
             seed: [7; 32],
+            debt: self.debt.clone(),
             cancelled: self.cancel.subscribe(),
         };
         Ok(self.runtime.call(&self.prepared, settings, operation).await.0?)

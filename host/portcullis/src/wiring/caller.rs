@@ -89,6 +89,7 @@ impl Caller for RuntimeCaller {
             assets: loaded.assets.clone(),
             folders: loaded.folders.clone(),
             seed: seed(&request),
+            debt: loaded.debt.clone(),
             cancelled: request.cancelled.clone(),
         };
         let operation = operation(&loaded, request.operation);

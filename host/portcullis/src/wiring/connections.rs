@@ -13,7 +13,7 @@ use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
 use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema};
 use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role};
-use portcullis_runtime::{Folder, Limits, Prepared, Runtime};
+use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, Semaphore};
@@ -41,6 +41,8 @@ pub struct Loaded {
     pub limits: Limits,
     /// Calls at once.
     pub concurrency: Arc<Semaphore>,
+    /// What its guests computed lately.
+    pub debt: Arc<Debt>,
 }
 
 /// Loads connections on first use.
@@ -150,6 +152,7 @@ impl Loader {
                 log_bytes_max: connection.limits.log_bytes_max,
             },
             concurrency: Arc::new(Semaphore::new(connection.limits.concurrency_max as usize)),
+            debt: Arc::default(),
         })
     }
 

@@ -216,6 +216,7 @@ impl Setting {
             assets: Arc::new(self.assets.clone()),
             folders: Arc::default(),
             seed: self.seed,
+            debt: Arc::default(),
             cancelled: self.cancel.subscribe(),
         }
     }

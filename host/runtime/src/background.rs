@@ -1,0 +1,231 @@
+//! The background: threads that the kernel schedules behind all others, for guests that compute for long.
+//!
+//! A worker thread that polls a guest is lost to everybody else until the guest yields, at the next epoch tick. So a guest
+//! whose connection has computed for long is polled here, where it gets all of a machine that nobody else needs, and a tenth
+//! of one that somebody does. What counts is the connection's debt, so that many short calls are no way around it.
+
+use crate::limits;
+use portcullis_clock::{Clock, RealClock};
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::Pin,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::JoinHandle,
+};
+
+thread_local! {
+    static IN_BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Threads of lower priority, one for each that this machine runs at once. They start with the first that needs them.
+#[derive(Default)]
+pub(crate) struct Background {
+    runtime: OnceLock<Option<Runtime>>,
+}
+
+impl Background {
+    /// The threads; none where they could not be started.
+    pub(crate) fn threads(&self) -> Option<Threads<'_>> {
+        self.runtime.get_or_init(start).as_ref().map(Threads)
+    }
+}
+
+fn start() -> Option<Runtime> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let lower = || {
+        IN_BACKGROUND.set(true);
+        // Of this thread alone (setpriority(2), "C library/kernel differences"). Without it they share alike.
+        if let Err(error) = rustix::process::setpriority_process(None, limits::BACKGROUND_NICE) {
+            tracing::warn!(%error, "guests that compute for long have the same priority as all others");
+        }
+    };
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name("background").on_thread_start(lower);
+    let started = builder.build();
+    started
+        .inspect_err(|error| tracing::warn!(%error, "guests that compute for long stay where all others are"))
+        .ok()
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(Some(runtime)) = self.runtime.take() {
+            // Never waits: it may be dropped on a thread that must not.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The threads of the background, which run.
+pub(crate) struct Threads<'b>(&'b Runtime);
+
+impl Threads<'_> {
+    /// Polls `future` there from now on. What it does besides computing (timers, sockets, files) stays with the caller's
+    /// runtime.
+    pub(crate) fn adopt<F>(&self, future: Pin<Box<F>>) -> Adopted<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send,
+    {
+        Adopted(self.0.spawn(Inside { home: Handle::current(), future }))
+    }
+}
+
+/// A future that is polled in the background; dropping it drops that.
+pub(crate) struct Adopted<T>(JoinHandle<T>);
+
+impl<T> Future for Adopted<T> {
+    /// `None` where the background has ended.
+    type Output = Option<T>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.0).poll(context).map(Result::ok)
+    }
+}
+
+impl<T> Drop for Adopted<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Inside<F> {
+    home: Handle,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Inside<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let _home = this.home.enter();
+        this.future.as_mut().poll(context)
+    }
+}
+
+/// Nanoseconds that only differences mean something of, never 0. In the background a thread that waits for its turn on the
+/// machine spends nothing: the thread's own time counts there. Elsewhere that would cost a system call for each look.
+pub(crate) fn thread_time() -> u64 {
+    let time = if IN_BACKGROUND.get() {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    } else {
+        RealClock.monotonic()
+    };
+    nanoseconds(time).max(1)
+}
+
+/// What the guests of one connection computed in long steps. It is forgotten with time.
+#[derive(Debug, Default)]
+pub struct Debt {
+    /// When all of it is forgotten, in nanoseconds of the monotonic clock.
+    forgotten_at: AtomicU64,
+}
+
+impl Debt {
+    /// One step of a guest: what it took beyond a short one is owed.
+    pub(crate) fn add(&self, step_ns: u64) {
+        let owed = step_ns.saturating_sub(nanoseconds(limits::SHORT_STEP_MAX));
+        if owed > 0 {
+            self.owe(owed, nanoseconds(RealClock.monotonic()));
+        }
+    }
+
+    /// Whether the connection's guests belong into the background.
+    pub(crate) fn is_deep(&self) -> bool {
+        match self.forgotten_at.load(Relaxed) {
+            0 => false,
+            forgotten_at => is_deep(forgotten_at, nanoseconds(RealClock.monotonic())),
+        }
+    }
+
+    fn owe(&self, owed: u64, now: u64) {
+        let farthest = now.saturating_add(nanoseconds(limits::DEBT_MAX).saturating_mul(limits::DEBT_TIMES));
+        let add =
+            |at: u64| Some(at.max(now).saturating_add(owed.saturating_mul(limits::DEBT_TIMES)).min(farthest));
+        let _ = self.forgotten_at.fetch_update(Relaxed, Relaxed, add);
+    }
+}
+
+fn is_deep(forgotten_at: u64, now: u64) -> bool {
+    forgotten_at.saturating_sub(now) > nanoseconds(limits::DEBT_FREE).saturating_mul(limits::DEBT_TIMES)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn debts_grow_with_what_is_owed_and_are_forgotten_in_time() {
+        let debt = Debt::default();
+        let deep = |now| is_deep(debt.forgotten_at.load(Relaxed), now);
+        let free = nanoseconds(limits::DEBT_FREE);
+        debt.owe(free, 1_000 * MS);
+        assert!(!deep(1_000 * MS));
+        debt.owe(MS, 1_000 * MS);
+        assert!(deep(1_000 * MS));
+        assert!(!deep(1_000 * MS + MS * limits::DEBT_TIMES));
+        debt.owe(u64::MAX, 1_000 * MS);
+        let longest = nanoseconds(limits::DEBT_MAX) * limits::DEBT_TIMES;
+        assert!(deep(1_000 * MS + longest / 2) && !deep(1_000 * MS + longest));
+    }
+
+    #[test]
+    fn short_steps_owe_nothing() {
+        let debt = Debt::default();
+        for _ in 0..100_000 {
+            debt.add(nanoseconds(limits::SHORT_STEP_MAX));
+        }
+        assert!(!debt.is_deep());
+        debt.add(nanoseconds(limits::SHORT_STEP_MAX + limits::DEBT_FREE) + MS);
+        assert!(debt.is_deep());
+    }
+
+    #[tokio::test]
+    async fn what_is_adopted_has_a_lower_priority_and_its_callers_timers() {
+        let background = Background::default();
+        let adopted = background.threads().unwrap().adopt(Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let spawned = tokio::spawn(async { IN_BACKGROUND.get() }).await.unwrap();
+            (IN_BACKGROUND.get(), rustix::process::getpriority_process(None).unwrap(), spawned)
+        }));
+        let (inside, nice, spawned) = adopted.await.unwrap();
+        assert_eq!((inside, nice, spawned), (true, limits::BACKGROUND_NICE, false));
+        assert!(!IN_BACKGROUND.get());
+    }
+
+    #[tokio::test]
+    async fn dropping_ends_what_was_adopted() {
+        struct Gone(Option<tokio::sync::oneshot::Sender<()>>);
+        impl Drop for Gone {
+            fn drop(&mut self) {
+                let _ = self.0.take().map(|gone| gone.send(()));
+            }
+        }
+        let background = Background::default();
+        let (sender, gone) = tokio::sync::oneshot::channel();
+        let held = Gone(Some(sender));
+        let adopted = background.threads().unwrap().adopt(Box::pin(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        }));
+        drop(adopted);
+        gone.await.unwrap();
+    }
+}

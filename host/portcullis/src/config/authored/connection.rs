@@ -4,14 +4,22 @@ use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{AddressPolicy, OperatorRules, Origin, Rule, origin::is_origin_name};
 use portcullis_manifest::{
     ConnectorName,
-    diagnose::{Kind, Spanned, Table, nearest, shown},
+    diagnose::{Kind, Spanned, Table, escaped, nearest, shown},
 };
 use portcullis_secrets::Credential;
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    time::Duration,
+};
 
 const MIB: u64 = 1024 * 1024;
+/// Every root that browsers trust takes a quarter of it.
+const CA_FILE_BYTES_MAX: u64 = MIB;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -292,7 +300,7 @@ fn network(mut table: Table<'_>, folder: &Path) -> Network {
     }
     if let Some(path) = table.string("ca-file") {
         let file = folder.join(&path.value);
-        match std::fs::read(&file) {
+        match read_bounded(&file) {
             Ok(bytes) if !holds_certificate(&bytes) => {
                 let help = "a PEM file with `-----BEGIN CERTIFICATE-----`".to_owned();
                 let message =
@@ -301,7 +309,8 @@ fn network(mut table: Table<'_>, folder: &Path) -> Network {
             }
             Ok(bytes) => read.ca_file = Some((file, bytes)),
             Err(error) => {
-                table.fault(path.span, format!("`ca-file`: cannot read `{}`: {error}", file.display()), None)
+                let file = escaped(&file.to_string_lossy());
+                table.fault(path.span, format!("`ca-file`: cannot read `{file}`: {error}"), None)
             }
         }
     }
@@ -326,6 +335,19 @@ fn network(mut table: Table<'_>, folder: &Path) -> Network {
     read
 }
 
+/// A regular file of a bounded size: a device has no end, and a pipe would wait for a writer.
+fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(CA_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CA_FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is larger than {} MiB", CA_FILE_BYTES_MAX / MIB)));
+    }
+    Ok(bytes)
+}
+
 /// Whether anything could be trusted by it; that every part can be read is judged where it is used.
 fn holds_certificate(pem: &[u8]) -> bool {
     let mut roots = RootCertStore::empty();
@@ -339,4 +361,34 @@ fn host_port(text: &str) -> Option<(String, u16)> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:".contains(&b);
     let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
     (!bare.is_empty() && bare.bytes().all(plain)).then(|| (bare.to_ascii_lowercase(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use crate::config::{authored, diagnose};
+
+    #[test]
+    fn a_ca_file_is_a_file_of_a_bounded_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("large.pem"), vec![b'-'; super::CA_FILE_BYTES_MAX as usize + 1]).unwrap();
+        std::fs::create_dir(path("folder.pem")).unwrap();
+        // The device has an end, unlike others: the test is red without the check, and does not eat the machine.
+        for (name, expected) in [
+            ("large.pem", "larger than 1 MiB"),
+            ("folder.pem", "it is not a file"),
+            ("/dev/null", "it is not a file"),
+            ("a\\u001b[2J.pem", "cannot read"),
+        ] {
+            let text = format!(
+                "[connections.a]\nconnector = \"a/b\"\nallow = []\n[connections.a.network]\nca-file = \"{name}\"\n"
+            );
+            let faults = authored::parse(&path("portcullis.toml"), &text).err().expect("it is refused");
+            let shown: Vec<String> = faults.iter().map(|fault| fault.message.clone()).collect();
+            assert!(shown.iter().any(|shown| shown.contains(expected)), "{name}: {shown:?}");
+            let rendered: String = faults.iter().map(diagnose::render).collect();
+            assert!(!rendered.chars().any(|c| c.is_control() && c != '\n'), "{rendered:?}");
+        }
+    }
 }

@@ -2,16 +2,20 @@
 //! `dns-scenarios.tsv`, each where every address is local and DNS is scripted.
 
 use portcullis_tests::{
-    Project, Vendor,
-    case::{Case, http, is_denied, order},
-    corpora,
+    Vendor, corpora,
     dns::{Dns, Question, Record, Reply},
-    guests, netns,
+    netns,
     packets::{Kind, Packets},
-    vendor::reply,
+    transport::{self, Came, HOP, Projects, Transport},
+    vendor::Next,
 };
-use serde_json::Value;
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 const NAME: &str = "api.vendor.test";
 const PUBLIC: &str = "93.184.216.34";
@@ -24,37 +28,57 @@ fn records(records: &[(&str, Record)]) -> Reply {
     Reply::Records(records.iter().map(|(owner, record)| ((*owner).to_owned(), record.clone())).collect())
 }
 
-/// In a network of its own: a vendor at every address, this DNS, a project that may ask `NAME`.
+/// In a network of its own: a vendor at every address, this DNS, and guests that may ask `NAME` over each transport.
 fn scenario(
     answer: impl Fn(&Question) -> Reply + Send + 'static,
-    test: impl FnOnce(&Project, &Packets, &Vendor, &Dns),
+    test: impl Fn(&Asking, &Packets, &Vendor, &Dns),
 ) {
     if corpora("ssrf-ip-vectors").is_none() {
         return;
     }
-    netns::isolated(
-        || drop(guests::probe("")),
-        || {
-            let vendor = Vendor::at(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443, &[NAME], |_, wire| {
-                reply(wire, 200, &[("Connection", "close")], b"reached")
-            });
-            let dns = Dns::start(answer);
-            let rule = format!("GET https://{NAME}/**");
-            let project = Case { manifest: http(&[rule], ""), ..Case::default() }.approved();
-            test(&project, &Packets::on_lo(), &vendor, &dns);
-        },
-    );
+    netns::isolated(transport::prepare, || {
+        let names = [NAME, &HOP.to_string()];
+        let vendor = Vendor::at(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443, &names, |asked, wire| {
+            transport::answer(asked, wire);
+            Next::Close
+        });
+        let dns = Dns::start(answer);
+        let packets = Packets::on_lo();
+        let mut asking = Asking {
+            projects: Projects::new(&[format!("GET https://{NAME}/**")], &[]),
+            over: Transport::Send,
+        };
+        for over in Transport::ALL {
+            asking.over = over;
+            packets.take();
+            test(&asking, &packets, &vendor, &dns);
+        }
+    });
 }
 
-fn ask(project: &Project) -> Value {
-    project.send(&order("GET", &format!("https://{NAME}/")))
+struct Asking {
+    projects: Projects,
+    over: Transport,
 }
 
+impl Asking {
+    fn ask(&self) -> Came {
+        self.ask_times(1, 60_000)[0]
+    }
+
+    /// In one call.
+    fn ask_times(&self, times: usize, within_ms: u64) -> Vec<Came> {
+        let answers = self.over.ask(&self.projects, &vec![format!("https://{NAME}/"); times], within_ms);
+        answers.into_iter().map(|(came, _)| came).collect()
+    }
+}
+
+/// But for the hop that led there.
 fn dialled(packets: &Packets) -> Vec<String> {
     let mut found: Vec<String> = packets
         .take()
         .into_iter()
-        .filter(|packet| packet.kind == Kind::Syn)
+        .filter(|packet| packet.kind == Kind::Syn && packet.to.ip() != HOP)
         .map(|packet| packet.to.ip().to_string())
         .collect();
     found.dedup();
@@ -63,11 +87,15 @@ fn dialled(packets: &Packets) -> Vec<String> {
 
 /// Refused, with nothing dialled.
 fn refused(answer: impl Fn(&Question) -> Reply + Send + 'static) {
-    scenario(answer, |project, packets, vendor, _| {
-        let answer = ask(project);
-        assert!(is_denied(&answer) || answer["error"] == "connect", "{answer}");
-        assert_eq!(dialled(packets), Vec::<String>::new());
-        assert_eq!(vendor.connects(), 0);
+    refused_within(60_000, answer);
+}
+
+fn refused_within(within_ms: u64, answer: impl Fn(&Question) -> Reply + Send + 'static) {
+    scenario(answer, |asking, packets, vendor, _| {
+        let came = asking.ask_times(1, within_ms)[0];
+        assert!(matches!(came, Came::Denied | Came::Unconnected | Came::Late), "{:?}: {came:?}", asking.over);
+        assert_eq!(dialled(packets), Vec::<String>::new(), "{:?}", asking.over);
+        assert!(vendor.asked().iter().all(|asked| asked.path() == "/go"), "{:?}", asking.over);
     });
 }
 
@@ -75,25 +103,29 @@ fn refused(answer: impl Fn(&Question) -> Reply + Send + 'static) {
 fn a_public_answer_is_dialled() {
     scenario(
         |_| records(&[(NAME, ip(PUBLIC))]),
-        |project, packets, _, _| {
-            assert_eq!(ask(project)["status"], 200);
-            assert_eq!(dialled(packets), [PUBLIC]);
+        |asking, packets, _, _| {
+            assert_eq!(asking.ask(), Came::Reached, "{:?}", asking.over);
+            assert_eq!(dialled(packets), [PUBLIC], "{:?}", asking.over);
         },
     );
 }
 
 #[test]
 fn rebinding_is_never_dialled() {
+    // Each way begins anew: what is counted are the questions since then.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
     scenario(
-        |question| records(&[(NAME, ip(if question.ordinal == 0 { PUBLIC } else { "127.0.0.1" }))]),
-        |project, packets, _, _| {
-            let url = format!("https://{NAME}/");
-            let answers = project.send_each(&[order("GET", &url), order("GET", &url)]);
-            assert_eq!(answers[0]["status"], 200, "{answers:?}");
+        move |question| {
+            let first = question.kind != 1 || count.fetch_add(1, Ordering::SeqCst) == 0;
+            records(&[(NAME, ip(if first { PUBLIC } else { "127.0.0.1" }))])
+        },
+        |asking, packets, _, _| {
+            asked.store(0, Ordering::SeqCst);
+            assert_eq!(asking.ask_times(2, 60_000)[0], Came::Reached, "{:?}", asking.over);
             // Another process, another question.
-            let later = ask(project);
-            assert!(is_denied(&later), "{later}");
-            assert!(dialled(packets).iter().all(|to| to == PUBLIC));
+            assert_eq!(asking.ask(), Came::Denied, "{:?}", asking.over);
+            assert!(dialled(packets).iter().all(|to| to == PUBLIC), "{:?}", asking.over);
         },
     );
 }
@@ -125,10 +157,10 @@ fn a_public_name_of_loopback_is_refused() {
 fn an_alias_to_the_outside_is_followed() {
     scenario(
         |_| records(&[(NAME, Record::Alias("edge.cdn.test".to_owned())), ("edge.cdn.test", ip(PUBLIC))]),
-        |project, packets, vendor, _| {
-            assert_eq!(ask(project)["status"], 200);
-            assert_eq!(dialled(packets), [PUBLIC]);
-            assert_eq!(vendor.asked()[0].header("host"), Some(NAME));
+        |asking, packets, vendor, _| {
+            assert_eq!(asking.ask(), Came::Reached, "{:?}", asking.over);
+            assert_eq!(dialled(packets), [PUBLIC], "{:?}", asking.over);
+            assert_eq!(vendor.asked().last().unwrap().header("host"), Some(NAME));
         },
     );
 }
@@ -156,13 +188,13 @@ fn a_name_is_never_completed() {
                 Reply::NoName
             }
         },
-        |project, packets, _, dns| {
+        |asking, packets, _, dns| {
             netns::bind(
                 "/etc/resolv.conf",
                 "nameserver 127.0.0.1\nsearch inside.test\noptions ndots:5 timeout:1 attempts:1\n",
             );
-            let answer = ask(project);
-            assert!(is_denied(&answer) || answer["error"] == "connect", "{answer}");
+            let came = asking.ask();
+            assert!(matches!(came, Came::Denied | Came::Unconnected), "{:?}: {came:?}", asking.over);
             assert_eq!(dialled(packets), Vec::<String>::new());
             let asked = dns.asked();
             assert!(!asked.is_empty() && asked.iter().all(|question| question.name == NAME), "{asked:?}");
@@ -174,9 +206,9 @@ fn a_name_is_never_completed() {
 fn a_hosts_file_opens_no_loopback() {
     scenario(
         |_| records(&[(NAME, ip(PUBLIC))]),
-        |project, packets, _, _| {
+        |asking, packets, _, _| {
             netns::bind("/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 api.vendor.test\n");
-            let _either = ask(project);
+            let _either = asking.ask();
             assert!(dialled(packets).iter().all(|to| to == PUBLIC));
         },
     );
@@ -184,5 +216,5 @@ fn a_hosts_file_opens_no_loopback() {
 
 #[test]
 fn a_silent_server_is_not_waited_for() {
-    refused(|_| Reply::Silence);
+    refused_within(1_000, |_| Reply::Silence);
 }

@@ -14,6 +14,7 @@ pub mod packets;
 pub mod project;
 pub mod servers;
 pub mod tables;
+pub mod transport;
 pub mod vendor;
 
 pub use project::{Project, Ran};

@@ -27,25 +27,51 @@ pub fn send_many(order: &Value) -> Value {
     json!({ "ok": ok, "failed": failed })
 }
 
-/// `{"requests": [ORDER, …]}`: each one after another, with what came of it.
+/// `{"requests": [ORDER, …]}`: each one after another, `by` `open` or `download` where it says so, with what came of it.
 pub fn send_each(order: &Value) -> Value {
-    order["requests"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(send).collect()
+    let orders = order["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let by = |order: &Value| match text(order, "by") {
+        "open" => open(order),
+        "download" => download(order),
+        _ => send(order),
+    };
+    orders.iter().map(by).collect()
 }
 
+/// `{"requests": [ORDER, …]}`, or one order `n` times.
 pub fn send_all(order: &Value) -> Value {
-    let requests: Vec<Request> = (0..size(order, "n")).map(|_| request(order)).collect();
+    let requests: Vec<Request> = match order["requests"].as_array() {
+        Some(orders) => orders.iter().map(request).collect(),
+        None => (0..size(order, "n")).map(|_| request(order)).collect(),
+    };
     http::send_all(&requests).into_iter().map(|result| result.map_or_else(error, answer)).collect()
 }
 
+/// With size and hash of what is kept.
 pub fn download(order: &Value) -> Value {
-    http::download(&request(order))
-        .map_or_else(error, |(head, blob)| json!({ "status": head.status, "blob": blob }))
+    http::download(&request(order)).map_or_else(error, |(head, blob)| {
+        let info = blobs::stat(&blob).ok();
+        json!({
+            "status": head.status,
+            "blob": blob,
+            "size": info.as_ref().map(|info| info.size),
+            "sha256": info.map(|info| info.sha256),
+        })
+    })
 }
 
+/// Read to its end, or to the error that ended it; of the bytes only their number is kept.
 pub fn open(order: &Value) -> Value {
     http::open(&request(order)).map_or_else(error, |(head, stream)| {
-        let first = stream.read(1_024).map_or_else(error, |bytes| json!(bytes.map(|bytes| bytes.len())));
-        json!({ "status": head.status, "first": first })
+        let mut bytes = 0;
+        let ended = loop {
+            match stream.read(64 << 10) {
+                Ok(Some(piece)) => bytes += piece.len(),
+                Ok(None) => break Value::Null,
+                Err(why) => break error(why),
+            }
+        };
+        json!({ "status": head.status, "bytes": bytes, "ended": ended })
     })
 }
 

@@ -1,12 +1,17 @@
 //! Promise: a redirect is never a way around the rules: the guest gets the 3xx, and what it makes of it is a new request that is
 //! judged like any other.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_tests::{
-    Vendor,
+    Asked, Vendor,
     case::{Case, SLOT, http, is_denied, order},
-    vendor::reply,
+    vendor::{Next, contains, reply},
 };
-use std::sync::{Arc, Mutex};
+use sha2::{Digest, Sha256};
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
 
 const SECRET: &str = "sk_live_redirect_93kd02m";
 
@@ -136,4 +141,149 @@ fn followed_by_the_host_each_hop_is_judged() {
         assert!(!head.contains(absent), "{absent}: {head}");
     }
     assert!(head.contains("accept: text/plain"), "{head}");
+}
+
+/// Places of a credential: the keys of its config.
+const PLACES: [&str; 4] = [
+    "scheme = \"bearer\"\nsecret",
+    "scheme = \"api-key\"\nheader = \"X-Vendor-Key\"\nsecret",
+    "scheme = \"api-key\"\nquery = \"api_key\"\nsecret",
+    "scheme = \"basic\"\nusername = \"someone\"\npassword",
+];
+
+/// What leads elsewhere: `/go?STATUS&HOPS&LOCATION`, and the credential's pair may stand behind it.
+fn moved(asked: &Asked, wire: &mut dyn Write) -> Next {
+    let mut parts = asked.query().splitn(3, '&').map(str::to_owned);
+    let mut part = || parts.next().unwrap_or_default();
+    let (status, hops, location) = (part(), part(), part());
+    let location = location.split("&api_key").next().unwrap_or_default();
+    let moved = |wire, to: &str| reply(wire, status.parse().unwrap(), &[("Location", to)], b"moved");
+    match hops.as_str() {
+        "1" => moved(wire, location),
+        "2" => moved(wire, &format!("/again?{status}&1&{location}")),
+        _ => reply(wire, 200, &[], b"here"),
+    }
+}
+
+/// The full product, host × port × scheme × status and method × one hop and two × the place of the credential, where every target
+/// is granted: the hop is made, and of the secret no byte arrives but in the first request and in the twin, a target of the same
+/// origin whose own rule names the credential. From what each vendor captured.
+#[test]
+fn of_a_secret_no_byte_goes_along() {
+    for place in PLACES {
+        let vendor = Vendor::tls(&["a.vendor.test"], moved);
+        let other =
+            Vendor::tls(&["a.vendor.test", "b.vendor.test"], |_, wire| reply(wire, 200, &[], b"other"));
+        let plain = trap();
+        let free = [
+            "https://a.vendor.test/free/x".to_owned(),
+            format!("https://a.vendor.test:{}/x", other.port()),
+            "https://b.vendor.test/x".to_owned(),
+            format!("https://b.vendor.test:{}/x", other.port()),
+            format!("http://127.0.0.1:{}/x", plain.port()),
+        ];
+        let twin = "https://a.vendor.test/own/x".to_owned();
+        let any = |url: &String| format!("GET,POST,PUT {url}");
+        let manifest = [
+            SLOT.to_owned(),
+            http(
+                &[any(&"https://a.vendor.test/go".to_owned())],
+                "credential = \"key\"\nredirect = \"follow\"",
+            ),
+            http(&[any(&"https://a.vendor.test/again".to_owned())], "redirect = \"follow\""),
+            http(&free.iter().map(any).collect::<Vec<_>>(), ""),
+            http(&[any(&twin)], "credential = \"key\""),
+        ];
+        let mut case = Case {
+            manifest: manifest.concat(),
+            credentials: format!("[credentials.live]\n{place} = \"file:vendor.key\"\n"),
+            slots: "key = \"live\"".to_owned(),
+            ..Case::default()
+        }
+        .to(&vendor, &["a.vendor.test"])
+        .to(&other, &["b.vendor.test"]);
+        for name in ["a.vendor.test", "b.vendor.test"] {
+            case.connect_to.push((format!("{name}:{}", other.port()), format!("127.0.0.1:{}", other.port())));
+        }
+        let project = case.approved_with(SECRET);
+        let mut orders = Vec::new();
+        for target in free.iter().chain([&twin]) {
+            for (status, method) in
+                [(301, "POST"), (302, "GET"), (303, "PUT"), (307, "POST"), (308, "PUT"), (307, "GET")]
+            {
+                for hops in [1, 2] {
+                    let url = format!("https://a.vendor.test/go?{status}&{hops}&{target}");
+                    let mut order = order(method, &url);
+                    order["headers"] = serde_json::json!([["x-mine", "of-the-guest"]]);
+                    if method != "GET" {
+                        order["body"] = "{}".into();
+                    }
+                    orders.push(order);
+                }
+            }
+        }
+        for (order, answer) in orders.iter().zip(project.send_each(&orders)) {
+            assert_eq!(answer["status"], 200, "{place}: {order}: {answer}");
+        }
+        // In every form in which it is sent.
+        let forms = [SECRET.to_owned(), STANDARD.encode(format!("someone:{SECRET}"))];
+        let holds = |bytes: &[u8]| forms.iter().any(|form| contains(bytes, form.as_bytes()));
+        let (own, hops): (Vec<_>, Vec<_>) =
+            vendor.asked().into_iter().partition(|asked| ["/go", "/own/x"].contains(&asked.path()));
+        assert_eq!(own.len(), orders.len() + orders.len() / 6);
+        assert!(own.iter().all(|asked| holds(&asked.head)), "{place}: its own rules name it");
+        assert_eq!(hops.len(), orders.len() / 2 + orders.len() / 6);
+        for asked in hops.iter().chain(&other.asked()).chain(&plain.asked()) {
+            let head = String::from_utf8_lossy(&asked.head).to_lowercase();
+            assert!(!holds(&asked.head), "{place}: {head}");
+            for absent in ["authorization", "x-vendor-key", "api_key=", "cookie", "referer"] {
+                assert!(!head.contains(absent), "{place}: {absent}: {head}");
+            }
+        }
+        let away = [other.bytes(), plain.bytes()];
+        assert_eq!(other.count() + plain.count(), orders.len() * 4 / 6);
+        for captured in away {
+            assert!(!holds(&captured) && !contains(&captured, b"of-the-guest"), "{place}");
+        }
+    }
+}
+
+/// A vendor's API that leads to a store by a presigned URL. The store refuses a request that comes with a second way of
+/// authentication, as S3 does: so the bearer has to be gone, and with it the answer succeeds.
+#[test]
+fn a_presigned_store_is_met_without_the_bearer() {
+    const SIGNED: &str = "https://store.test/bucket/file?X-Amz-Signature=5f2b&X-Amz-Expires=60";
+    let vendor = Vendor::tls(&["api.vendor.test"], |asked, wire| {
+        if asked.header("authorization") == Some(&format!("Bearer {SECRET}")) {
+            reply(wire, 302, &[("Location", SIGNED)], b"")
+        } else {
+            reply(wire, 401, &[], b"who are you?")
+        }
+    });
+    let store = Vendor::tls(&["store.test"], |asked, wire| match asked.header("authorization") {
+        Some(_) => reply(wire, 400, &[], b"only one auth mechanism allowed"),
+        None if asked.query().contains("X-Amz-Signature=5f2b") => reply(wire, 200, &[], b"the file"),
+        None => reply(wire, 403, &[], b"no signature"),
+    });
+    let manifest = format!(
+        "{SLOT}{}{}",
+        http(&["GET https://api.vendor.test/files/*"], "credential = \"key\"\nredirect = \"follow\""),
+        http(&["GET https://store.test/bucket/*"], "")
+    );
+    let case = Case { manifest, ..Case::default() }.bearer();
+    let project = case.to(&vendor, &["api.vendor.test"]).to(&store, &["store.test"]).approved_with(SECRET);
+    let by = |way: &str| {
+        let mut order = order("GET", "https://api.vendor.test/files/1");
+        order["by"] = way.into();
+        project.send(&order)
+    };
+    let sent = by("send");
+    assert_eq!((&sent["status"], &sent["body"]), (&200.into(), &"the file".into()), "{sent}");
+    let kept = by("download");
+    let hash: String = Sha256::digest("the file").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((&kept["status"], &kept["sha256"]), (&200.into(), &hash.into()), "{kept}");
+    let read = by("open");
+    assert_eq!((&read["bytes"], &read["ended"]), (&8.into(), &serde_json::Value::Null), "{read}");
+    assert_eq!(store.count(), 3);
+    assert!(!contains(&store.bytes(), SECRET.as_bytes()));
 }

@@ -254,6 +254,132 @@ fn a_deep_config_is_a_fault_with_its_place() {
     }
 }
 
+/// What is wanted of each: above what a body may compress to, far below what the bombs hold.
+const PIECEWISE_BYTES_MAX: u64 = 32 << 20;
+
+/// What becomes of a file of `bombs` that is read in pieces or kept.
+#[derive(Clone, Copy)]
+enum Piecewise {
+    /// An error whose detail says this.
+    Ends(&'static str),
+    /// An error, whichever.
+    Fails,
+    /// So many bytes.
+    Passes(u64),
+}
+
+/// Name, coding and what is to come of it.
+fn piecewise_rows(folder: &Path) -> Vec<(String, &'static str, Piecewise)> {
+    use Piecewise::{Ends, Fails, Passes};
+    const RATIO: &str = "compressed more than 200 to 1";
+    const LAYERS: &str = "more than one content coding";
+    let mut rows = vec![
+        ("zeros-100MiB.gz", "gzip", Ends(RATIO)),
+        ("many-members-1MiBeach.gz", "gzip", Ends(RATIO)),
+        ("many-members-10k.gz", "gzip", Ends("more than 1000 gzip members")),
+        ("zeros-100MiB.zlib", "deflate", Ends(RATIO)),
+        ("zeros-1GiB.br", "br", Ends(RATIO)),
+        ("zeros-1GiB.zst", "zstd", Ends(RATIO)),
+        ("nested-gz-x5.gz", "gzip, gzip, gzip, gzip, gzip", Ends(LAYERS)),
+        ("window-128MiB.zst", "zstd", Ends("")),
+        ("truncated.gz", "gzip", Ends("")),
+        ("bad-crc.gz", "gzip", Ends("")),
+        ("trailing-garbage.gz", "gzip", Ends("")),
+        ("not-gzip.bin", "gzip", Ends("")),
+        ("deflate-raw.bin", "deflate", Ends("")),
+        ("headers-100k.txt", "", Fails),
+        ("header-1MiB-line.txt", "", Fails),
+        ("slow-ratio-text.gz", "gzip", Passes(64_000)),
+    ];
+    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap();
+    let names: Vec<&str> = manifest.lines().skip(1).filter_map(|line| line.split('\t').next()).collect();
+    let mut all: Vec<_> =
+        rows.drain(..).map(|(name, coding, came)| (name.to_owned(), coding, came)).collect();
+    for name in names {
+        // What has no coding is bytes like any other here.
+        if all.iter().all(|(known, ..)| known != name) {
+            all.push((name.to_owned(), "", Passes(fs::metadata(folder.join(name)).unwrap().len())));
+        }
+    }
+    all
+}
+
+#[test]
+fn bombs_in_pieces_stop_at_the_limit() {
+    let Some(bombs) = corpora("bombs") else { return };
+    let rows = piecewise_rows(&bombs);
+    assert_eq!(rows.len(), 29, "the vectors changed: look at them");
+    let files: Vec<(String, &'static str, Vec<u8>)> =
+        rows.iter().map(|(name, coding, _)| (name.clone(), *coding, bytes(&bombs, name))).collect();
+    let vendor = Vendor::tls(&["api.vendor.test"], move |asked, wire| {
+        let found = files.iter().find(|(name, ..)| asked.path() == format!("/{name}"));
+        let Some((name, coding, bytes)) = found else {
+            return endless(wire);
+        };
+        if name.starts_with("header") {
+            let head = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n".as_slice(), bytes, b"\r\n"].concat();
+            // A client that hangs up in the middle is what is wanted.
+            let _left = wire.write_all(&head);
+            return Next::Close;
+        }
+        let coding = [("Content-Encoding", *coding)];
+        reply(wire, 200, if coding[0].1.is_empty() { &[] } else { &coding }, bytes);
+        Next::Close
+    });
+    let project = project(&vendor);
+    for by in ["open", "download"] {
+        let order = |name: &str| json!({"url": format!("https://api.vendor.test/{name}"), "by": by, "max-response": PIECEWISE_BYTES_MAX});
+        let mut orders: Vec<Value> = rows.iter().map(|(name, ..)| order(name)).collect();
+        orders.push(order("endless"));
+        let (ran, report) = project.call("probe", "send-each", &json!({"requests": orders}));
+        assert_eq!(report["outcome"], "succeeded", "{by}: the guest lived on: {report:#}");
+        assert!(ran.resident_kib_max < RESIDENT_KIB_MAX, "{by}: {} KiB", ran.resident_kib_max);
+        let answers = report["output"].as_array().unwrap();
+        for ((name, _, came), answer) in rows.iter().zip(answers) {
+            // A body that is read in pieces ends with its error; a kept one never was.
+            let ended = if answer["ended"].is_null() { answer } else { &answer["ended"] };
+            let size = if by == "open" { &answer["bytes"] } else { &answer["size"] };
+            match came {
+                Piecewise::Passes(bytes) => {
+                    assert_eq!(
+                        (&ended["error"], size),
+                        (&Value::Null, &json!(bytes)),
+                        "{by} {name}: {answer}"
+                    );
+                }
+                Piecewise::Ends(why) => {
+                    assert_eq!(ended["error"], "malformed", "{by} {name}: {answer}");
+                    assert!(ended["detail"].as_str().unwrap().contains(why), "{by} {name}: {answer}");
+                }
+                Piecewise::Fails => {
+                    let why = ended["error"].as_str();
+                    assert!(why.is_some_and(|why| why != "denied"), "{by} {name}: {answer}");
+                }
+            }
+            assert!(size.as_u64().unwrap_or(0) <= PIECEWISE_BYTES_MAX, "{by} {name}: {answer}");
+        }
+        let endless = &answers[rows.len()];
+        let ended = if by == "open" { &endless["ended"] } else { endless };
+        assert_eq!(
+            (&ended["error"], &ended["detail"]),
+            (&"too-large".into(), &json!(PIECEWISE_BYTES_MAX)),
+            "{by}: {endless}"
+        );
+        assert!(endless["bytes"].as_u64().unwrap_or(0) <= PIECEWISE_BYTES_MAX, "{by}: {endless}");
+    }
+    assert!(project.bytes_below("data/spool").is_empty(), "nothing of it is kept");
+}
+
+/// Chunks until nobody takes them.
+fn endless(wire: &mut dyn Write) -> Next {
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
+    let mut open = wire.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_ok();
+    while open {
+        open = wire.write_all(&chunk).and_then(|()| wire.flush()).is_ok();
+    }
+    Next::Close
+}
+
 /// A vendor that writes these bytes and does what comes next.
 fn raw(answer: &'static [u8], next: Next) -> Vendor {
     Vendor::tls(&["api.vendor.test"], move |_, wire| {
@@ -285,14 +411,7 @@ fn an_answer_that_is_none_is_an_error() {
 
 #[test]
 fn a_body_without_end_stops_at_the_limit() {
-    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| {
-        let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
-        let mut open = wire.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_ok();
-        while open {
-            open = wire.write_all(&chunk).and_then(|()| wire.flush()).is_ok();
-        }
-        Next::Close
-    });
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| endless(wire));
     let answer = ask(&project(&vendor), &order("GET", URL)).0;
     assert_eq!(answer["error"], "too-large", "{answer}");
     let small = ask(&project(&vendor), &json!({"method": "GET", "url": URL, "max-response": 1000})).0;

@@ -2,15 +2,19 @@
 //! list of functions comes from the WIT itself; one that is missing from the table below fails the test.
 
 use portcullis_tests::{
-    Project, Vendor, case::Case, checkout, guests, netns, packets::Packets, vendor::reply,
+    Project, Vendor,
+    case::{Case, is_denied},
+    checkout, guests, netns,
+    packets::Packets,
+    vendor::reply,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
 
 /// What a function does with empty grants.
 enum Expect {
-    /// Nothing: the guest gets `denied` or `unsupported`.
-    Refuses(&'static str, Value),
+    /// Nothing: the guest that calls this action with this input gets this error.
+    Refuses(&'static str, Value, &'static str),
     /// Only what this very connection stored, or this very component carries.
     Own,
     /// Can't be reached where the function before it refuses, or is not linked at all.
@@ -27,13 +31,14 @@ fn url() -> Value {
 fn table() -> Vec<(&'static str, Expect)> {
     use Expect::{Guests, Own, Refuses, Unreachable};
     vec![
-        ("http.send", Refuses("send", url())),
-        ("http.send-all", Refuses("send-all", url())),
-        ("http.download", Refuses("download", url())),
-        ("http.open", Refuses("open", url())),
+        ("http.send", Refuses("send", url(), "denied")),
+        ("http.send-all", Refuses("send-all", url(), "denied")),
+        ("http.download", Refuses("download", url(), "denied")),
+        ("http.open", Refuses("open", url(), "denied")),
+        // There is none but of an `open` that was granted.
         ("http.body-stream.read", Unreachable),
-        ("blobs.stat", Refuses("blob-stat", json!({"blob": "blob_of_another"}))),
-        ("blobs.read", Refuses("blob-read", json!({"blob": "blob_of_another"}))),
+        ("blobs.stat", Refuses("blob-stat", json!({"blob": "blob_of_another"}), "not-found")),
+        ("blobs.read", Refuses("blob-read", json!({"blob": "blob_of_another"}), "not-found")),
         ("blobs.create", Own),
         ("blobs.writer.write", Own),
         ("blobs.finish", Own),
@@ -116,12 +121,15 @@ fn with_empty_grants_every_way_out_refuses() {
     let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b"reached"));
     let project = empty();
     for (name, expect) in table() {
-        let Expect::Refuses(action, input) = expect else { continue };
+        let Expect::Refuses(action, input, why) = expect else { continue };
         let (ran, report) = project.call("probe", action, &input);
         assert_eq!(report["outcome"], "succeeded", "{name}: {report:#}\n{}", ran.stderr);
         let answer = report["output"].as_array().map_or(&report["output"], |list| &list[0]);
-        let why = answer["error"].as_str().unwrap_or_else(|| panic!("{name} did not refuse: {answer}"));
-        assert!(["denied", "unsupported", "not-found"].contains(&why), "{name}: {answer}");
+        assert_eq!(answer["error"], why, "{name}: {answer}");
+        // No more than an exchange id, or nothing: no status, no stream, no blob.
+        assert!(why == "not-found" || is_denied(answer), "{name}: {answer}");
+        assert_eq!(answer.as_object().map(serde_json::Map::len), Some(2), "{name}: {answer}");
+        assert!(project.bytes_below("data/spool").is_empty(), "{name} kept something");
     }
     assert_eq!(vendor.connects(), 0);
 }
@@ -134,7 +142,7 @@ fn with_empty_grants_no_packet_leaves() {
             let packets = Packets::on_lo();
             let project = empty();
             for (_, expect) in table() {
-                if let Expect::Refuses(action, input) = expect {
+                if let Expect::Refuses(action, input, _) = expect {
                     project.call("probe", action, &input);
                 }
             }

@@ -9,6 +9,7 @@ mod path;
 mod query;
 mod redirect;
 mod ssrf;
+mod wpt;
 
 use portcullis_tests::{Vendor, vendor::reply};
 

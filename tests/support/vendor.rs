@@ -115,6 +115,15 @@ impl Vendor {
         Self::start(address, port, Some(authority().server(names)), Box::new(handler))
     }
 
+    /// Plain HTTP at an address and port of choice, where every address is local.
+    pub fn plain_at(
+        address: IpAddr,
+        port: u16,
+        handler: impl Fn(&Asked, &mut dyn Write) -> Next + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(address, port, None, Box::new(handler))
+    }
+
     fn start(ip: IpAddr, port: u16, tls: Option<Arc<rustls::ServerConfig>>, handler: Box<Handler>) -> Self {
         let listener = TcpListener::bind((ip, port)).expect("the vendor listens");
         let address = listener.local_addr().unwrap();

@@ -6,8 +6,9 @@ mod query_name;
 pub use query_name::ReservedName;
 
 use crate::{
-    Attributes, CanonicalUrl, Grants, ManifestRule, Method, OperatorRules, Rule,
+    Attributes, CanonicalUrl, FromResponse, Grants, ManifestRule, Method, NamedUrls, OperatorRules, Rule,
     explain::nearest,
+    limits::NAMED_URLS_MAX,
     path::{PathError, RequestPath},
     remedy,
 };
@@ -22,6 +23,7 @@ pub struct AuthorizedRequest {
     operator_place: String,
     credential: Option<String>,
     attributes: Attributes,
+    named: bool,
 }
 
 impl AuthorizedRequest {
@@ -52,6 +54,10 @@ impl AuthorizedRequest {
     /// What holds for it.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
+    }
+    /// An answer of the run named this URL, and it passes for that alone: its query is nobody's to read.
+    pub fn is_named(&self) -> bool {
+        self.named
     }
     /// Safe by method, or its rule says `safe`.
     pub fn is_safe(&self) -> bool {
@@ -105,6 +111,23 @@ pub enum DenialReason {
         /// The nearest rule and what misses.
         nearest: Option<String>,
     },
+    /// A `from-response` matches, and no answer of the run named this URL.
+    #[error(
+        "{place} allows `{request}` only where an answer to `{of}` named exactly this URL at {at} in this run{}",
+        if *over { format!("; the answers named more than {NAMED_URLS_MAX}, and those after the first {NAMED_URLS_MAX} are not kept") } else { ", and none did".to_owned() }
+    )]
+    Unnamed {
+        /// Of the rule.
+        place: String,
+        /// `METHOD URL` without query.
+        request: String,
+        /// Whose answers are read.
+        of: String,
+        /// Where in them.
+        at: String,
+        /// Some were named that are not kept.
+        over: bool,
+    },
     /// A manifest rule matches, no operator rule does.
     #[error("no operator rule allows `{request}`{}", nearest.as_ref().map(|n| format!("; nearest: {n}")).unwrap_or_default())]
     Operator {
@@ -136,8 +159,8 @@ impl From<DenialReason> for Denial {
 }
 
 impl Grants {
-    /// Decides. `operation` = the `http` list of the running action (None = all approved rules).
-    /// `credential` = the slot that the guest named. `connection` names the connection in remedies.
+    /// Decides, where no answer has named a URL. `operation` = the `http` list of the running action (None = all approved
+    /// rules). `credential` = the slot that the guest named. `connection` names the connection in remedies.
     pub fn authorize(
         &self,
         connection: &str,
@@ -146,7 +169,7 @@ impl Grants {
         operation: Option<&[Rule]>,
         credential: Option<&str>,
     ) -> Result<AuthorizedRequest, Denial> {
-        self.decide(connection, method, url, operation, credential, true)
+        self.in_run(&NamedUrls::default()).authorize(connection, method, url, operation, credential)
     }
 
     /// Decides the same, and makes no words of a refusal that nobody will read: they cost more than the decision.
@@ -157,11 +180,48 @@ impl Grants {
         operation: Option<&[Rule]>,
         credential: Option<&str>,
     ) -> Result<AuthorizedRequest, Denial> {
+        self.in_run(&NamedUrls::default()).authorize_tersely(method, url, operation, credential)
+    }
+
+    /// The same grants in a run whose answers named these URLs.
+    pub fn in_run<'a>(&'a self, named: &'a NamedUrls) -> InRun<'a> {
+        InRun { grants: self, named }
+    }
+}
+
+/// Grants, and what the answers of one run named.
+#[derive(Clone, Copy, Debug)]
+pub struct InRun<'a> {
+    grants: &'a Grants,
+    named: &'a NamedUrls,
+}
+
+impl<'a> InRun<'a> {
+    /// See `Grants::authorize`.
+    pub fn authorize(
+        self,
+        connection: &str,
+        method: &str,
+        url: &str,
+        operation: Option<&[Rule]>,
+        credential: Option<&str>,
+    ) -> Result<AuthorizedRequest, Denial> {
+        self.decide(connection, method, url, operation, credential, true)
+    }
+
+    /// See `Grants::authorize_tersely`.
+    pub fn authorize_tersely(
+        self,
+        method: &str,
+        url: &str,
+        operation: Option<&[Rule]>,
+        credential: Option<&str>,
+    ) -> Result<AuthorizedRequest, Denial> {
         self.decide("", method, url, operation, credential, false)
     }
 
     fn decide(
-        &self,
+        self,
         connection: &str,
         method: &str,
         url: &str,
@@ -180,8 +240,8 @@ impl Grants {
         }
         let request = Request { method: &method, url: &url, path: &path, explained };
 
-        let approved = self.approved(request)?;
-        if let Some(place) = self.boundary().excludes_request(|rule| request.passes(rule)) {
+        let (approved, named) = self.approved(request)?;
+        if let Some(place) = self.grants.boundary().excludes_request(|rule| request.passes(rule)) {
             return Err(DenialReason::Boundary { request: request.text(), place }.into());
         }
         if operation.is_some_and(|rules| !rules.iter().any(|rule| request.passes(rule))) {
@@ -198,36 +258,67 @@ impl Grants {
             operator_place: operator_place.to_owned(),
             credential: slot.map(str::to_owned),
             attributes: approved.attributes.clone(),
+            named,
             method,
             url,
         })
     }
 
-    /// The first approved rule that matches; rules that overlap agree, so that the first speaks for all.
-    fn approved(&self, request: Request<'_>) -> Result<&ManifestRule, Denial> {
-        let rules = self.manifest_rules();
+    /// The first approved rule that matches, and whether it is one over a URL that was named; rules that overlap agree, so
+    /// that the first speaks for all.
+    fn approved(self, request: Request<'_>) -> Result<(&'a ManifestRule, bool), Denial> {
+        let mut unnamed = None;
+        for (number, from) in self.grants.from_response().iter().enumerate() {
+            if request.passes(&from.rule.rule) {
+                if self.named.contains(number, request.url) {
+                    return Ok((&from.rule, true));
+                }
+                unnamed = unnamed.or(Some(from));
+            }
+        }
+        let rules = self.grants.manifest_rules();
         let mut but_for_query = None;
         for rule in rules.iter().filter(|rule| request.passes(&rule.rule)) {
             match request.refused_query(rule) {
-                None => return Ok(rule),
+                None => return Ok((rule, false)),
                 Some(why) => but_for_query = but_for_query.or(Some((rule, why))),
             }
         }
         if let Some((rule, why)) = but_for_query {
             return Err(DenialReason::QueryRule { place: rule.place.clone(), why }.into());
         }
+        if let Some(from) = unnamed {
+            return Err(self.unnamed(request, from));
+        }
+        let rules = rules.iter().chain(self.grants.from_response().iter().map(|from| &from.rule));
         Err(Denial {
             reason: DenialReason::Manifest {
                 request: request.text(),
-                nearest: request.nearest(rules.iter().map(|rule| (rule.place.as_str(), &rule.rule))),
+                nearest: request.nearest(rules.map(|rule| (rule.place.as_str(), &rule.rule))),
             },
             remedy: request.narrowest().map(|rule| remedy::for_manifest(&rule)),
         })
     }
 
+    /// It would pass if an answer had named it.
+    fn unnamed(self, request: Request<'_>, from: &FromResponse) -> Denial {
+        let text = |words: &dyn Fn() -> String| if request.explained { words() } else { String::new() };
+        let at = || from.at.iter().map(|at| format!("`{at}`")).collect::<Vec<_>>().join(" or ");
+        Denial {
+            reason: DenialReason::Unnamed {
+                place: text(&|| from.rule.place.clone()),
+                request: request.text(),
+                of: text(&|| from.of.to_string()),
+                at: text(&at),
+                over: request.explained && self.named.is_over(),
+            },
+            remedy: request.explained.then(|| remedy::for_place(from)),
+        }
+    }
+
     /// The place of the first operator rule that matches.
-    fn allowed(&self, connection: &str, request: Request<'_>) -> Result<&str, Denial> {
-        let rules = match self.operator_rules() {
+    fn allowed(self, connection: &str, request: Request<'_>) -> Result<&'a str, Denial> {
+        let rules = match self.grants.operator_rules() {
             OperatorRules::Requested => return Ok("requested"),
             OperatorRules::Listed(rules) => rules,
         };

@@ -1,6 +1,6 @@
 //! What a connection may do: a request passes only if one approved manifest rule and one operator rule both match.
 //! Refuses manifest rules that can match one request and disagree, so that the order of rules never matters.
-use crate::{Boundary, QueryRule, Rule, cover};
+use crate::{Boundary, FromResponse, QueryRule, Rule, cover};
 use std::{fmt::Display, time::Duration};
 
 /// One `[[http]]` table of a manifest, one `allow` line each: over a literal rule, or as it was requested.
@@ -101,6 +101,7 @@ pub struct OverlapError {
 #[derive(Clone, Debug)]
 pub struct Grants {
     manifest: Vec<ManifestRule>,
+    from_response: Vec<FromResponse>,
     operator: OperatorRules,
     boundary: Boundary,
 }
@@ -109,7 +110,13 @@ impl Grants {
     /// Refuses overlapping manifest rules that disagree.
     pub fn new(manifest: Vec<ManifestRule>, operator: OperatorRules) -> Result<Self, OverlapError> {
         check_overlaps(&manifest)?;
-        Ok(Self { manifest, operator, boundary: Boundary::default() })
+        Ok(Self { manifest, from_response: Vec::new(), operator, boundary: Boundary::default() })
+    }
+
+    /// The same with rules over URLs that answers name; refuses those that disagree with another one.
+    pub fn with_from_response(self, from_response: Vec<FromResponse>) -> Result<Self, OverlapError> {
+        check_overlaps(self.manifest.iter().chain(from_response.iter().map(|from| &from.rule)))?;
+        Ok(Self { from_response, ..self })
     }
 
     /// The same within a boundary, which is asked for each request.
@@ -121,6 +128,11 @@ impl Grants {
     /// The approved side.
     pub fn manifest_rules(&self) -> &[ManifestRule] {
         &self.manifest
+    }
+
+    /// The approved rules over URLs that answers name. None of them lets a request pass by itself.
+    pub fn from_response(&self) -> &[FromResponse] {
+        &self.from_response
     }
 
     pub(crate) fn boundary(&self) -> &Boundary {
@@ -135,7 +147,10 @@ impl Grants {
 
 /// Refuses manifest rules that can match one request and differ in what holds for it. `build` asks this before
 /// there is any operator.
-pub fn check_overlaps<R: AsRef<Rule> + Display>(rules: &[ManifestRule<R>]) -> Result<(), OverlapError> {
+pub fn check_overlaps<'a, R: AsRef<Rule> + Display + 'a>(
+    rules: impl IntoIterator<Item = &'a ManifestRule<R>>,
+) -> Result<(), OverlapError> {
+    let rules: Vec<_> = rules.into_iter().collect();
     for (index, first) in rules.iter().enumerate() {
         for second in &rules[index + 1..] {
             // The attributes are compared first: they are the cheaper question, and mostly equal.

@@ -26,6 +26,17 @@ pub const QUERY_NAMES_MAX: usize = 128;
 /// Longest name or value in a `query`, in bytes.
 pub const QUERY_TEXT_BYTES_MAX: usize = 256;
 
+/// Longest place of a URL in an answer, in bytes.
+pub const URL_PLACE_BYTES_MAX: usize = 256;
+/// Most steps of one pointer.
+pub const URL_PLACE_STEPS_MAX: usize = 16;
+/// Most places of one `from-response`.
+pub const URL_PLACES_MAX: usize = 8;
+/// Most `from-response` rules of one manifest: each is looked at for each answer.
+pub const FROM_RESPONSE_MAX: usize = 64;
+/// Most URLs that the answers of one run name and that are kept.
+pub const NAMED_URLS_MAX: usize = 64;
+
 /// Most rules in one manifest or one operator's list; whoever reads the document refuses more, since rules are
 /// compared each with each.
 pub const RULES_MAX: usize = 1024;

@@ -1,7 +1,7 @@
 //! TOML that would allow a refused request, with where it goes. A suggested rule is the narrowest one, and was read
 //! back and matched before it gets here.
 
-use crate::{Rule, limits::REMEDY_RULES_MAX};
+use crate::{FromResponse, Rule, limits::REMEDY_RULES_MAX};
 
 /// For the author: the manifest asks for too little.
 pub(crate) fn for_manifest(rule: &Rule) -> String {
@@ -9,6 +9,18 @@ pub(crate) fn for_manifest(rule: &Rule) -> String {
         "# connector.toml, for the connector's author; then `portcullis build` and `portcullis approve`\n\
          [[http]]\nallow = [{}]\nwhy = \"…\"\n",
         quoted(&rule.to_string())
+    )
+}
+
+/// For the author: no answer named the URL where the rule looks for it.
+pub(crate) fn for_place(from: &FromResponse) -> String {
+    let at: Vec<_> = from.at.iter().map(|at| quoted(&at.to_string())).collect();
+    format!(
+        "# connector.toml, for the connector's author: `of` and `at` have to say which answer names the URL, and where\n\
+         [[http]]\nfrom-response = {{ allow = {}, of = {}, at = [{}] }}\nwhy = \"…\"\n",
+        quoted(&from.rule.rule.to_string()),
+        quoted(&from.of.to_string()),
+        at.join(", ")
     )
 }
 

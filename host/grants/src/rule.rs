@@ -111,7 +111,7 @@ fn refuse_later_forms(text: &str) -> Result<(), RuleError> {
     let form = match first {
         "graphql" => "GraphQL operations in a rule",
         "soap" => "SOAP operations in a rule",
-        "from-response" => "`from-response`",
+        "from-response" => return Err(RuleError::FromResponse),
         "TCP" => "`TCP` rules",
         _ if url.starts_with('{') || url.contains("://{") => return Err(RuleError::Origin),
         _ if url.contains('?') => "a query in a rule",
@@ -317,6 +317,11 @@ pub enum RuleError {
         "a rule over an origin has the form `METHOD[,METHOD] {{origin.NAME}}/path`, the name of lower-case letters, digits and `-`"
     )]
     OriginShape,
+    /// A key that is no part of a rule.
+    #[error(
+        "`from-response` is a key of its own: `from-response = {{ allow = \"METHOD URL\", of = \"METHOD URL\", at = \"/pointer\" }}`"
+    )]
+    FromResponse,
     /// A form of a later version.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),

@@ -72,7 +72,8 @@ fn forms_of_later_versions_are_named() {
     check("TCP db.internal:5432", "TCP");
     check("graphql: query viewer", "GraphQL");
     check("soap {urn:partner}query", "SOAP");
-    check("from-response PUT https://a.test/**", "from-response");
+    let misplaced = "from-response PUT https://a.test/**".parse::<Rule>();
+    assert_eq!(misplaced, Err(RuleError::FromResponse));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Authorise: one approved manifest rule and one operator rule must match, and the operation's own list where it has one.
+//! Authorise: one approved manifest rule and one operator rule must match, and the operation's own list where it has one. A
+//! `from-response` matches what an answer of the run named.
 //!
 //! Why here: directly behind the parse and before anything is added, stored or waited for. Its outcome is
 //! evidence, an `AuthorizedRequest`, that only `grants` can make and without which nothing further in exists.
@@ -7,6 +8,7 @@ use crate::{
     prepared::{Parsed, Prepared},
     request::Wanted,
     service::{Answering, Failure, Inner},
+    state::lock,
 };
 use portcullis_grants::Redirect;
 use std::{
@@ -58,11 +60,14 @@ fn authorize(parsed: Parsed) -> Result<Prepared, Failure> {
     let (grants, operation) = (&settings.grants, call.context.operation_rules.as_deref());
     let (method, url, slot) = (&request.method, &request.url, request.credential.as_deref());
     // To find words for a refusal, and the line to paste, costs more than to refuse: only where somebody will read them.
+    let named = lock(&call.budget.named);
+    let run = grants.in_run(&named);
     let authorized = if call.budget.lists_refusals() {
-        grants.authorize(&settings.name, method, url, operation, slot)
+        run.authorize(&settings.name, method, url, operation, slot)
     } else {
-        grants.authorize_tersely(method, url, operation, slot)
+        run.authorize_tersely(method, url, operation, slot)
     };
+    drop(named);
     let authorized = authorized.map_err(|denial| Failure::denied(denial.to_string(), denial.remedy))?;
     Ok(Prepared::new(parsed, authorized))
 }

@@ -1,5 +1,5 @@
-//! What one run may ask for, send and be refused: `requests` and `bytes-out` of the connection's limits, and the rows
-//! of refusals.
+//! What one run may ask for, send and be refused: `requests` and `bytes-out` of the connection's limits, the rows of
+//! refusals, and the URLs that its answers named.
 use crate::{
     Error,
     exchange_log::refusals,
@@ -7,6 +7,7 @@ use crate::{
     service::Failure,
     state::{CallState, lock},
 };
+use portcullis_grants::NamedUrls;
 use std::{
     collections::HashMap,
     sync::{
@@ -21,6 +22,8 @@ pub(crate) struct RunBudget {
     requests: AtomicU64,
     bytes: AtomicU64,
     refusals: AtomicU64,
+    /// What its answers named. Nobody holds the lock while waiting.
+    pub named: Mutex<NamedUrls>,
 }
 
 impl RunBudget {

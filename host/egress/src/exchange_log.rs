@@ -10,8 +10,8 @@ pub(crate) mod refusals;
 use crate::{
     Announced, Announcement, Capture, Error, Exchange, Outcome, Request, Response, Withheld, announce,
     limits::{
-        CAPTURE_KEPT_BYTES_MAX, DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX, REFUSED_URL_BYTES_MAX,
-        URL_BYTES_MAX,
+        CAPTURE_KEPT_BYTES_MAX, CAPTURE_LINE_BYTES_MAX, DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX,
+        REFUSED_URL_BYTES_MAX, URL_BYTES_MAX,
     },
     pieces::{Pieces, Piecewise},
     prepared::{Asked, Attempt, Noted},
@@ -275,7 +275,7 @@ fn row(attempt: &Attempt, began: &Began, ended: &Ended<'_>) -> Exchange {
     };
     let request_headers = request_headers(attempt, &noted);
     let response_headers = masker.headers(headers, &needles);
-    let url = masker.url(&sent_url(attempt), &needles);
+    let url = masker.sent_url(&sent_url(attempt), authorized.is_named(), &needles, CAPTURE_LINE_BYTES_MAX);
     let announced = Announcement::of(&response_headers).map(|announcement| Announced {
         endpoint: announce::endpoint(&url),
         rule: authorized.manifest_rule().to_owned(),
@@ -314,7 +314,7 @@ fn refusal(call: &CallState, request: &Request, began: &Began, failure: &Failure
     let url = shown(&request.url, URL_BYTES_MAX);
     Exchange {
         method: shown(&request.method, 32).escape_debug().to_string(),
-        url: masker.url_within(&url, &needles, REFUSED_URL_BYTES_MAX),
+        url: masker.refused_url(&url, &needles, REFUSED_URL_BYTES_MAX),
         outcome: outcome_of(Some(failure)),
         ..blank(call, began)
     }

@@ -186,8 +186,9 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
         call: call.context.call.clone(),
         ordinal,
         method: prepared.authorized.method().as_str().to_owned(),
-        url: call.connection.masker.url_within(
+        url: call.connection.masker.sent_url(
             prepared.authorized.url().as_str(),
+            prepared.authorized.is_named(),
             &needles,
             INTENT_URL_BYTES_MAX,
         ),

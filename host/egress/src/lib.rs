@@ -19,6 +19,7 @@ mod headers;
 pub mod idempotency;
 pub mod limits;
 pub(crate) mod mask;
+mod named;
 mod parse;
 mod payload;
 mod pieces;

@@ -166,6 +166,8 @@ pub const CAPTURE_BYTES_MAX: usize = 16 << 10;
 pub const CAPTURE_SEARCHED_BYTES_MAX: usize = 2 << 20;
 /// A URL or one header value in the exchange log.
 pub const CAPTURE_LINE_BYTES_MAX: usize = 8 << 10;
+/// Texts at the places of one answer that are looked at as URLs.
+pub const NAMED_FOUND_MAX: usize = 1024;
 /// Nesting of a JSON body that is still masked by name; deeper ones do not tokenize.
 pub const MASK_DEPTH_MAX: usize = 512;
 /// A property name is compared up to here; a longer one is no sensitive name.

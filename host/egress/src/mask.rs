@@ -10,6 +10,7 @@ mod json;
 mod text;
 
 use crate::{Capture, echo::Needles, limits};
+use portcullis_grants::UrlPlace;
 use std::collections::HashSet;
 
 /// What stands in the place of a value, whatever its length.
@@ -21,6 +22,8 @@ pub(crate) struct Masker {
     names: HashSet<String>,
     /// `names` with `-` for `_`, as a vendor may write a header.
     headers: HashSet<String>,
+    /// Answers name URLs that a run may ask for: a query may be what proves the right to.
+    named: bool,
 }
 
 impl Masker {
@@ -29,15 +32,48 @@ impl Masker {
         let names: HashSet<String> =
             sensitive.iter().chain(credential_names).map(|name| name.to_ascii_lowercase()).collect();
         let headers = names.iter().map(|name| name.replace('_', "-")).collect();
-        Self { names, headers }
+        Self { names, headers, named: false }
     }
 
-    /// A URL with the values of sensitive and credential query names masked, user info and fragment too.
-    pub(crate) fn url(&self, url: &str, needles: &Needles) -> String {
-        self.url_within(url, needles, limits::CAPTURE_LINE_BYTES_MAX)
+    /// The same, and what stands where answers name URLs.
+    pub(crate) fn naming<'a>(mut self, places: impl Iterator<Item = &'a UrlPlace>) -> Self {
+        for place in places {
+            self.named = true;
+            let name = place.name().to_ascii_lowercase();
+            match place {
+                UrlPlace::Header(_) => self.headers.insert(name.replace('_', "-")),
+                UrlPlace::Pointer(_) => self.names.insert(name),
+            };
+        }
+        self
     }
 
-    /// The same, masked whole and then shortened to fewer bytes.
+    /// The URL of a request that was let through; `named` = by a `from-response`: its query is masked whole.
+    pub(crate) fn sent_url(&self, url: &str, named: bool, needles: &Needles, bytes_max: usize) -> String {
+        if named {
+            self.without_query(url, needles, bytes_max)
+        } else {
+            self.url_within(url, needles, bytes_max)
+        }
+    }
+
+    /// The URL of a refused one. Where answers name URLs it may be one of theirs, asked for in the wrong way.
+    pub(crate) fn refused_url(&self, url: &str, needles: &Needles, bytes_max: usize) -> String {
+        self.sent_url(url, self.named, needles, bytes_max)
+    }
+
+    /// What stands before the query, and that there is one.
+    fn without_query(&self, url: &str, needles: &Needles, bytes_max: usize) -> String {
+        let cut = url.find(['?', '#']);
+        let mut shown = self.url_within(&url[..cut.unwrap_or(url.len())], needles, bytes_max);
+        if let Some(cut) = cut {
+            shown.push_str(&url[cut..=cut]);
+            shown.push_str(MASK);
+        }
+        shown
+    }
+
+    /// A URL with the values of sensitive and credential query names masked, user info and fragment too, then shortened.
     pub(crate) fn url_within(&self, url: &str, needles: &Needles, bytes_max: usize) -> String {
         let url = needles.mask_text(url);
         let (rest, fragment) =
@@ -110,13 +146,7 @@ impl Masker {
         let value = String::from_utf8_lossy(&masked);
         if matches!(name, "location" | "content-location" | "referer") {
             // The query of a redirect is whatever the vendor minted: masked whole.
-            let cut = value.find(['?', '#']);
-            let mut shown = self.url(&value[..cut.unwrap_or(value.len())], needles);
-            if let Some(cut) = cut {
-                shown.push_str(&value[cut..=cut]);
-                shown.push_str(MASK);
-            }
-            return shown;
+            return self.without_query(&value, needles, limits::CAPTURE_LINE_BYTES_MAX);
         }
         let mut shown = String::with_capacity(value.len());
         text::push_inert(&mut shown, &value);
@@ -142,14 +172,17 @@ impl Masker {
         }
         // Answers were searched whole already; here the search ends where nothing that is shown can reach.
         let (clean, _) = needles.mask_cow(body.get(..limits::CAPTURE_SEARCHED_BYTES_MAX).unwrap_or(body));
-        let tokenized = match Kind::of(content_type, &clean) {
+        let kind = Kind::of(content_type, &clean);
+        // Its URLs could be masked by their names alone.
+        let hidden = self.named && matches!(kind, Kind::Json);
+        let tokenized = match kind {
             Kind::Json => json::mask(&clean, &self.names, limits::CAPTURE_BYTES_MAX),
             Kind::Form => form::mask(&clean, &self.names),
             Kind::Neither => None,
         };
         let shown = match tokenized {
             Some(shown) => shown,
-            None if capture == Capture::All => {
+            None if capture == Capture::All && !hidden => {
                 let mut shown = String::new();
                 text::push_inert(&mut shown, &text::prefix(&clean, limits::CAPTURE_BYTES_MAX));
                 shown

@@ -18,6 +18,7 @@ use crate::{
     idempotency::Idempotency,
     limits::{BUCKETS_MAX, SEND_ALL_BODY_BYTES_MAX, SEND_ALL_CONCURRENT_MAX, SEND_ALL_REQUESTS_MAX},
     mask::Masker,
+    named::TakeUrls,
     parse::Parse,
     pieces::{Body, Open},
     prepared::Asked,
@@ -67,8 +68,8 @@ pub struct Call {
     pub(crate) state: Arc<CallState>,
 }
 
-/// The pipeline. `ServiceBuilder` puts the first layer outermost. The three layers that work on the answer stand
-/// around `Dial` so that the answer passes them in the design's order: dial, bounded decode, echo scan.
+/// The pipeline. `ServiceBuilder` puts the first layer outermost. The layers that work on the answer stand
+/// around `Dial` so that the answer passes them in the design's order: dial, bounded decode, echo scan; then URLs are taken.
 fn stack() -> Stack {
     let service = ServiceBuilder::new()
         .layer(layer_fn(Follow::new))
@@ -85,6 +86,7 @@ fn stack() -> Stack {
         .layer(layer_fn(Bound::new))
         .layer(layer_fn(RateLimit::new))
         .layer(layer_fn(AttachCredential::new))
+        .layer(layer_fn(TakeUrls::new))
         .layer(layer_fn(Scan::new))
         .layer(layer_fn(Receive::new))
         .service(Dial);
@@ -136,7 +138,8 @@ impl Egress {
         let places = settings.credentials.values().map(|credential| match credential.place() {
             Place::Header(name) | Place::Query(name) => name,
         });
-        let masker = Masker::new(&settings.sensitive, &places.collect::<Vec<_>>());
+        let named = settings.grants.from_response().iter().flat_map(|from| &from.at);
+        let masker = Masker::new(&settings.sensitive, &places.collect::<Vec<_>>()).naming(named);
         let mut buckets = BTreeMap::new();
         for (slot, credential) in &settings.credentials {
             buckets.insert(slot.clone(), self.share(&credential.name, credential.requests_per_second)?);

@@ -7,6 +7,7 @@ use crate::{
     decode::{self, DecodeLimits, PieceDecoder},
     dial::{Chunks, Raw},
     limits::BODY_IDLE_MAX,
+    named,
     pieces::{Pieces, Piecewise},
     prepared::Attempt,
     request::Wanted,
@@ -55,7 +56,9 @@ impl<S: Inner<Attempt, Raw>> Service<Attempt> for Receive<S> {
                 Response { status, headers, body: Bytes::new(), pieces: None, safe: false, follow: false };
             let empty = prepared.authorized.method().as_str() == "HEAD" || matches!(status, 204 | 304);
             let body_bytes_max = prepared.response_bytes_max;
-            let taken = if prepared.wanted != Wanted::Whole && (200..300).contains(&status) && !empty {
+            let in_pieces = prepared.wanted != Wanted::Whole && (200..300).contains(&status) && !empty;
+            // What names URLs arrives before anybody can ask for them.
+            let taken = if in_pieces && !named::reads_body(&prepared, &raw.headers) {
                 begin(raw, body_bytes_max).map(|pieces| Response { pieces: Some(pieces), ..answer })
             } else {
                 // What is no success may be repeated or followed: it arrives before anybody judges it.

@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use portcullis_clock::{SeededClock, SeededRandom};
-use portcullis_grants::{AddressPolicy, Attributes, Grants, ManifestRule, OperatorRules};
+use portcullis_grants::{AddressPolicy, Attributes, FromResponse, Grants, ManifestRule, OperatorRules};
 use portcullis_secrets::{Credential, Providers, Scheme};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -105,6 +105,7 @@ pub(crate) struct Kit {
 /// What tests vary.
 pub(crate) struct Settings {
     pub rules: Vec<(&'static str, Attributes)>,
+    pub from_response: Vec<FromResponse>,
     pub credentials: BTreeMap<String, Credential>,
     pub network: NetworkSettings,
     pub revoked: Arc<AtomicBool>,
@@ -126,6 +127,7 @@ impl Kit {
             folder: tempfile::tempdir().unwrap(),
             settings: Settings {
                 rules: rules.to_vec(),
+                from_response: Vec::new(),
                 credentials: BTreeMap::new(),
                 network: NetworkSettings::default(),
                 revoked: Arc::default(),
@@ -178,7 +180,9 @@ impl Kit {
             connection_id: "conn_1".to_owned(),
             connector: "acme/vendor".to_owned(),
             connector_version: "1.2.0".to_owned(),
-            grants: Grants::new(rules, OperatorRules::Requested).unwrap(),
+            grants: Grants::new(rules, OperatorRules::Requested)
+                .and_then(|grants| grants.with_from_response(settings.from_response.clone()))
+                .unwrap(),
             credentials: settings.credentials.clone(),
             providers: Providers::new(self.folder.path().to_owned(), BTreeMap::new()),
             network: settings.network.clone(),

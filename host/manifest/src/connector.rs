@@ -1,6 +1,6 @@
 //! `connector.toml` and its embedded JSON form: what the author declares. Both forms are read into the same type and held to
 //! the same checks. Requests are declared here, never granted.
-use portcullis_grants::{ManifestRule, RequestedRule};
+use portcullis_grants::{FromResponse, ManifestRule, RequestedRule};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -11,6 +11,7 @@ use std::{
 
 mod check;
 mod folder;
+mod from_response;
 mod json;
 mod toml;
 
@@ -139,6 +140,8 @@ pub struct Connector {
     pub slots: BTreeMap<String, Slot>,
     /// All `[[http]]` tables, one entry per `allow` line.
     pub rules: Vec<ManifestRule<RequestedRule>>,
+    /// Those with `from-response`: they let pass what an answer names, and nothing by themselves.
+    pub from_response: Vec<FromResponse<RequestedRule>>,
     /// Folders that the operator grants, by name.
     pub folders: BTreeMap<String, RequestedFolder>,
     /// Actions by name.
@@ -299,7 +302,7 @@ impl Connector {
 }
 
 /// Sets of rules that a lock pins are printed and read like those of a manifest.
-pub(crate) use self::toml::attributes as read_attributes;
+pub(crate) use self::{from_response::read as read_from_response, toml::attributes as read_attributes};
 
 #[cfg(test)]
 pub(crate) mod tests;

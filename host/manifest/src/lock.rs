@@ -5,7 +5,7 @@ use crate::{
     connector::{Access, ConnectorName, Role},
     diagnose::{Document, Spanned, Table, shown},
 };
-use portcullis_grants::{ManifestRule, Origin, origin::is_origin_name};
+use portcullis_grants::{FromResponse, ManifestRule, Origin, origin::is_origin_name};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -51,6 +51,8 @@ pub struct Approval {
     pub origins: BTreeMap<String, Origin>,
     /// Expanded rules with attributes and reasons.
     pub rules: Vec<ManifestRule>,
+    /// The same over URLs that answers name.
+    pub from_response: Vec<FromResponse>,
     /// Per slot: what is bound.
     pub credentials: BTreeMap<String, PinnedCredential>,
     /// Granted folders by name.
@@ -234,6 +236,9 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
     }
     let origins = origins(table);
     let rules = table.tables("http").into_iter().filter_map(|mut rule| rule_of(&mut rule)).collect();
+    let mut named = table.tables("from-response");
+    let from_response = named.iter_mut().filter_map(from_response_of).collect();
+    drop(named);
     let credentials = table
         .entries("credentials")
         .into_iter()
@@ -258,6 +263,7 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
         roles: roles?.into_iter().map(|role| role.value).collect(),
         origins,
         rules,
+        from_response,
         credentials,
         folders,
         network: network?,
@@ -291,6 +297,12 @@ fn rule_of(table: &mut Table<'_>) -> Option<ManifestRule> {
     let attributes = crate::connector::read_attributes(table);
     let why = table.required_string("why");
     Some(ManifestRule { place: place?.value, rule: rule?.value, attributes, why: why?.value })
+}
+
+fn from_response_of(table: &mut Table<'_>) -> Option<FromResponse> {
+    let (place, why) = (table.required_string("place"), table.required_string("why"));
+    let attributes = crate::connector::read_attributes(table);
+    crate::connector::read_from_response(table, place?.value, attributes, Some(why?.value))
 }
 
 fn credential(table: &mut Table<'_>) -> Option<PinnedCredential> {

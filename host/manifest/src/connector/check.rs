@@ -1,19 +1,22 @@
 //! What must hold in a manifest beyond its shape, wherever it was read from. A fault names a path that is the same in both
 //! forms, so that TOML underlines a line and JSON names a pointer.
-use super::{Action, Connector, Delivery, Role, Slot, Stream, is_label};
+use super::{Action, Connector, Delivery, Role, Slot, Stream, from_response, is_label};
 use crate::{
     diagnose::{is_hidden, nearest, shown},
     limits::*,
     schema, world,
 };
-use portcullis_grants::{Attributes, ManifestRule, RequestedRule, cover::cover, grant::check_overlaps};
+use portcullis_grants::{
+    Attributes, ManifestRule, RequestedRule, cover::cover, grant::check_overlaps, limits::FROM_RESPONSE_MAX,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// One fault.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// Keys and indices from the root; `http` is followed by the index in `Connector::rules`.
+    /// Keys and indices from the root; `http` is followed by the index in `Connector::rules`, `from-response` by that in
+    /// `Connector::from_response`.
     pub(super) path: Vec<String>,
     pub(super) message: String,
     pub(super) help: Option<String>,
@@ -66,7 +69,15 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
                 format!("two rules stand at `{}`", shown(&rule.place)),
             );
         }
-        check_rule(i, rule, connector, &mut faults);
+        check_rule("http", i, rule, connector, &mut faults);
+    }
+    for (i, from) in connector.from_response.iter().enumerate() {
+        if !places.insert(&from.rule.place) {
+            let message = format!("two rules stand at `{}`", shown(&from.rule.place));
+            faults.add(&["from-response", &i.to_string(), "place"], message);
+        }
+        check_rule("from-response", i, &from.rule, connector, &mut faults);
+        from_response::check(i, from, connector, &mut faults);
     }
     overlaps(connector, &mut faults);
     for (name, action) in &connector.actions {
@@ -78,14 +89,14 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
     faults.0
 }
 
-struct Faults(Vec<Fault>);
+pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, path: &[&str], message: impl Into<String>) {
+    pub(super) fn add(&mut self, path: &[&str], message: impl Into<String>) {
         self.with_help(path, message, None);
     }
 
-    fn with_help(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
+    pub(super) fn with_help(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
         if self.0.len() < FAULTS_MAX {
             let path = path.iter().map(|step| (*step).to_owned()).collect();
             self.0.push(Fault { path, message: message.into(), help });
@@ -186,6 +197,7 @@ fn counts(connector: &Connector, faults: &mut Faults) {
     let patterns = schemas.map(schema::patterns).sum();
     let bounds = [
         ("http", "rules", connector.rules.len(), RULES_MAX),
+        ("from-response", "`from-response` rules", connector.from_response.len(), FROM_RESPONSE_MAX),
         ("credentials", "credential slots", connector.slots.len(), SLOTS_MAX),
         ("folders", "folders", connector.folders.len(), SLOTS_MAX),
         ("actions", "actions", connector.actions.len(), OPERATIONS_MAX),
@@ -267,15 +279,21 @@ fn check_folders(connector: &Connector, faults: &mut Faults) {
     }
 }
 
-fn check_rule(i: usize, rule: &ManifestRule<RequestedRule>, connector: &Connector, faults: &mut Faults) {
+fn check_rule(
+    list: &str,
+    i: usize,
+    rule: &ManifestRule<RequestedRule>,
+    connector: &Connector,
+    faults: &mut Faults,
+) {
     let at = i.to_string();
-    people(&["http", &at, "why"], &rule.why, faults);
+    people(&[list, &at, "why"], &rule.why, faults);
     let Attributes { credentials, idempotency, guest_headers, .. } = &rule.attributes;
     let mut seen = BTreeSet::new();
     for name in credentials {
         if !seen.insert(name) {
             faults.add(
-                &["http", &at, "credential"],
+                &[list, &at, "credential"],
                 format!("credential slot `{}` is listed twice", shown(name)),
             );
         }
@@ -286,7 +304,7 @@ fn check_rule(i: usize, rule: &ManifestRule<RequestedRule>, connector: &Connecto
                 |near| format!("did you mean `{near}`?"),
             );
             faults.with_help(
-                &["http", &at, "credential"],
+                &[list, &at, "credential"],
                 format!("there is no credential slot `{}`", shown(name)),
                 Some(help),
             );
@@ -296,18 +314,18 @@ fn check_rule(i: usize, rule: &ManifestRule<RequestedRule>, connector: &Connecto
         let header = idempotency.header.to_ascii_lowercase();
         if !is_token(&header) || GUEST_HEADERS_NEVER.contains(&header.as_str()) {
             faults.add(
-                &["http", &at, "idempotency"],
+                &[list, &at, "idempotency"],
                 format!("`header` is `{}`: no key can be sent in it", shown(&idempotency.header)),
             );
         }
         if idempotency.window.is_zero() {
-            faults.add(&["http", &at, "idempotency"], "`window` is 0: the vendor would remember nothing");
+            faults.add(&[list, &at, "idempotency"], "`window` is 0: the vendor would remember nothing");
         }
     }
     for header in guest_headers {
         if !is_token(header) || GUEST_HEADERS_NEVER.contains(&header.as_str()) {
             faults.add(
-                &["http", &at, "guest-headers"],
+                &[list, &at, "guest-headers"],
                 format!("`{}` can never be set by a guest", shown(header)),
             );
         }
@@ -315,10 +333,16 @@ fn check_rule(i: usize, rule: &ManifestRule<RequestedRule>, connector: &Connecto
 }
 
 fn overlaps(connector: &Connector, faults: &mut Faults) {
-    if let Err(error) = check_overlaps(&connector.rules) {
-        let second = connector.rules.iter().position(|rule| rule.place == error.second).unwrap_or_default();
+    let named = connector.from_response.iter().map(|from| &from.rule);
+    if let Err(error) = check_overlaps(connector.rules.iter().chain(named.clone())) {
+        let (list, second) = match connector.rules.iter().position(|rule| rule.place == error.second) {
+            Some(second) => ("http", second),
+            None => {
+                ("from-response", named.clone().position(|r| r.place == error.second).unwrap_or_default())
+            }
+        };
         let help = Some("give both the same attributes, or narrow one".to_owned());
-        faults.with_help(&["http", &second.to_string(), "allow"], error.to_string(), help);
+        faults.with_help(&[list, &second.to_string(), "allow"], error.to_string(), help);
     }
 }
 
@@ -332,14 +356,12 @@ fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut
         return;
     }
     let lacking = if action.http.is_empty() {
-        connector
-            .rules
-            .iter()
+        all_rules(connector)
             .find(|rule| needs_idempotency(&rule.rule, &rule.attributes))
             .map(|rule| &rule.rule)
     } else {
         action.http.iter().find(|entry| {
-            let covering = connector.rules.iter().find(|rule| cover(rule.rule.as_ref(), entry.as_ref()));
+            let covering = all_rules(connector).find(|rule| cover(rule.rule.as_ref(), entry.as_ref()));
             covering.is_some_and(|rule| needs_idempotency(entry, &rule.attributes))
         })
     };
@@ -351,6 +373,11 @@ fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut
             Some(help.to_owned()),
         );
     }
+}
+
+/// Those that let pass by themselves, and those over URLs that answers name.
+fn all_rules(connector: &Connector) -> impl Iterator<Item = &ManifestRule<RequestedRule>> {
+    connector.rules.iter().chain(connector.from_response.iter().map(|from| &from.rule))
 }
 
 /// Whether a request under this rule could only be repeated with a key.
@@ -417,7 +444,7 @@ fn operation(path: &[&str; 2], summary: Option<&str>, sensitive: &[String], faul
 
 fn narrowed(path: &[&str; 2], http: &[RequestedRule], connector: &Connector, faults: &mut Faults) {
     for (i, entry) in http.iter().enumerate() {
-        if !connector.rules.iter().any(|rule| cover(rule.rule.as_ref(), entry.as_ref())) {
+        if !all_rules(connector).any(|rule| cover(rule.rule.as_ref(), entry.as_ref())) {
             let help = Some(
                 "add it to the `allow` of an `[[http]]` table, or narrow it to what one allows".to_owned(),
             );

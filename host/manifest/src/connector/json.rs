@@ -1,6 +1,6 @@
 //! The embedded form: one canonical JSON document of the shape of `connector.toml`, schemas inlined, one entry an `allow`
 //! line. Hostile until parsed.
-use super::{Action, Connector, Delivery, RequestedFolder, Slot, Stream, check};
+use super::{Action, Connector, Delivery, RequestedFolder, Slot, Stream, check, from_response};
 use crate::{
     EmbeddedError,
     diagnose::{parse_duration, print_duration},
@@ -8,7 +8,7 @@ use crate::{
     limits::MANIFEST_BYTES_MAX,
 };
 use portcullis_grants::{
-    Attributes, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
+    Attributes, FromResponse, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,10 @@ pub(super) fn print(connector: &Connector) -> Value {
     let mut document = json!({ "format": FORMAT, "connector": identity });
     document["credentials"] = named(&connector.slots, print_slot);
     document["http"] = connector.rules.iter().map(print_rule).collect();
+    if !connector.from_response.is_empty() {
+        let print = |from| from_response::print(from, print_rule(&from.rule));
+        document["from-response"] = connector.from_response.iter().map(print).collect();
+    }
     if !connector.folders.is_empty() {
         document["folders"] = named(&connector.folders, print_folder);
     }
@@ -143,6 +147,11 @@ pub(super) fn read(json: &[u8]) -> Result<Connector, EmbeddedError> {
             .into_iter()
             .map(|(at, value)| rule(Object::new(at, value)?))
             .collect::<Result<_, _>>()?,
+        from_response: root
+            .items("from-response")?
+            .into_iter()
+            .map(|(at, value)| from_response(Object::new(at, value)?))
+            .collect::<Result<_, _>>()?,
         folders: each(root.entries("folders")?, folder)?,
         actions: each(root.entries("actions")?, action)?,
         streams: each(root.entries("streams")?, stream)?,
@@ -190,10 +199,24 @@ fn folder(object: &mut Object<'_>) -> Result<RequestedFolder, EmbeddedError> {
 }
 
 fn rule(mut object: Object<'_>) -> Result<ManifestRule<RequestedRule>, EmbeddedError> {
-    let place = object.required_string("place")?.to_owned();
-    if !is_place(&place) {
+    let rule = rule_of(&mut object)?;
+    if !is_place(&rule.place) {
         return Err(fault(&object.at("place"), "expected a place such as `http[0].allow[1]`"));
     }
+    object.finish()?;
+    Ok(rule)
+}
+
+fn from_response(mut object: Object<'_>) -> Result<FromResponse<RequestedRule>, EmbeddedError> {
+    let rule = rule_of(&mut object)?;
+    from_response::check_place(&object, &rule.place)?;
+    let (of, at) = from_response::parsed(&mut object)?;
+    object.finish()?;
+    Ok(FromResponse { rule, of, at })
+}
+
+fn rule_of(object: &mut Object<'_>) -> Result<ManifestRule<RequestedRule>, EmbeddedError> {
+    let place = object.required_string("place")?.to_owned();
     let rule = object.parsed("allow")?;
     let idempotency = object.object("idempotency")?.map(idempotency).transpose()?;
     let guest_headers: BTreeSet<String> = object.strings("guest-headers")?.into_iter().collect();
@@ -214,7 +237,6 @@ fn rule(mut object: Object<'_>) -> Result<ManifestRule<RequestedRule>, EmbeddedE
         query: object.object("query")?.map(query).transpose()?,
     };
     let why = object.required_string("why")?.to_owned();
-    object.finish()?;
     Ok(ManifestRule { place, rule, attributes, why })
 }
 

@@ -132,7 +132,7 @@ fn a_query_rule_is_read_and_written() {
 fn forms_of_later_versions_are_refused_with_their_line() {
     let later =
         |key: &str, value: &str| faults("why = \"read and", &format!("{key} = {value}\nwhy = \"read and"));
-    for (key, value) in [("graphql", "[\"query: viewer\"]"), ("soap", "[]"), ("from-response", "{}")] {
+    for (key, value) in [("graphql", "[\"query: viewer\"]"), ("soap", "[]")] {
         assert_eq!(later(key, value), [format!("20:1: `{key}` is not supported yet")]);
     }
     assert!(later("redirect", "\"guest\"").is_empty() && later("redirect", "\"follow\"").is_empty());
@@ -576,4 +576,38 @@ fn an_operation_may_stand_for_the_names_of_the_config() {
         let named = STRIPE.replace("[streams.customers]", &format!("[streams.\"{bad}\"]"));
         assert!(Connector::read_folder(folder(&named).path()).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn urls_that_answers_name_are_a_rule_of_their_own() {
+    let of = "POST https://api.stripe.com/v1/customers";
+    let table = |inner: &str, more: &str| {
+        format!("{STRIPE}\n[[http]]\nfrom-response = {{ {inner} }}\nwhy = \"fetch exports\"\n{more}\n")
+    };
+    let good = format!(
+        "allow = \"GET https://*.acme.test/**\", of = \"{of}\", at = [\"/files/*/url\", \"header:location\"]"
+    );
+    let folder = folder(&table(&good, ""));
+    let connector = Connector::read_folder(folder.path()).unwrap();
+    let from = &connector.from_response[0];
+    assert_eq!((from.of.to_string().as_str(), from.at.len()), (of, 2));
+    assert!(from.rule.place.ends_with("].from-response"), "{}", from.rule.place);
+    assert_eq!(Connector::from_json(&connector.to_json()).unwrap(), connector);
+    let told = |inner: &str, more: &str, what: &str| {
+        let found = faults_of(&table(inner, more));
+        assert!(found.iter().any(|fault| fault.contains(what)), "{inner} {more}: {found:?}");
+    };
+    told(&good, "credential = \"secret-key\"", "without a credential");
+    told(&good, "query = {}", "goes out with the query that it has there");
+    told(&good, "allow = [\"GET https://acme.test/\"]", "`allow` stands beside `from-response`");
+    told(&good.replace("v1/customers", "v1/charges"), "", "no single `[[http]]` rule covers");
+    told(&good.replace("/files/*/url", "header:location"), "", "each once");
+    told(&good.replace("/files/*/url", "/*"), "", "names no property");
+    told(
+        &good.replace("GET https://*.acme.test/**", "GET https://api.stripe.com/v1/customers/*"),
+        "",
+        "can match one request but differ in credential",
+    );
+    told("", "", "`at` is missing");
+    told(&format!("{good}, of-all = 1"), "", "of-all");
 }

@@ -1,23 +1,38 @@
 //! The shape of `connector.toml`. What belongs to a later version is refused with its line.
-use super::{Action, Connector, Delivery, RequestedFolder, Role, Slot, Stream, folder::Files};
+use super::{Action, Connector, Delivery, RequestedFolder, Role, Slot, Stream, folder::Files, from_response};
 use crate::{
     diagnose::{Document, Kind, Spanned, Table},
     json,
     limits::{ASSET_BYTES_MAX, ASSETS_MAX, SCHEMA_BYTES_MAX},
 };
 use portcullis_grants::{
-    Attributes, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
+    Attributes, FromResponse, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which `allow` line each rule came from: (table, line).
-pub(super) struct Places(Vec<(usize, usize)>);
+/// Which `allow` line each rule came from, (table, line), and which table each `from-response`.
+#[derive(Default)]
+pub(super) struct Places {
+    allow: Vec<(usize, usize)>,
+    from_response: Vec<usize>,
+}
 
 impl Places {
     /// A path of `check` as a path of this document.
     pub(super) fn resolve(&self, path: &[String]) -> Vec<String> {
-        let rule = path.get(1).and_then(|i| i.parse::<usize>().ok()).and_then(|i| self.0.get(i));
+        let index = path.get(1).and_then(|i| i.parse::<usize>().ok());
+        if path.first().is_some_and(|list| list == "from-response") {
+            let table = index.and_then(|i| self.from_response.get(i)).map(ToString::to_string);
+            let mut resolved = vec!["http".to_owned()];
+            resolved.extend(table);
+            if let Some(key) = path.get(2) {
+                let inner = ["allow", "of", "at"].contains(&key.as_str()).then(|| "from-response".to_owned());
+                resolved.extend(inner.into_iter().chain([key.clone()]));
+            }
+            return resolved;
+        }
+        let rule = index.and_then(|i| self.allow.get(i));
         match (path.first().map(String::as_str), rule, path.get(2).map(String::as_str)) {
             (Some("http"), Some((table, line)), Some("allow")) => {
                 vec!["http".into(), table.to_string(), "allow".into(), line.to_string()]
@@ -37,7 +52,7 @@ pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
         root.reject_later(later);
     }
     let slots = slots(&mut root);
-    let (rules, places) = rules(&mut root);
+    let (rules, from_response, places) = rules(&mut root);
     let folders = folders(&mut root);
     let actions = root
         .entries("actions")
@@ -82,6 +97,7 @@ pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
         },
         slots,
         rules,
+        from_response,
         folders,
         actions,
         streams,
@@ -123,16 +139,26 @@ fn folders(root: &mut Table<'_>) -> BTreeMap<String, RequestedFolder> {
     folders
 }
 
-fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule<RequestedRule>>, Places) {
-    let (mut rules, mut places) = (Vec::new(), Vec::new());
+type Rules = (Vec<ManifestRule<RequestedRule>>, Vec<FromResponse<RequestedRule>>, Places);
+
+fn rules(root: &mut Table<'_>) -> Rules {
+    let (mut rules, mut from_responses, mut places) = (Vec::new(), Vec::new(), Places::default());
     if root.has("http") && root.kind("http") != Some(Kind::Array) {
         root.fault(root.key_span("http"), "`http` is a list of tables", Some("write `[[http]]`".to_owned()));
         let _ = root.json("http");
-        return (rules, Places(places));
+        return (rules, from_responses, places);
     }
     for (i, mut table) in root.tables("http").into_iter().enumerate() {
         let attributes = attributes(&mut table);
         let why = table.required_string("why");
+        if table.has("from-response") {
+            let why = why.map(|why| why.value);
+            if let Some(read) = from_response::authored(&mut table, i, attributes, why) {
+                from_responses.push(read);
+                places.from_response.push(i);
+            }
+            continue;
+        }
         let allow = table.required_strings("allow").unwrap_or_default();
         for (j, line) in allow.iter().enumerate() {
             let Some(rule) = rule(&table, &format!("allow[{j}]"), line) else { continue };
@@ -142,10 +168,10 @@ fn rules(root: &mut Table<'_>) -> (Vec<ManifestRule<RequestedRule>>, Places) {
                 attributes: attributes.clone(),
                 why: why.as_ref().map(|why| why.value.clone()).unwrap_or_default(),
             });
-            places.push((i, j));
+            places.allow.push((i, j));
         }
     }
-    (rules, Places(places))
+    (rules, from_responses, places)
 }
 
 fn rule(table: &Table<'_>, key: &str, line: &Spanned<String>) -> Option<RequestedRule> {
@@ -167,7 +193,7 @@ fn rule(table: &Table<'_>, key: &str, line: &Spanned<String>) -> Option<Requeste
 
 /// What stands beside `allow`: the same in a manifest and in a lock.
 pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
-    for later in ["graphql", "soap", "from-response"] {
+    for later in ["graphql", "soap"] {
         table.reject_later(later);
     }
     let credentials = values(table.string_or_strings("credential").unwrap_or_default());

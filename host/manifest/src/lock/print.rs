@@ -1,7 +1,7 @@
 //! Prints a lock: one value a line in a fixed order, so that a review reads as a diff.
 use super::{Approval, FORMAT, Lock};
 use crate::diagnose::print_duration;
-use portcullis_grants::{ManifestRule, Redirect};
+use portcullis_grants::{FromResponse, ManifestRule, Redirect};
 use std::fmt::Write as _;
 
 const HEADER: &str =
@@ -36,7 +36,15 @@ fn approval(out: &mut String, name: &str, approval: &Approval) {
         }
     }
     for rule in &approval.rules {
-        self::rule(out, name, rule);
+        let _ = writeln!(out, "\n[[{name}.http]]");
+        self::rule(out, rule);
+    }
+    for FromResponse { rule, of, at } in &approval.from_response {
+        let _ = writeln!(out, "\n[[{name}.from-response]]");
+        pair(out, "of", &of.to_string());
+        let at: Vec<String> = at.iter().map(ToString::to_string).collect();
+        list(out, "at", at.iter().map(String::as_str));
+        self::rule(out, rule);
     }
     for (slot, pinned) in &approval.credentials {
         let _ = writeln!(out, "\n[{name}.credentials.{}]", key(slot));
@@ -63,8 +71,7 @@ fn approval(out: &mut String, name: &str, approval: &Approval) {
     }
 }
 
-fn rule(out: &mut String, name: &str, rule: &ManifestRule) {
-    let _ = writeln!(out, "\n[[{name}.http]]");
+fn rule(out: &mut String, rule: &ManifestRule) {
     pair(out, "place", &rule.place);
     pair(out, "allow", &rule.rule.to_string());
     let attributes = &rule.attributes;

@@ -22,6 +22,7 @@ fn lock() -> Lock {
         roles: BTreeSet::from([Role::Actions, Role::Source]),
         origins: BTreeMap::from([("instance".to_owned(), "https://acme.test/t".parse().unwrap())]),
         rules: stripe().rules.iter().map(|rule| rule.expand(&BTreeMap::new()).unwrap()).collect(),
+        from_response: Vec::new(),
         credentials: BTreeMap::from([(
             "secret-key".to_owned(),
             PinnedCredential {
@@ -245,5 +246,33 @@ proptest::proptest! {
         approval.rules[0].attributes.redirect = portcullis_grants::Redirect::Follow;
         lock.approvals.insert(name, approval);
         proptest::prop_assert_eq!(Lock::parse(Path::new("l"), &lock.print()).unwrap(), lock);
+    }
+}
+
+#[test]
+fn urls_that_answers_name_are_pinned() {
+    let mut lock = lock();
+    let named = FromResponse {
+        rule: ManifestRule {
+            place: "http[3].from-response".into(),
+            rule: "GET https://*.acme.test/**".parse().unwrap(),
+            attributes: Default::default(),
+            why: "fetch exports".into(),
+        },
+        of: "POST https://acme.test/t/exports".parse().unwrap(),
+        at: vec!["/files/*/url".parse().unwrap(), "header:location".parse().unwrap()],
+    };
+    lock.approvals.values_mut().next().unwrap().from_response.push(named);
+    let text = lock.print();
+    assert_eq!(Lock::parse(Path::new("portcullis.lock"), &text).unwrap(), lock);
+    let written = "[[approvals.billing.from-response]]\nof = \"POST https://acme.test/t/exports\"\nat = [\"/files/*/url\", \"header:location\"]\nplace = \"http[3].from-response\"\nallow = \"GET https://*.acme.test/**\"\nwhy = \"fetch exports\"\n";
+    assert!(text.contains(written), "{text}");
+    for (from, to, why) in [
+        ("/files/*/url", "url", "JSON pointer"),
+        ("of = \"POST", "of = \"TRACE", "never sent"),
+        ("at = [", "at-all = [", "`at` is missing"),
+    ] {
+        let faults = Lock::parse_all(Path::new("portcullis.lock"), &text.replace(from, to)).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.to_string().contains(why)), "{from}: {faults:?}");
     }
 }

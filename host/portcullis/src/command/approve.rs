@@ -1,5 +1,5 @@
 //! `approve`: shows what a connection's connector asks for, and pins it with its digest.
-use super::inspect::rule_line;
+use super::inspect::{named_line, rule_line};
 use crate::{
     approvals::{self, ended},
     cli::{Approve, Arguments},
@@ -157,6 +157,11 @@ impl Asked<'_> {
             json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
                     "flags": rule.rule.flags() })
         });
+        let named = approval.from_response.iter().map(|from| {
+            let at: Vec<_> = from.at.iter().map(ToString::to_string).collect();
+            json!({ "rule": from.rule.rule.to_string(), "of": from.of.to_string(), "at": at, "why": from.rule.why,
+                    "flags": from.rule.rule.flags() })
+        });
         let origins: BTreeMap<_, _> =
             approval.origins.iter().map(|(name, origin)| (name, origin.to_string())).collect();
         let credentials = approval.credentials.iter().map(|(slot, pinned)| {
@@ -179,6 +184,7 @@ impl Asked<'_> {
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
             "origins": origins,
             "rules": rules.collect::<Vec<_>>(),
+            "from_response": named.collect::<Vec<_>>(),
             "credentials": credentials.collect::<Vec<_>>(),
             "folders": folders.collect::<Vec<_>>(),
             "network": { "connect_to": approval.network.connect_to, "ca_file": approval.network.ca_file,
@@ -217,6 +223,7 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
     }
     lines.push("\nit may send".to_owned());
     lines.extend(approval.rules.iter().map(|rule| format!("  {}", rule_line(rule, Rule::flags))));
+    lines.extend(approval.from_response.iter().map(|from| format!("  {}", named_line(from, Rule::flags))));
     match &connection.allow {
         OperatorRules::Requested => {
             lines.push("  and your config narrows nothing (`allow = \"requested\"`)".to_owned())

@@ -6,7 +6,7 @@ use crate::{
     output, registry,
     registry::Package,
 };
-use portcullis_grants::{ManifestRule, Redirect, RequestedRule};
+use portcullis_grants::{FromResponse, ManifestRule, Redirect, RequestedRule};
 use portcullis_manifest::{Component, ConnectorName};
 use serde_json::{Value, json};
 use std::{
@@ -81,6 +81,8 @@ fn as_text(package: &Package) -> String {
     }
     lines.push("\nrequests".to_owned());
     lines.extend(manifest.rules.iter().map(|rule| format!("  {}", rule_line(rule, RequestedRule::flags))));
+    let named = manifest.from_response.iter();
+    lines.extend(named.map(|from| format!("  {}", named_line(from, RequestedRule::flags))));
     lines.push("\ncredential slots".to_owned());
     for (name, slot) in &manifest.slots {
         let place = slot.place.as_ref().map_or(String::new(), |place| format!(", proposed place {place}"));
@@ -113,6 +115,17 @@ fn as_text(package: &Package) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// One rule over URLs that answers name. Whoever answers says where the connector's requests go.
+pub fn named_line<R: Display>(from: &FromResponse<R>, flags: impl Fn(&R) -> Vec<String>) -> String {
+    let at: Vec<_> = from.at.iter().map(|at| output::shown_line(&format!("`{at}`"))).collect();
+    let named = format!(
+        "EXFILTRATION CHANNEL: only URLs that answers to `{}` name at {}; without credential",
+        from.of,
+        at.join(" or ")
+    );
+    rule_line(&from.rule, |rule| [vec![named.clone()], flags(rule)].concat())
 }
 
 /// One requested rule with what holds for it and the author's reason.

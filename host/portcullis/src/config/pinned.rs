@@ -2,7 +2,7 @@
 use super::{Config, Connection, operator_list};
 use crate::command::near_property;
 use portcullis_egress::Roots;
-use portcullis_grants::{Boundary, BoundaryRule, Grants, ManifestRule, Rule, cover};
+use portcullis_grants::{Boundary, BoundaryRule, FromResponse, Grants, ManifestRule, Rule, cover};
 use portcullis_manifest::{
     Approval, Component, Connector, Diagnostic,
     diagnose::{nearest, shown},
@@ -23,8 +23,8 @@ pub fn approval(
     approved_at: String,
 ) -> Result<Approval, Vec<Diagnostic>> {
     let manifest = &component.manifest;
-    let rules = origins::expand(config, connection, manifest)?;
-    let faults = faults(config, connection, component, &rules);
+    let (rules, from_response) = origins::expand(config, connection, manifest)?;
+    let faults = faults(config, connection, component, &rules, &from_response);
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -41,6 +41,7 @@ pub fn approval(
         roles: component.roles.clone(),
         origins: connection.origins.clone(),
         rules,
+        from_response,
         credentials: credentials(config, connection),
         folders: folders::pinned(connection, manifest),
         network: network(connection),
@@ -80,12 +81,14 @@ pub fn faults(
     connection: &Connection,
     component: &Component,
     rules: &[ManifestRule],
+    from_response: &[FromResponse],
 ) -> Vec<Diagnostic> {
+    let all = || rules.iter().chain(from_response.iter().map(|from| &from.rule));
     let mut faults = slot_faults(config, connection, component);
     let here = ["connections", &connection.name];
     for (index, (place, rule)) in operator_list(&connection.allow).iter().enumerate() {
-        if !rules.iter().any(|requested| cover::overlap(&requested.rule, rule)) {
-            let requested: Vec<_> = rules.iter().map(|requested| requested.rule.to_string()).collect();
+        if !all().any(|requested| cover::overlap(&requested.rule, rule)) {
+            let requested: Vec<_> = all().map(|requested| requested.rule.to_string()).collect();
             faults.push(config.fault(
                 &["connections", &connection.name, "allow", &index.to_string()],
                 format!("{place} (`{rule}`) can match nothing that the connector requests"),
@@ -93,7 +96,7 @@ pub fn faults(
             ));
         }
     }
-    for requested in rules {
+    for requested in all() {
         if let Some(why) = config.boundary.excludes(&requested.rule) {
             let rule = &requested.rule;
             let help =
@@ -105,7 +108,8 @@ pub fn faults(
             ));
         }
     }
-    if let Err(error) = Grants::new(rules.to_vec(), connection.allow.clone()) {
+    let grants = Grants::new(rules.to_vec(), connection.allow.clone());
+    if let Err(error) = grants.and_then(|grants| grants.with_from_response(from_response.to_vec())) {
         faults.push(config.fault(&here, error.to_string(), None));
     }
     faults.extend(folders::faults(config, connection, &component.manifest));
@@ -223,6 +227,7 @@ pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
     compare("roles", format!("{:?}", approved.roles), format!("{:?}", now.roles));
     compare_maps("origin", &approved.origins, &now.origins, &mut lines, |origin| format!("`{origin}`"));
     compare_rules(&approved.rules, &now.rules, &mut lines);
+    compare_named(&approved.from_response, &now.from_response, &mut lines);
     compare_maps("credential of slot", &approved.credentials, &now.credentials, &mut lines, |pinned| {
         format!("`{}` ({}, {})", pinned.credential, pinned.scheme, pinned.place)
     });
@@ -270,6 +275,19 @@ fn compare_rules(approved: &[ManifestRule], now: &[ManifestRule], lines: &mut Ve
     }
     if lines.len() == before {
         lines.push("rules: not those that were approved".to_owned());
+    }
+}
+
+/// The rules over URLs that answers name, and where these stand.
+fn compare_named(approved: &[FromResponse], now: &[FromResponse], lines: &mut Vec<String>) {
+    let rules = |all: &[FromResponse]| all.iter().map(|from| from.rule.clone()).collect::<Vec<_>>();
+    compare_rules(&rules(approved), &rules(now), lines);
+    for (approved, now) in approved.iter().zip(now) {
+        let differs = [("of", approved.of != now.of), ("at", approved.at != now.at)];
+        let fields = differs.into_iter().filter_map(|(field, differs)| differs.then_some(field));
+        lines.extend(
+            fields.map(|field| format!("rule `{}`: `{field}` is not what was approved", now.rule.rule)),
+        );
     }
 }
 

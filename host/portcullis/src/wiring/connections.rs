@@ -217,6 +217,7 @@ impl Loader {
         connection_id: String,
     ) -> Result<ConnectionSettings, Failure> {
         let grants = Grants::new(approval.rules.clone(), connection.allow.clone())
+            .and_then(|grants| grants.with_from_response(approval.from_response.clone()))
             .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?
             .within(self.config.boundary.clone());
         let addresses = AddressPolicy::new(connection.network.addresses.clone())

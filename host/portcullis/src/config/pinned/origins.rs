@@ -4,20 +4,22 @@ use crate::{
     config::{Config, Connection},
     exit::{Failure, Result},
 };
-use portcullis_grants::{ManifestRule, Origin, RequestedRule, Rule};
+use portcullis_grants::{FromResponse, ManifestRule, Origin, RequestedRule, Rule};
 use portcullis_manifest::{
     Connector, Diagnostic,
     diagnose::{nearest, shown},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The literal rules, in the order of the manifest.
+/// The literal rules, in the order of the manifest, and those over URLs that answers name.
 pub fn expand(
     config: &Config,
     connection: &Connection,
     manifest: &Connector,
-) -> std::result::Result<Vec<ManifestRule>, Vec<Diagnostic>> {
-    let used: BTreeSet<&str> = manifest.rules.iter().filter_map(|rule| rule.rule.origin()).collect();
+) -> std::result::Result<(Vec<ManifestRule>, Vec<FromResponse>), Vec<Diagnostic>> {
+    let named = manifest.from_response.iter().flat_map(|from| [&from.rule.rule, &from.of]);
+    let requested = manifest.rules.iter().map(|rule| &rule.rule).chain(named);
+    let used: BTreeSet<&str> = requested.filter_map(RequestedRule::origin).collect();
     let here = connection.name.as_str();
     let mut faults = Vec::new();
     for name in connection.origins.keys().filter(|name| !used.contains(name.as_str())) {
@@ -28,10 +30,14 @@ pub fn expand(
         let message = format!("no rule of the connector is over an origin `{}`", shown(name));
         faults.push(config.fault_key(&["connections", here, "origins", name], message, Some(help)));
     }
-    let (mut rules, mut told) = (Vec::new(), BTreeSet::new());
-    for requested in &manifest.rules {
-        match requested.expand(&connection.origins) {
-            Ok(rule) => rules.push(rule),
+    let (mut rules, mut from_response, mut told) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let expanded =
+        manifest.rules.iter().map(|rule| rule.expand(&connection.origins).map(|rule| rules.push(rule)));
+    let named = manifest.from_response.iter();
+    let named = named.map(|from| from.expand(&connection.origins).map(|from| from_response.push(from)));
+    for expanded in expanded.chain(named) {
+        match expanded {
+            Ok(()) => {}
             Err(error) if told.insert(error.name().to_owned()) => {
                 let help = format!("origins = {{ {} = \"https://HOST\" }}", error.name());
                 let path = ["connections", here, "origins", error.name()];
@@ -40,7 +46,7 @@ pub fn expand(
             Err(_) => {}
         }
     }
-    if faults.is_empty() { Ok(rules) } else { Err(faults) }
+    if faults.is_empty() { Ok((rules, from_response)) } else { Err(faults) }
 }
 
 /// The literal `http` lists of actions and streams; an operation that narrows nothing has none.

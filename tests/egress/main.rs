@@ -5,6 +5,7 @@ mod dns;
 mod headers;
 mod host_match;
 mod hostile_response;
+mod named;
 mod path;
 mod query;
 mod redirect;

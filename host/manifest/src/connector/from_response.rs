@@ -102,3 +102,6 @@ pub(super) fn check(
         faults.with_help(&path("of"), format!("no single `[[http]]` rule covers `{}`", from.of), help);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,12 +27,13 @@ pub fn send_many(order: &Value) -> Value {
     json!({ "ok": ok, "failed": failed })
 }
 
-/// `{"requests": [ORDER, …]}`: each one after another, `by` `open` or `download` where it says so, with what came of it.
+/// `{"requests": [ORDER, …]}`: each one after another, `by` `open`, `download` or `send-all` where it says so, with what came of it.
 pub fn send_each(order: &Value) -> Value {
     let orders = order["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
     let by = |order: &Value| match text(order, "by") {
         "open" => open(order),
         "download" => download(order),
+        "send-all" => http::send_all(&[request(order)]).remove(0).map_or_else(error, answer),
         _ => send(order),
     };
     orders.iter().map(by).collect()
@@ -51,7 +52,11 @@ pub fn send_all(order: &Value) -> Value {
 pub fn download(order: &Value) -> Value {
     http::download(&request(order)).map_or_else(error, |(head, blob)| {
         let info = blobs::stat(&blob).ok();
+        let size = info.as_ref().map_or(0, |info| u32::try_from(info.size).unwrap_or(u32::MAX));
+        let kept = order["keep"] == true;
+        let body = kept.then(|| blobs::read(&blob, 0, size).unwrap_or_default());
         json!({
+            "body": body.map(|body| String::from_utf8_lossy(&body).into_owned()),
             "status": head.status,
             "blob": blob,
             "size": info.as_ref().map(|info| info.size),
@@ -60,18 +65,22 @@ pub fn download(order: &Value) -> Value {
     })
 }
 
-/// Read to its end, or to the error that ended it; of the bytes only their number is kept.
+/// Read to its end, or to the error that ended it; of the bytes only their number is kept, or they too where the order says `keep`.
 pub fn open(order: &Value) -> Value {
     http::open(&request(order)).map_or_else(error, |(head, stream)| {
-        let mut bytes = 0;
+        let (mut bytes, mut body) = (0, (order["keep"] == true).then(Vec::new));
         let ended = loop {
             match stream.read(64 << 10) {
-                Ok(Some(piece)) => bytes += piece.len(),
+                Ok(Some(piece)) => {
+                    bytes += piece.len();
+                    body.as_mut().map(|body| body.extend(piece));
+                }
                 Ok(None) => break Value::Null,
                 Err(why) => break error(why),
             }
         };
-        json!({ "status": head.status, "bytes": bytes, "ended": ended })
+        let body = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+        json!({ "status": head.status, "bytes": bytes, "body": body, "ended": ended })
     })
 }
 

@@ -40,6 +40,7 @@ fmt:
     cargo fmt --all --manifest-path sdk/rust/Cargo.toml
     cargo fmt --all --manifest-path connectors/Cargo.toml
     cargo fmt --all --manifest-path tests/guests/Cargo.toml
+    cargo fmt --all --manifest-path tests/fuzz/Cargo.toml
 
 # Formatting and clippy as .ci/run checks them
 lint:
@@ -61,6 +62,13 @@ properties cases="1000000":
 # The long form of the canary: RUNS through decode, echo scan, log and trace
 canary runs="1000000":
     PROPTEST_CASES={{ runs }} cargo test --release --package portcullis-egress scan::tests::fuzzed_runs
+
+# Half a minute of each fuzz target
+fuzz-smoke: (fuzz "0.5")
+
+# MINUTES of each fuzz target, or of those that are named: just fuzz 60 url_rule
+fuzz minutes="10" *targets:
+    tests/fuzz/run {{ minutes }} {{ targets }}
 
 # Mutation testing of what decides; `just mutants host/grants/src/cover.rs` for one file. Needs cargo-mutants
 mutants +files="host/grants/src/*.rs host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/scan.rs host/egress/src/credential.rs":

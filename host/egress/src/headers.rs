@@ -169,7 +169,7 @@ impl HeaderPolicy {
         Ok(())
     }
 
-    fn check_header(
+    pub(crate) fn check_header(
         &self,
         name: &str,
         attributes: &Attributes,

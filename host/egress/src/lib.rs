@@ -15,6 +15,8 @@ pub mod error;
 pub mod exchange;
 mod exchange_log;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 pub mod idempotency;
 pub mod limits;

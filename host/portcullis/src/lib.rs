@@ -7,6 +7,8 @@ mod config;
 pub mod demo;
 mod exit;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod output;
 mod registry;
 mod trace;

@@ -33,12 +33,15 @@ fuzz_target!(|steps: Vec<(u8, &str, u8)>| {
     thread_local!(static KEPT: Kept = open());
     // Other connections than those of the inputs before.
     let input = INPUT.fetch_add(1, Ordering::SeqCst);
-    let space = |which: u8| StateSpace {
-        connection_id: format!("conn_{input}{}", if which & 1 == 0 { "" } else { "_2" }),
-        position_version: u32::from(which >> 1 & 1) + 1,
-    };
     KEPT.with(|kept| {
         kept.runtime.block_on(async {
+            let (one, other) = (format!("a-{input}"), format!("a-{input}-2"));
+            let one = kept.store.connection_id(&one, "acme/vendor").await.expect("a store");
+            let other = kept.store.connection_id(&other, "acme/vendor").await.expect("a store");
+            let space = |which: u8| StateSpace {
+                connection_id: if which & 1 == 0 { one.clone() } else { other.clone() },
+                position_version: u32::from(which >> 1 & 1) + 1,
+            };
             let mut model: BTreeMap<(u8, String), Vec<u8>> = BTreeMap::new();
             for (what, key, value) in steps.iter().take(24) {
                 let (which, key) = (what & 3, (*key).to_owned());

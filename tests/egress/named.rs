@@ -188,6 +188,11 @@ fn sinks(project: &Project) -> Vec<(String, Vec<u8>)> {
     sinks
 }
 
+fn backwards(mut order: Value) -> Value {
+    order["url-backwards"] = order["url"].take().as_str().unwrap().chars().rev().collect::<String>().into();
+    order
+}
+
 #[test]
 fn its_query_is_in_no_sink() {
     let (api, store) = (api(), store());
@@ -205,6 +210,8 @@ fn its_query_is_in_no_sink() {
         put,
         order("GET", &file(2)),
     ]);
+    // The input is the operator's own, and stored as it is given.
+    let orders: Vec<Value> = orders.as_array().unwrap().iter().cloned().map(backwards).collect();
     for dry in [&[][..], &["--dry-run"]] {
         let input = json!({"requests": orders, "then": "echo", "input": {}}).to_string();
         let args = [&["--json", "call"], dry, &["probe", "send-then", "-"]].concat();
@@ -229,8 +236,12 @@ fn an_operator_reads_it_and_approves_each_change() {
     let project = case.project();
     project.secret("vendor.key", SECRET);
     let asked = project.run(&["approve", "probe"]).stdout;
-    let line = "GET https://*.files.test/exports/*  [EXFILTRATION CHANNEL: only URLs that answers to `GET https://api.vendor.test/v1/exports/*` name at `/links/download` or `/files/*/href`; without credential; redirects";
-    assert!(asked.contains(&line[..line.len() - 11]), "{asked}");
+    for line in [
+        "GET https://*.files.test/exports/*  [redirects are followed",
+        "EXFILTRATION CHANNEL: only URLs that answers to `GET https://api.vendor.test/v1/exports/*` name at `/links/download` or `/files/*/href`; without credential",
+    ] {
+        assert!(asked.contains(line), "{asked}");
+    }
     project.approve("probe", &case.component());
     let lock = std::fs::read_to_string(project.path("portcullis.lock")).unwrap();
     for (from, to, field) in [

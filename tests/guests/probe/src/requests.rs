@@ -147,7 +147,11 @@ fn request(order: &Value) -> Request {
         .collect();
     Request {
         method: order["method"].as_str().unwrap_or("GET").to_owned(),
-        url: text(order, "url").to_owned(),
+        // Written backwards by a test that looks for the URL where the run's input is as well.
+        url: match order["url-backwards"].as_str() {
+            Some(url) => url.chars().rev().collect(),
+            None => text(order, "url").to_owned(),
+        },
         headers,
         body: body(order),
         timeout_ms: order["timeout-ms"].as_u64().and_then(|ms| u32::try_from(ms).ok()),

@@ -18,6 +18,7 @@ use memchr::memchr3;
 use portcullis_secrets::Secret;
 pub(crate) use running::Running;
 use std::borrow::Cow;
+use unescape::Readers;
 
 /// All encodings of a set of live secrets. No `Debug`: it holds them.
 pub(crate) struct Needles {
@@ -93,25 +94,24 @@ impl Needles {
         if self.needles.is_empty() {
             return Vec::new();
         }
-        self.find_below(bytes, 0)
+        self.find_below(bytes, Readers::ALL, 0)
     }
 
-    fn find_below(&self, bytes: &[u8], layer: usize) -> Vec<(usize, usize)> {
-        let found = self.search(bytes, layer > 0);
+    /// In this layer of escapes and those below it, as these readers undo them.
+    fn find_below(&self, bytes: &[u8], readers: Readers, layer: usize) -> Vec<(usize, usize)> {
+        let mut all = self.search(bytes, layer > 0);
         if layer == limits::ECHO_LAYERS_MAX || memchr3(b'%', b'\\', b'&', bytes).is_none() {
-            return found;
+            return all;
         }
-        let mut meant = Vec::with_capacity(bytes.len());
-        unescape::unescape(bytes, |_, _, meaning| meant.extend_from_slice(meaning));
-        if meant.len() == bytes.len() {
-            return found;
+        for (undone, readers) in readers.groups(bytes) {
+            let mut meant = Vec::with_capacity(bytes.len());
+            unescape::unescape(bytes, undone, |_, _, meaning| meant.extend_from_slice(meaning));
+            if meant.len() < bytes.len() {
+                let below = self.find_below(&meant, readers, layer + 1);
+                all.extend(unescape::locate(bytes, undone, &below));
+            }
         }
-        let mut all = found;
-        all.extend(unescape::locate(bytes, &self.find_below(&meant, layer + 1)));
-        all.sort_unstable();
-        let mut joined = Vec::with_capacity(all.len());
-        all.into_iter().for_each(|(start, end)| join(&mut joined, start, end));
-        joined
+        joined(all)
     }
 
     fn search(&self, bytes: &[u8], escaped: bool) -> Vec<(usize, usize)> {
@@ -138,6 +138,14 @@ impl Needles {
         }
         found
     }
+}
+
+/// In order, those that touch as one.
+fn joined(mut places: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+    places.sort_unstable();
+    let mut joined = Vec::with_capacity(places.len());
+    places.into_iter().for_each(|(start, end)| join(&mut joined, start, end));
+    joined
 }
 
 /// `start` may lie before the end, even before the start, of the last place: base64 reaches one back.

@@ -4,7 +4,10 @@
 //! A body is cut only where no layer of escapes has one open: from there on it reads as if it began there. Where
 //! nothing is in doubt nothing is held back, so that an event reaches its reader at once. What would have to be held
 //! beyond a bound is masked.
-use super::{Needles, unescape};
+use super::{
+    Needles,
+    unescape::{self, Readers},
+};
 use crate::limits::{ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_PREFIX_BYTES_MAX};
 use bytes::{Bytes, BytesMut};
 use memchr::memchr3;
@@ -34,7 +37,7 @@ impl Running {
             }
         };
         let found = self.needles.find(&all);
-        let open = self.needles.open(&all, 0);
+        let open = self.needles.open(&all, Readers::ALL, 0);
         let mut end = open;
         loop {
             let crossed = found.iter().find(|(start, stop)| *start < end && end < *stop);
@@ -75,8 +78,8 @@ fn mask(bytes: Bytes, found: &[(usize, usize)]) -> (BytesMut, u32) {
 
 impl Needles {
     /// From where on it is not known yet what stands there: the beginning of a secret, the character beside one in
-    /// base64, or an escape that is not whole, in any layer.
-    fn open(&self, bytes: &[u8], layer: usize) -> usize {
+    /// base64, or an escape that is not whole, in any layer, for any of the readers.
+    fn open(&self, bytes: &[u8], readers: Readers, layer: usize) -> usize {
         let mut open = bytes.len();
         for needle in self.needles.iter().filter(|needle| !(layer > 0 && needle.is_plain_only())) {
             open = open.min(needle.may_begin_at(bytes, ECHO_PREFIX_BYTES_MAX));
@@ -84,24 +87,26 @@ impl Needles {
         if layer == ECHO_LAYERS_MAX || memchr3(b'%', b'\\', b'&', bytes).is_none() {
             return open;
         }
-        let whole = unescape::whole_until(bytes);
-        let mut meant = Vec::with_capacity(whole);
-        unescape::unescape(&bytes[..whole], |_, _, meaning| meant.extend_from_slice(meaning));
-        open = open.min(whole);
-        let below = self.open(&meant, layer + 1);
-        if below == meant.len() {
-            return open;
+        for (undone, readers) in readers.groups(bytes) {
+            let whole = unescape::whole_until(bytes, undone);
+            let mut meant = Vec::with_capacity(whole);
+            unescape::unescape(&bytes[..whole], undone, |_, _, meaning| meant.extend_from_slice(meaning));
+            open = open.min(whole);
+            let below = self.open(&meant, readers, layer + 1);
+            if below < meant.len() {
+                let place = unescape::locate(&bytes[..whole], undone, &[(below, meant.len())]);
+                open = place.first().map_or(open, |(start, _)| open.min(*start));
+            }
         }
-        let place = unescape::locate(&bytes[..whole], &[(below, meant.len())]);
-        place.first().map_or(open, |(start, _)| open.min(*start))
+        open
     }
 }
 
-/// The last place up to `end` at which no layer has an escape open.
+/// The last place up to `end` at which no layer has an escape open, for any reader.
 fn boundary(bytes: &[u8], mut end: usize) -> usize {
     while end > 0 && end < bytes.len() {
         let from = unescape::certain_boundary(&bytes[..end]);
-        if from == end || is_boundary(&bytes[from..], end - from, 0) {
+        if from == end || is_boundary(&bytes[from..], end - from, Readers::ALL, 0) {
             break;
         }
         end -= 1;
@@ -109,22 +114,22 @@ fn boundary(bytes: &[u8], mut end: usize) -> usize {
     end
 }
 
-fn is_boundary(bytes: &[u8], at: usize, layer: usize) -> bool {
-    if layer == ECHO_LAYERS_MAX {
-        return true;
-    }
-    let (mut inside, mut meant, mut meant_at) = (false, Vec::new(), 0);
-    unescape::unescape(bytes, |start, end, meaning| {
-        let is_itself = meaning.len() == end - start;
-        inside |= start < at && at < end && !is_itself;
-        meant_at += match end <= at {
-            true => meaning.len(),
-            false if is_itself && start < at => at - start,
-            false => 0,
-        };
-        meant.extend_from_slice(meaning);
-    });
-    !inside && (meant.len() == bytes.len() || is_boundary(&meant, meant_at, layer + 1))
+fn is_boundary(bytes: &[u8], at: usize, readers: Readers, layer: usize) -> bool {
+    layer == ECHO_LAYERS_MAX
+        || readers.groups(bytes).all(|(undone, readers)| {
+            let (mut inside, mut meant, mut meant_at) = (false, Vec::new(), 0);
+            unescape::unescape(bytes, undone, |start, end, meaning| {
+                let is_itself = meaning.len() == end - start;
+                inside |= start < at && at < end && !is_itself;
+                meant_at += match end <= at {
+                    true => meaning.len(),
+                    false if is_itself && start < at => at - start,
+                    false => 0,
+                };
+                meant.extend_from_slice(meaning);
+            });
+            !inside && (meant.len() == bytes.len() || is_boundary(&meant, meant_at, readers, layer + 1))
+        })
 }
 
 #[cfg(test)]

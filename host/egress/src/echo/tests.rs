@@ -176,6 +176,28 @@ fn what_libraries_make_of_a_secret() {
     }
 }
 
+/// The sign before it is none of its reader's escapes, though two digits follow it.
+#[test]
+fn a_sign_right_before_a_secret_hides_nothing() {
+    let secret = "ab/12+cd_SECRET=x";
+    let ways: [(char, fn(&str) -> String); 4] = [
+        ('\\', |secret| secret.replace('/', "\\/")),
+        ('\\', |secret| secret.replace('/', "\\\\\\/")),
+        ('&', |secret| secret.replace('/', "&#47;").replace('+', "&plus;")),
+        ('%', |secret| secret.replace('/', "%2F").replace('+', "%2b")),
+    ];
+    for before in ["100%", "%", "&#3", "&#x3", "\\x", "\\", "\\u00"] {
+        // Whoever writes that dialect would have written the sign in it too.
+        for (_, way) in ways.iter().filter(|(mark, _)| !before.contains(*mark)) {
+            let body = format!("{before}{} rest", way(secret));
+            let (masked, count) = needles(&[secret]).mask_cow(body.as_bytes());
+            assert!(count >= 1, "{body}");
+            let left = String::from_utf8_lossy(&masked).into_owned();
+            assert!(!left.contains("SECRET") && !left.contains("12"), "{body}: {left}");
+        }
+    }
+}
+
 #[test]
 fn a_secret_that_is_no_text() {
     let secret: Vec<u8> = (0x78..0x98).collect();

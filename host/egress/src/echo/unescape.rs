@@ -6,14 +6,61 @@
 use crate::limits;
 use memchr::memchr3;
 
+/// The dialects that a reader undoes: who reads JSON does not undo the percent sign before a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Dialects(u8);
+
+impl Dialects {
+    const ALL: Self = Self(0b111);
+
+    const fn of(mark: u8) -> u8 {
+        match mark {
+            b'%' => 0b001,
+            b'\\' => 0b010,
+            _ => 0b100,
+        }
+    }
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & Self::of(mark) != 0
+    }
+
+    /// Those of which an escape may begin in this text.
+    fn in_use(bytes: &[u8]) -> Self {
+        let occurs = |mark: &&u8| memchr::memchr(**mark, bytes).is_some();
+        Self(b"%\\&".iter().filter(occurs).map(|mark| Self::of(*mark)).sum())
+    }
+}
+
+/// Readers, each of whom undoes other dialects: a bit for each set of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Readers(u8);
+
+impl Readers {
+    /// Everybody who undoes anything.
+    pub(super) const ALL: Self = Self(0b1111_1110);
+
+    /// What this text means to them: the dialects that make a difference here, and those to whom it is the same text. To whom
+    /// none of them means anything is left out.
+    pub(super) fn groups(self, bytes: &[u8]) -> impl Iterator<Item = (Dialects, Self)> + use<> {
+        let in_use = Dialects::in_use(bytes).0;
+        (1..=Dialects::ALL.0).rev().filter(move |undone| undone & !in_use == 0).filter_map(move |undone| {
+            let same = |set: &u8| self.0 & (1 << set) != 0 && set & in_use == undone;
+            let group = (1..=Dialects::ALL.0).filter(same).fold(0, |group, set| group | 1 << set);
+            (group != 0).then_some((Dialects(undone), Self(group)))
+        })
+    }
+}
+
 /// Hands over pieces in order: their place in `bytes`, and what they mean. A piece that means itself may be long; an escape is
 /// a piece of its own.
-pub(super) fn unescape(bytes: &[u8], mut piece: impl FnMut(usize, usize, &[u8])) {
+pub(super) fn unescape(bytes: &[u8], dialects: Dialects, mut piece: impl FnMut(usize, usize, &[u8])) {
     let (mut from, mut at) = (0, 0);
     while let Some(found) = memchr3(b'%', b'\\', b'&', &bytes[at..]) {
         at += found;
         let mut meaning = [0; 4];
-        match escape(&bytes[at..], &mut meaning) {
+        let escape = if dialects.has(bytes[at]) { escape(&bytes[at..], &mut meaning) } else { None };
+        match escape {
             Some((taken, length)) => {
                 if from < at {
                     piece(from, at, &bytes[from..at]);
@@ -31,11 +78,11 @@ pub(super) fn unescape(bytes: &[u8], mut piece: impl FnMut(usize, usize, &[u8]))
 }
 
 /// Where these places of the unescaped text lie in `bytes`: whole escapes. In order, and so is the result.
-pub(super) fn locate(bytes: &[u8], places: &[(usize, usize)]) -> Vec<(usize, usize)> {
+pub(super) fn locate(bytes: &[u8], dialects: Dialects, places: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let mut located: Vec<(usize, usize)> = Vec::with_capacity(places.len());
     // Of `places`: how many starts and ends were passed; of the unescaped text: how far it is read.
     let (mut starts, mut ends, mut read) = (0, 0, 0);
-    unescape(bytes, |start, end, meaning| {
+    unescape(bytes, dialects, |start, end, meaning| {
         let is_itself = meaning.len() == end - start;
         let until = read + meaning.len();
         while let Some((from, _)) = places.get(starts).filter(|(from, _)| *from < until) {
@@ -57,15 +104,16 @@ const ESCAPE_BYTES_MAX: usize = 16;
 const NESTED_BYTES_MAX: usize = ESCAPE_BYTES_MAX * limits::ECHO_LAYERS_MAX;
 
 /// Up to where every escape is whole: what follows may become one.
-pub(super) fn whole_until(bytes: &[u8]) -> usize {
+pub(super) fn whole_until(bytes: &[u8], dialects: Dialects) -> usize {
     let from = certain_boundary(bytes);
     let mut whole = bytes.len();
-    unescape(&bytes[from..], |start, end, meaning| {
+    unescape(&bytes[from..], dialects, |start, end, meaning| {
         // A literal may hold the beginning of an escape near its end.
         if meaning.len() == end - start {
             let near = (from + start).max((from + end).saturating_sub(ESCAPE_BYTES_MAX - 1));
             let may_begin = |at: &usize| {
                 matches!(bytes[*at], b'%' | b'\\' | b'&')
+                    && dialects.has(bytes[*at])
                     && bytes[*at..].iter().all(|byte| is_of_escape(*byte))
             };
             if from + end == bytes.len()
@@ -232,9 +280,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
+    const ALL: Dialects = Dialects::ALL;
+
     fn plain(text: &[u8]) -> Vec<u8> {
         let mut meant = Vec::new();
-        unescape(text, |_, _, meaning| meant.extend_from_slice(meaning));
+        unescape(text, ALL, |_, _, meaning| meant.extend_from_slice(meaning));
         meant
     }
 
@@ -265,6 +315,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn readers_to_whom_a_text_is_the_same_are_one() {
+        let groups = |text: &str| {
+            let groups = Readers::ALL.groups(text.as_bytes());
+            groups.map(|(undone, group)| (undone.0, group.0.count_ones())).collect::<Vec<_>>()
+        };
+        assert_eq!(groups("plain"), []);
+        assert_eq!(groups("100%"), [(0b001, 4)]);
+        assert_eq!(groups(r"100%\"), [(0b011, 2), (0b010, 2), (0b001, 2)]);
+        assert_eq!(groups(r"%\&").len(), 7);
+    }
+
     proptest::proptest! {
         /// Every piece means what stands in its place, whatever the places are.
         #[test]
@@ -272,7 +334,7 @@ mod tests {
             let (text, meant) = (text.as_bytes(), plain(text.as_bytes()));
             let from = from % meant.len();
             let to = (from + length).min(meant.len());
-            let [(start, end)] = locate(text, &[(from, to)])[..] else { panic!("one place") };
+            let [(start, end)] = locate(text, ALL, &[(from, to)])[..] else { panic!("one place") };
             // Whole escapes: what stands in the place means what was looked for, and of a character that it cuts the rest.
             let found = plain(&text[start..end]);
             let ahead = from - plain(&text[..start]).len();

@@ -118,13 +118,13 @@ pub enum DenialReason {
     )]
     Unnamed {
         /// Of the rule.
-        place: String,
+        place: Box<str>,
         /// `METHOD URL` without query.
-        request: String,
+        request: Box<str>,
         /// Whose answers are read.
-        of: String,
+        of: Box<str>,
         /// Where in them.
-        at: String,
+        at: Box<str>,
         /// Some were named that are not kept.
         over: bool,
     },
@@ -306,10 +306,10 @@ impl<'a> InRun<'a> {
         let at = || from.at.iter().map(|at| format!("`{at}`")).collect::<Vec<_>>().join(" or ");
         Denial {
             reason: DenialReason::Unnamed {
-                place: text(&|| from.rule.place.clone()),
-                request: request.text(),
-                of: text(&|| from.of.to_string()),
-                at: text(&at),
+                place: text(&|| from.rule.place.clone()).into(),
+                request: request.text().into(),
+                of: text(&|| from.of.to_string()).into(),
+                at: text(&at).into(),
                 over: request.explained && self.named.is_over(),
             },
             remedy: request.explained.then(|| remedy::for_place(from)),

@@ -140,6 +140,11 @@ impl Debt {
         }
     }
 
+    /// A guest had to be ended: that costs more than its step, and who is ended again and again gets no further by it.
+    pub(crate) fn add_forced_end(&self) {
+        self.owe(nanoseconds(limits::FORCED_END_DEBT), nanoseconds(RealClock.monotonic()));
+    }
+
     /// Whether the connection's guests belong into the background.
     pub(crate) fn is_deep(&self) -> bool {
         match self.forgotten_at.load(Relaxed) {
@@ -194,6 +199,15 @@ mod tests {
         }
         assert!(!debt.is_deep());
         debt.add(nanoseconds(limits::SHORT_STEP_MAX + limits::DEBT_FREE) + MS);
+        assert!(debt.is_deep());
+    }
+
+    #[test]
+    fn who_is_ended_again_and_again_is_deep_in_debt() {
+        let debt = Debt::default();
+        debt.add_forced_end();
+        assert!(!debt.is_deep(), "a first time is free");
+        debt.add_forced_end();
         assert!(debt.is_deep());
     }
 

@@ -71,9 +71,11 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 /// After so long without a guest nobody is asked until the next one begins.
 pub const EPOCH_IDLE: Duration = Duration::from_secs(1);
 /// A step of a guest, from one wait to the next, of which nothing is owed.
-pub const SHORT_STEP_MAX: Duration = Duration::from_millis(1);
+pub const SHORT_STEP_MAX: Duration = Duration::from_micros(500);
 /// Debt up to which a connection's guests are polled where everybody's are.
-pub const DEBT_FREE: Duration = Duration::from_millis(4);
+pub const DEBT_FREE: Duration = Duration::from_millis(1);
+/// What is owed for a guest that trapped or ran into a limit: unwinding its stack and resetting its memory take this at worst.
+pub const FORCED_END_DEBT: Duration = Duration::from_millis(1);
 /// Debt of a connection, however much it computed.
 pub const DEBT_MAX: Duration = Duration::from_secs(1);
 /// What was owed is forgotten in so many times as long.

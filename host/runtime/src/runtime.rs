@@ -166,7 +166,7 @@ impl Runtime {
         let (mut instance, gone) = Instance::new(&self.engine, settings, meter, pure);
         let (output, prepared) = (instance.output(), Arc::clone(prepared));
         let running = async move { prepared.roles.run(&prepared.pre, &mut instance.store, operation).await };
-        let call = Call::new(meter, debt, &self.background, running);
+        let call = Call::new(meter, Arc::clone(&debt), &self.background, running);
         let ended = tokio::select! {
             biased;
             () = cancelled(&mut cancel) => Err(CallError::Cancelled),
@@ -176,6 +176,9 @@ impl Runtime {
                 Ok(Ok(answer)) => Ok(answer),
             },
         };
+        if matches!(ended, Ok(Err(_)) | Err(CallError::Timeout(_))) {
+            debt.add_forced_end();
+        }
         // What was under way ends with the instance; until it has ended, nobody knows what left.
         let exhausted = match gone.await {
             Ok(Some(ending)) => ending.ended().await,

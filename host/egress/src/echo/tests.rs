@@ -180,7 +180,8 @@ fn what_libraries_make_of_a_secret() {
 #[test]
 fn a_sign_right_before_a_secret_hides_nothing() {
     let secret = "ab/12+cd_SECRET=x";
-    let ways: [(char, fn(&str) -> String); 4] = [
+    type Way = (char, fn(&str) -> String);
+    let ways: [Way; 4] = [
         ('\\', |secret| secret.replace('/', "\\/")),
         ('\\', |secret| secret.replace('/', "\\\\\\/")),
         ('&', |secret| secret.replace('/', "&#47;").replace('+', "&plus;")),

@@ -73,7 +73,9 @@ pub fn open(order: &Value) -> Value {
             match stream.read(64 << 10) {
                 Ok(Some(piece)) => {
                     bytes += piece.len();
-                    body.as_mut().map(|body| body.extend(piece));
+                    if let Some(body) = &mut body {
+                        body.extend(piece);
+                    }
                 }
                 Ok(None) => break Value::Null,
                 Err(why) => break error(why),

@@ -115,13 +115,13 @@ impl<F: Future> Future for Inside<F> {
 /// Nanoseconds that only differences mean something of, never 0. In the background a thread that waits for its turn on the
 /// machine spends nothing: the thread's own time counts there. Elsewhere that would cost a system call for each look.
 pub(crate) fn thread_time() -> u64 {
-    let time = if IN_BACKGROUND.get() {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-    } else {
-        RealClock.monotonic()
-    };
-    nanoseconds(time).max(1)
+    if IN_BACKGROUND.get() { own_time() } else { nanoseconds(RealClock.monotonic()).max(1) }
+}
+
+/// Nanoseconds for which this thread ran.
+pub(crate) fn own_time() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    nanoseconds(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))).max(1)
 }
 
 /// What the guests of one connection computed in long steps. It is forgotten with time.

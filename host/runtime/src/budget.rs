@@ -4,7 +4,10 @@
 //!
 //! A panic ends here too: the future is polled in `catch_unwind`, so that a fault of a host function ends one call.
 
-use crate::background::{Adopted, Background, Debt, thread_time as now};
+use crate::{
+    background::{Adopted, Background, Debt, own_time, thread_time as now},
+    limits::SHORT_STEP_MAX,
+};
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -124,14 +127,17 @@ struct Measured<F> {
 impl<F: Future> Future for Measured<F> {
     type Output = Result<F::Output, Panicked>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let began = now();
+        let (began, own_began) = (now(), own_time());
         self.meter.poll_began.store(began, Relaxed);
         // The store that the future works on is never used again after a panic, only dropped.
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context)));
         self.meter.poll_began.store(0, Relaxed);
         let step = now().saturating_sub(began);
         self.meter.polled.fetch_add(step, Relaxed);
-        self.debt.add(step);
+        // Long by the clock alone is also who had to wait for the machine.
+        if u128::from(step) > SHORT_STEP_MAX.as_nanos() {
+            self.debt.add(own_time().saturating_sub(own_began));
+        }
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(_payload) => Poll::Ready(Err(Panicked)),

@@ -70,10 +70,12 @@ fuzz-smoke: (fuzz "0.5")
 fuzz minutes="10" *targets:
     tests/fuzz/run {{ minutes }} {{ targets }}
 
-# Mutation testing of what decides; `just mutants host/grants/src/cover.rs` for one file. Needs cargo-mutants
+# Mutation testing of what decides; `just mutants host/grants/src/cover.rs` for one file
 mutants +files="host/grants/src/*.rs host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/scan.rs host/egress/src/credential.rs":
     #!/usr/bin/env bash
     set -euo pipefail
+    tests/tool cargo-mutants 27.1.0
+    export PATH=$PWD/.tools/bin:$PATH
     arguments=()
     for file in {{ files }}; do arguments+=(--file "$file"); done
     cargo mutants --package portcullis-grants --package portcullis-egress "${arguments[@]}"

@@ -6,10 +6,12 @@ use portcullis_tests::{
     dns::{Dns, Question, Record, Reply},
     netns,
     packets::{Kind, Packets},
+    tables::rows,
     transport::{self, Came, HOP, Projects, Transport},
     vendor::Next,
 };
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc,
@@ -19,6 +21,7 @@ use std::{
 
 const NAME: &str = "api.vendor.test";
 const PUBLIC: &str = "93.184.216.34";
+const PUBLIC_V6: &str = "2606:2800:220:1:248:1893:25c8:1946";
 
 fn ip(text: &str) -> Record {
     Record::Address(text.parse().unwrap())
@@ -176,6 +179,73 @@ fn a_circle_of_aliases_ends() {
 #[test]
 fn a_huge_answer_is_refused() {
     refused(|_| Reply::Records((0..60).map(|n| (NAME.to_owned(), ip(&format!("93.184.217.{n}")))).collect()));
+}
+
+/// An address of each kind, in every answer that can hold it.
+const SHAPES: [&str; 5] = ["alone", "alias", "first", "last", "beside"];
+
+/// What DNS says of a name whose address is `ip`. A public address besides is nothing that excuses it.
+fn shaped(shape: &str, name: &str, ip: IpAddr) -> Vec<(String, Record)> {
+    let public = |is_v4: bool| Record::Address(if is_v4 { PUBLIC } else { PUBLIC_V6 }.parse().unwrap());
+    let (of, own) = (|record| (name.to_owned(), record), Record::Address(ip));
+    match shape {
+        "alias" => {
+            let alias = format!("of-{name}");
+            vec![of(Record::Alias(alias.clone())), (alias, own)]
+        }
+        "first" => vec![of(own), of(public(ip.is_ipv4()))],
+        "last" => vec![of(public(ip.is_ipv4())), of(own)],
+        "beside" => vec![of(own), of(public(!ip.is_ipv4()))],
+        _ => vec![of(own)],
+    }
+}
+
+#[test]
+fn every_address_in_every_answer_over_every_transport() {
+    let Some(vectors) = corpora("ssrf-ip-vectors") else { return };
+    netns::isolated(transport::prepare, || {
+        let vectors = rows(&vectors.join("ip-vectors.tsv"));
+        let mut names = BTreeMap::new();
+        for (n, row) in vectors.iter().enumerate() {
+            let (ip, allowed) = (row["address"].parse::<IpAddr>().unwrap(), row["default"] == "allow");
+            for shape in SHAPES {
+                names.insert(format!("{shape}-{n}.vendor.test"), (shape, ip, allowed));
+            }
+        }
+        let hop = HOP.to_string();
+        let _vendor =
+            Vendor::at(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443, &["*.vendor.test", &hop], transport::answer);
+        let known = names.clone();
+        let _dns = Dns::start(move |question| match known.get(&question.name) {
+            Some((shape, ip, _)) => Reply::Records(shaped(shape, &question.name, *ip)),
+            None => Reply::NoName,
+        });
+        let packets = Packets::on_lo();
+        let urls: Vec<String> = names.keys().map(|name| format!("https://{name}/")).collect();
+        let rules: Vec<String> = urls.iter().map(|url| format!("GET {url}**")).collect();
+        let projects = Projects::new(&rules, &[]);
+        let mut public: Vec<IpAddr> =
+            names.values().filter(|(_, _, allowed)| *allowed).map(|(_, ip, _)| *ip).collect();
+        public.extend([HOP, PUBLIC.parse().unwrap(), PUBLIC_V6.parse().unwrap()]);
+        for over in Transport::ALL {
+            let answers = over.ask(&projects, &urls, 60_000);
+            for ((name, (_, _, allowed)), (came, answer)) in names.iter().zip(&answers) {
+                let expected = if *allowed { Came::Reached } else { Came::Denied };
+                assert_eq!(*came, expected, "{over:?}: {name}: {answer}");
+            }
+            let dialled: Vec<IpAddr> = packets
+                .take()
+                .into_iter()
+                .filter(|packet| packet.kind == Kind::Syn)
+                .map(|packet| packet.to.ip())
+                .collect();
+            let reached = names.values().filter(|(_, _, allowed)| *allowed).count();
+            assert!(dialled.len() >= reached, "{over:?}: {} of {reached}", dialled.len());
+            for ip in dialled {
+                assert!(public.contains(&ip), "{over:?}: dialled {ip}");
+            }
+        }
+    });
 }
 
 #[test]

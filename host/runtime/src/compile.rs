@@ -8,7 +8,7 @@ pub use child::{ChildLimits, check_child_main, compile_child_main, compile_child
 use crate::{CompileError, component, limits, text};
 use std::{
     os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -37,20 +37,12 @@ pub(crate) async fn in_child(
     in_child_within(child, component, limits::COMPILE_WALL_MAX).await
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that starts the compile child")]
 async fn in_child_within(
     (program, arguments): &(PathBuf, Vec<String>),
     component: &[u8],
     wall_max: Duration,
 ) -> Result<Vec<u8>, CompileError> {
-    match tokio::time::timeout(wall_max, run(program, arguments, component)).await {
-        Ok(result) => result,
-        // Dropping the future killed the child.
-        Err(_) => Err(CompileError::Stopped(format!("it took over {} s", wall_max.as_secs()))),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that starts the compile child")]
-async fn run(program: &Path, arguments: &[String], component: &[u8]) -> Result<Vec<u8>, CompileError> {
     let failed = |source| CompileError::Child { program: program.display().to_string(), source };
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
@@ -62,10 +54,30 @@ async fn run(program: &Path, arguments: &[String], component: &[u8]) -> Result<V
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
+    let Ok(ended) = tokio::time::timeout(wall_max, exchange(&mut child, component)).await else {
+        // Gone, and its time and memory with it, before anybody goes on.
+        child.kill().await.map_err(failed)?;
+        return Err(CompileError::Stopped(format!("it took over {} s", wall_max.as_secs())));
+    };
+    let (status, code, message) = ended.map_err(failed)?;
+    if !status.success() {
+        return Err(verdict(status, &String::from_utf8_lossy(&message)));
+    }
+    if code.len() as u64 > limits::COMPILED_BYTES_MAX {
+        return Err(CompileError::TooLarge { limit: "compiled-bytes", bound: limits::COMPILED_BYTES_MAX });
+    }
+    Ok(code)
+}
+
+/// Gives it the component; how it ended, the code, and what it said.
+async fn exchange(
+    child: &mut tokio::process::Child,
+    component: &[u8],
+) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
-        return Err(failed(std::io::Error::other("no pipes")));
+        return Err(std::io::Error::other("no pipes"));
     };
     let write = async {
         // A child that refuses early closes its end: its message says more than our broken pipe.
@@ -77,15 +89,7 @@ async fn run(program: &Path, arguments: &[String], component: &[u8]) -> Result<V
         read_bounded(stdout, limits::COMPILED_BYTES_MAX),
         read_bounded(stderr, limits::COMPILE_ERROR_BYTES_MAX)
     );
-    let status = child.wait().await.map_err(failed)?;
-    let (code, message) = (code.map_err(failed)?, message.map_err(failed)?);
-    if !status.success() {
-        return Err(verdict(status, &String::from_utf8_lossy(&message)));
-    }
-    if code.len() as u64 > limits::COMPILED_BYTES_MAX {
-        return Err(CompileError::TooLarge { limit: "compiled-bytes", bound: limits::COMPILED_BYTES_MAX });
-    }
-    Ok(code)
+    Ok((child.wait().await?, code?, message?))
 }
 
 /// One byte more than `bytes_max`, so that the caller can tell; the rest is read and dropped, so that the child ends.
@@ -130,15 +134,6 @@ mod tests {
         let error = in_child_within(&child, b"", Duration::from_secs(1)).await.unwrap_err();
         assert_eq!(error.to_string(), "compiling was stopped: it took over 1 s");
         let process = std::fs::read_to_string(&file).unwrap();
-        let stat = PathBuf::from(format!("/proc/{}/stat", process.trim()));
-        // Gone, or dead and not yet reaped; a signal takes a moment.
-        let dead = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-        for _ in 0..1_000 {
-            if dead() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("process {} lives on", process.trim());
+        assert!(!PathBuf::from(format!("/proc/{}", process.trim())).exists(), "{process} is not reaped");
     }
 }

@@ -70,6 +70,12 @@ fuzz-smoke: (fuzz "0.5")
 fuzz minutes="10" *targets:
     tests/fuzz/run {{ minutes }} {{ targets }}
 
+# Every compile bomb, and COUNT components of wasm-smith, wasm-mutate and chance through the compile door: minutes
+hostile-binaries count="2000":
+    cargo build --package portcullis
+    HOSTILE_BINARIES={{ count }} cargo test --package portcullis-tests --test guests compile_bombs -- --nocapture
+    HOSTILE_BINARIES={{ count }} cargo test --package portcullis-tests --test guests generated -- --nocapture
+
 # Mutation testing of what decides; `just mutants host/grants/src/cover.rs` for one file
 mutants +files="host/grants/src/*.rs host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/scan.rs host/egress/src/credential.rs":
     #!/usr/bin/env bash

@@ -24,6 +24,8 @@ pub struct Ran {
     pub stderr: String,
     /// Its largest resident size, its own children's included.
     pub resident_kib_max: u64,
+    /// CPU time, its own and that of the children it waited for.
+    pub cpu: Duration,
 }
 
 impl Ran {
@@ -292,17 +294,22 @@ pub fn finish(mut child: Child) -> Ran {
     };
     let stdout = reader(child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
     let stderr = reader(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
-    let (status, resident_kib_max) = reap(&mut child);
+    let (status, usage) = reap(&mut child);
+    let time = |time: libc::timeval| {
+        Duration::from_secs(u64::try_from(time.tv_sec).unwrap())
+            + Duration::from_micros(u64::try_from(time.tv_usec).unwrap())
+    };
     Ran {
         status,
         stdout: String::from_utf8_lossy(&stdout.join().unwrap()).into_owned(),
         stderr: String::from_utf8_lossy(&stderr.join().unwrap()).into_owned(),
-        resident_kib_max,
+        resident_kib_max: u64::try_from(usage.ru_maxrss).unwrap(),
+        cpu: time(usage.ru_utime) + time(usage.ru_stime),
     }
 }
 
 #[expect(unsafe_code, reason = "std does not give the resource usage of a child")]
-fn reap(child: &mut Child) -> (Option<i32>, u64) {
+fn reap(child: &mut Child) -> (Option<i32>, libc::rusage) {
     let id = i32::try_from(child.id()).unwrap();
     let until = Instant::now() + RUN_MAX;
     loop {
@@ -315,7 +322,7 @@ fn reap(child: &mut Child) -> (Option<i32>, u64) {
         assert!(reaped >= 0, "wait4 fails");
         if reaped == id {
             let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-            return (code, u64::try_from(usage.ru_maxrss).unwrap());
+            return (code, usage);
         }
         if Instant::now() > until {
             drop(child.kill());

@@ -28,6 +28,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Some(argument) if argument == CHECK_CHILD => return child(portcullis_runtime::check_child_main()),
         _ => {}
     }
+    trace::quiet_panics();
     // Asked for before it is known whether the rest can be read.
     let as_json =
         arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");

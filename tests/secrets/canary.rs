@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// Holds what each encoding changes, and stands nowhere else.
-const CANARY: &str = "sk_live_c4N/rY+7=zq~81&vx?Kd%Lm";
+pub(crate) const CANARY: &str = "sk_live_c4N/rY+7=zq~81&vx?Kd%Lm";
 
 /// The canary as each encoding writes it; of base64 the parts that no neighbour can change.
-fn needles() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn needles() -> Vec<(String, Vec<u8>)> {
     let bytes = CANARY.as_bytes();
     let mut needles = vec![("plain".to_owned(), bytes.to_vec())];
     for offset in 0..3_usize {
@@ -79,7 +79,7 @@ fn needles() -> Vec<(String, Vec<u8>)> {
 
 /// No encoding of the canary stands in these bytes.
 #[track_caller]
-fn clean(sink: &str, bytes: &[u8]) {
+pub(crate) fn clean(sink: &str, bytes: &[u8]) {
     for (encoding, needle) in needles() {
         assert!(
             !contains(bytes, &needle),
@@ -90,13 +90,13 @@ fn clean(sink: &str, bytes: &[u8]) {
 }
 
 #[track_caller]
-fn clean_run(what: &str, ran: &Ran) {
+pub(crate) fn clean_run(what: &str, ran: &Ran) {
     clean(&format!("stdout of {what}"), ran.stdout.as_bytes());
     clean(&format!("stderr of {what}"), ran.stderr.as_bytes());
 }
 
 /// Every way that vendors give a key back.
-fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
+pub(crate) fn echoing(needles: &[(String, Vec<u8>)]) -> Vendor {
     let needles = needles.to_vec();
     Vendor::tls(&["api.vendor.test"], move |asked, wire| {
         let place = asked.path().trim_start_matches("/v1/");
@@ -222,6 +222,7 @@ fn no_sink_holds_it() {
         for args in [
             &["--json", "runs"][..],
             &["--json", "logs"],
+            &["logs", "--har"],
             &["runs"],
             &["logs"],
             &["--json", "connectors"],

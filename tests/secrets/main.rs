@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod canary;
+mod echo;
+mod process;
+mod wire;

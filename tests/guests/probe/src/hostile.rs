@@ -48,8 +48,14 @@ pub fn act(action: &str, order: &Value) -> Result<Value, Error> {
         "memory-scan" => {
             // What a request leaves in memory is what is looked for.
             let before =
-                if order["before"].is_object() { requests::send(&order["before"]) } else { Value::Null };
-            json!({ "found": scan(text(order, "first"), text(order, "second")), "before": before["status"] })
+                if order["before"].is_object() { requests::send_by(&order["before"]) } else { Value::Null };
+            let halves = order["halves"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let found: u64 = halves
+                .iter()
+                .map(|pair| scan(pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default()))
+                .sum();
+            let one = order["first"].is_string().then(|| scan(text(order, "first"), text(order, "second")));
+            json!({ "found": found + one.unwrap_or_default(), "before": before["status"] })
         }
         other => return Err(fault(ErrorKind::InvalidInput, format!("no action `{other}`"))),
     })

@@ -27,16 +27,20 @@ pub fn send_many(order: &Value) -> Value {
     json!({ "ok": ok, "failed": failed })
 }
 
-/// `{"requests": [ORDER, …]}`: each one after another, `by` `open`, `download` or `send-all` where it says so, with what came of it.
+/// `{"requests": [ORDER, …]}`: each one after another, with what came of it.
 pub fn send_each(order: &Value) -> Value {
     let orders = order["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let by = |order: &Value| match text(order, "by") {
+    orders.iter().map(send_by).collect()
+}
+
+/// By `open`, `download` or `send-all` where the order says so.
+pub fn send_by(order: &Value) -> Value {
+    match text(order, "by") {
         "open" => open(order),
         "download" => download(order),
         "send-all" => http::send_all(&[request(order)]).remove(0).map_or_else(error, answer),
         _ => send(order),
-    };
-    orders.iter().map(by).collect()
+    }
 }
 
 /// `{"requests": [ORDER, …]}`, or one order `n` times.

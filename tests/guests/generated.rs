@@ -109,8 +109,9 @@ fn made(number: u64, base: &[u8]) -> (&'static str, Vec<u8>) {
     let mut noise = Unstructured::new(&noise);
     match number % 4 {
         0 => {
-            let module =
-                wasm_smith::Module::new(shape(0, number % 16 == 0), &mut noise).expect("a module").to_bytes();
+            let module = wasm_smith::Module::new(shape(0, number.is_multiple_of(16)), &mut noise)
+                .expect("a module")
+                .to_bytes();
             ("a module of wasm-smith, instantiated", instantiated_in(base.to_vec(), &module, 1))
         }
         1 => {

@@ -19,8 +19,9 @@ pub const DIGEST_BYTES_MAX: usize = 200;
 pub const COMPILE_CPU_SECONDS_MAX: u64 = 28;
 /// Wall time of the compile child.
 pub const COMPILE_WALL_MAX: Duration = Duration::from_secs(60);
-/// Writable private memory of the compile child (`RLIMIT_DATA`): what it really uses.
-pub const COMPILE_MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// Writable private memory of the compile child (`RLIMIT_DATA`). With the program's own pages, which are not of it, it stays
+/// below 1 GiB.
+pub const COMPILE_MEMORY_BYTES_MAX: u64 = 960 << 20;
 /// Address space of the compile child (`RLIMIT_AS`): thread stacks, heaps and the program itself are reservations.
 pub const COMPILE_ADDRESS_SPACE_BYTES_MAX: u64 = 4 << 30;
 /// Open files of the compile child.

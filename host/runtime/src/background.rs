@@ -3,15 +3,18 @@
 //! A worker thread that polls a guest is lost to everybody else until the guest yields, at the next epoch tick. So a guest
 //! whose connection has computed for long is polled here, where it gets all of a machine that nobody else needs, and a tenth
 //! of one that somebody does. What counts is the connection's debt, so that many short calls are no way around it.
+//!
+//! Who is ended (deadline, cancel, a caller that left) does not queue for that: it goes before the next step of anybody.
 
 use crate::limits;
 use portcullis_clock::{Clock, RealClock};
 use std::{
     cell::Cell,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -31,17 +34,19 @@ thread_local! {
 #[derive(Default)]
 pub(crate) struct Background {
     runtime: OnceLock<Option<Runtime>>,
+    ended: Arc<Ended>,
 }
 
 impl Background {
     /// The threads; none where they could not be started.
     pub(crate) fn threads(&self) -> Option<Threads<'_>> {
-        self.runtime.get_or_init(start).as_ref().map(Threads)
+        let all = || start(thread::available_parallelism().map_or(1, usize::from));
+        let runtime = self.runtime.get_or_init(all).as_ref()?;
+        Some(Threads { runtime, ended: &self.ended })
     }
 }
 
-fn start() -> Option<Runtime> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+fn start(threads: usize) -> Option<Runtime> {
     let lower = || {
         IN_BACKGROUND.set(true);
         // Of this thread alone (setpriority(2), "C library/kernel differences"). Without it they share alike.
@@ -67,48 +72,94 @@ impl Drop for Background {
 }
 
 /// The threads of the background, which run.
-pub(crate) struct Threads<'b>(&'b Runtime);
+pub(crate) struct Threads<'b> {
+    runtime: &'b Runtime,
+    ended: &'b Arc<Ended>,
+}
 
 impl Threads<'_> {
     /// Polls `future` there from now on. What it does besides computing (timers, sockets, files) stays with the caller's
     /// runtime.
-    pub(crate) fn adopt<F>(&self, future: Pin<Box<F>>) -> Adopted<F::Output>
+    pub(crate) fn adopt<F>(&self, future: Pin<Box<F>>) -> Adopted<F>
     where
         F: Future + Send + 'static,
         F::Output: Send,
     {
-        Adopted(self.0.spawn(Inside { home: Handle::current(), future }))
+        let (held, ended) = (Arc::new(Mutex::new(Some(future))), Arc::clone(self.ended));
+        let inside = Inside { home: Handle::current(), held: Arc::clone(&held), ended: Arc::clone(&ended) };
+        Adopted { task: self.runtime.spawn(inside), threads: self.runtime.handle().clone(), held, ended }
     }
 }
+
+/// Futures that nobody waits for any more, with all that they hold. They are dropped by the background, before its next step.
+#[derive(Default)]
+struct Ended(Mutex<Vec<Box<dyn Send>>>);
+
+impl Ended {
+    fn add(&self, future: Box<dyn Send>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(future);
+    }
+
+    fn clear(&self) {
+        // One at a time and outside the lock, so that the other threads help.
+        let next = || self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(future) = next() {
+            // Not the fault of whose step comes next.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        }
+    }
+}
+
+/// Locked for as long as a step takes; empty after the last.
+type Held<F> = Arc<Mutex<Option<Pin<Box<F>>>>>;
 
 /// A future that is polled in the background; dropping it drops that.
-pub(crate) struct Adopted<T>(JoinHandle<T>);
+pub(crate) struct Adopted<F: Future + Send + 'static> {
+    task: JoinHandle<Option<F::Output>>,
+    threads: Handle,
+    held: Held<F>,
+    ended: Arc<Ended>,
+}
 
-impl<T> Future for Adopted<T> {
+impl<F: Future + Send + 'static> Future for Adopted<F> {
     /// `None` where the background has ended.
-    type Output = Option<T>;
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        Pin::new(&mut self.0).poll(context).map(Result::ok)
+    type Output = Option<F::Output>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        Pin::new(&mut self.task).poll(context).map(|ended| ended.ok().flatten())
     }
 }
 
-impl<T> Drop for Adopted<T> {
+impl<F: Future + Send + 'static> Drop for Adopted<F> {
     fn drop(&mut self) {
-        self.0.abort();
+        // A step that runs is the last; the future is dropped right after it.
+        self.task.abort();
+        if let Some(future) = self.held.try_lock().ok().and_then(|mut held| held.take()) {
+            self.ended.add(Box::new(future));
+            // Where all others wait for something, no step would come.
+            let ended = Arc::clone(&self.ended);
+            self.threads.spawn(async move { ended.clear() });
+        }
     }
 }
 
 struct Inside<F> {
     home: Handle,
-    future: Pin<Box<F>>,
+    held: Held<F>,
+    ended: Arc<Ended>,
 }
 
 impl<F: Future> Future for Inside<F> {
-    type Output = F::Output;
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        let _home = this.home.enter();
-        this.future.as_mut().poll(context)
+    type Output = Option<F::Output>;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let _home = self.home.enter();
+        self.ended.clear();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(future) = held.as_mut() else { return Poll::Ready(None) };
+        let polled = future.as_mut().poll(context);
+        if polled.is_ready() {
+            *held = None;
+        }
+        polled.map(Some)
     }
 }
 
@@ -173,6 +224,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use std::sync::mpsc;
 
     const MS: u64 = 1_000_000;
 
@@ -241,5 +293,51 @@ mod tests {
         }));
         drop(adopted);
         gone.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_ended_goes_before_the_next_step_of_anybody() {
+        struct Note(&'static str, mpsc::Sender<&'static str>);
+        impl Drop for Note {
+            fn drop(&mut self) {
+                let _ = self.1.send(self.0);
+            }
+        }
+        let background = Background { runtime: OnceLock::from(start(1)), ended: Arc::default() };
+        let (notes, noted) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let threads = background.threads().unwrap();
+        // The one thread is busy, and these wait for their turn in this order.
+        let busy = threads.adopt(Box::pin(async move { gate.recv().unwrap() }));
+        let waiting = ["first", "second", "third"].map(|name| {
+            let note = Note(name, notes.clone());
+            threads.adopt(Box::pin(async move { drop(note) }))
+        });
+        let [first, second, third] = waiting;
+        drop(third);
+        go.send(()).unwrap();
+        busy.await.unwrap();
+        first.await.unwrap();
+        second.await.unwrap();
+        assert_eq!(noted.try_iter().collect::<Vec<_>>(), ["third", "first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_runs_is_the_last_of_who_is_ended() {
+        let background = Background { runtime: OnceLock::from(start(1)), ended: Arc::default() };
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let (held, gone) = tokio::sync::oneshot::channel::<()>();
+        let adopted = background.threads().unwrap().adopt(Box::pin(async move {
+            let _held = held;
+            began.send(()).unwrap();
+            gate.recv().unwrap();
+            tokio::task::yield_now().await;
+            unreachable!("another step");
+        }));
+        begun.await.unwrap();
+        drop(adopted);
+        go.send(()).unwrap();
+        assert!(gone.await.is_err(), "dropped, and not sent to");
     }
 }

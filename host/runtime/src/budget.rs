@@ -68,15 +68,21 @@ impl Meter {
 }
 
 /// The whole call: its polls are measured, its panics caught.
-pub(crate) struct Call<F: Future> {
+pub(crate) struct Call<F: Future + Send + 'static>
+where
+    F::Output: Send,
+{
     place: Place<F>,
     background: Arc<Background>,
 }
 
-enum Place<F: Future> {
+enum Place<F: Future + Send + 'static>
+where
+    F::Output: Send,
+{
     /// With everybody's.
     Here(Pin<Box<Measured<F>>>),
-    Background(Adopted<Result<F::Output, Panicked>>),
+    Background(Adopted<Measured<F>>),
     Nowhere,
 }
 
@@ -84,7 +90,10 @@ enum Place<F: Future> {
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
-impl<F: Future> Call<F> {
+impl<F: Future + Send + 'static> Call<F>
+where
+    F::Output: Send,
+{
     pub(crate) fn new(meter: &Arc<Meter>, debt: Arc<Debt>, background: &Arc<Background>, future: F) -> Self {
         let measured = Measured { meter: Arc::clone(meter), debt, future: Box::pin(future) };
         Self { place: Place::Here(Box::pin(measured)), background: Arc::clone(background) }
@@ -169,7 +178,11 @@ mod tests {
         }
     }
 
-    fn call<F: Future>(meter: &Arc<Meter>, future: F) -> Call<F> {
+    fn call<F>(meter: &Arc<Meter>, future: F) -> Call<F>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send,
+    {
         Call::new(meter, Arc::default(), &Arc::default(), future)
     }
 

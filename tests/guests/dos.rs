@@ -2,10 +2,12 @@
 //! and the next call go on.
 
 use portcullis_tests::{
-    Project,
+    Project, Vendor,
     case::{Case, http},
+    vendor::reply,
 };
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// A connection with small limits, so that each is met quickly.
 fn project() -> Project {
@@ -55,6 +57,12 @@ fn a_guest_that_grows_is_stopped() {
     fails(&project, "allocate", &json!({"bytes": 512 << 20}), &["memory"]);
     let small = act(&project, "allocate", &json!({"bytes": 8 << 20}));
     assert_eq!(small["outcome"], "succeeded", "{small:#}");
+    // What it took of the machine, beside a process whose guest takes nothing, is its limit and not what it asked for.
+    let (least, _) = project.call("probe", "echo", &json!({}));
+    let (most, _) = project.call("probe", "allocate", &json!({"bytes": 512 << 20}));
+    let grown = most.resident_kib_max.saturating_sub(least.resident_kib_max);
+    assert!(grown <= 32 * 1024 * 11 / 10, "{grown} KiB");
+    assert!(grown >= 16 * 1024, "it did grow: {grown} KiB");
 }
 
 #[test]
@@ -106,6 +114,34 @@ fn a_flood_of_log_lines_is_cut() {
         .map(|(_, bytes)| bytes.len())
         .sum();
     assert!(kept < 16 << 20, "{kept} bytes below `data`");
+}
+
+#[test]
+fn a_thousand_slow_host_calls_are_no_computing() {
+    const ANSWER_AFTER: Duration = Duration::from_millis(2);
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| {
+        let answer_at = Instant::now() + ANSWER_AFTER;
+        while let Some(left) = answer_at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
+            std::thread::park_timeout(left);
+        }
+        reply(wire, 200, &[], b"")
+    });
+    let case = Case {
+        manifest: http(&["GET https://api.vendor.test/**"], ""),
+        limits: "cpu = \"1s\"\ntimeout = \"120s\"".to_owned(),
+        ..Case::default()
+    };
+    let project = case.to(&vendor, &["api.vendor.test"]).approved();
+    let order = json!({"n": 1_000, "method": "GET", "url": "https://api.vendor.test/"});
+    let (_, report) = project.call("probe", "send-many", &order);
+    assert_eq!(report["outcome"], "succeeded", "{report:#}");
+    assert_eq!(report["output"], json!({"ok": 1_000, "failed": null}));
+    // Two seconds of waiting for the vendor, and one of computing would have been too much.
+    assert_eq!(vendor.count(), 1_000);
+    let (_, report) = project.call("probe", "work", &json!({"rounds": 4_000_000_000_u64}));
+    assert_eq!(report["outcome"], "failed", "{report:#}");
+    assert_eq!(report["error"]["kind"], "cpu-budget", "{report:#}");
 }
 
 /// Two connections of one connector, so that what one does can be looked for at the other.
@@ -198,9 +234,7 @@ fn requests_are_counted() {
         limits: "timeout = \"20s\"".to_owned(),
         ..Case::default()
     };
-    let vendor = portcullis_tests::Vendor::tls(&["api.vendor.test"], |_, wire| {
-        portcullis_tests::vendor::reply(wire, 200, &[], b"")
-    });
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b""));
     let case = case.to(&vendor, &["api.vendor.test"]);
     let project = Project::new();
     project.config(&case.config().replace("requests = 2000", "requests = 5")).install(&case.component());

@@ -62,3 +62,16 @@ pub fn resident_bytes() -> anyhow::Result<f64> {
     let pages: f64 = text.split(' ').nth(1).unwrap_or_default().parse()?;
     Ok(pages * 4096.0)
 }
+
+/// The most that it held since the last `forget_peak` (`proc_pid_status(5)`, `VmHWM`).
+pub fn peak_bytes() -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024.0)
+}
+
+/// `proc_pid_clear_refs(5)`: the peak is what it holds now.
+pub fn forget_peak() -> anyhow::Result<()> {
+    Ok(std::fs::write("/proc/self/clear_refs", "5")?)
+}

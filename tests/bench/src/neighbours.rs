@@ -1,8 +1,8 @@
-//! Row: a hundred good calls at once, alone and beside thirty guests that spin, grow, recurse, flood and wait. What the good
-//! ones lose, how late the bad ones are ended, and what the process holds.
+//! Row: a hundred good calls at once, alone, beside thirty guests of all hostile kinds, and beside thirty of each kind. What the
+//! good ones lose, how late the bad ones are ended, and what the process holds at most.
 
 use crate::{
-    idle::resident_bytes,
+    idle::{forget_peak, peak_bytes},
     measure::{Work, micros},
     pipeline::Guest,
     product::{Product, Way, invoke},
@@ -19,47 +19,83 @@ use tokio::task::JoinHandle;
 const GOOD: usize = 100;
 const BAD: usize = 30;
 const WINDOW: Duration = Duration::from_secs(3);
+/// With all kinds at once.
 const ROUNDS: usize = 5;
+/// With one kind alone.
+const ROUNDS_OF_A_KIND: usize = 2;
 const LIMITS: Limits = Limits {
     memory_bytes_max: 32 << 20,
     timeout: Duration::from_millis(1_000),
     cpu: Duration::from_millis(300),
     log_bytes_max: 16 << 10,
 };
+/// Action and input of each kind.
+const KINDS: [(&str, &str); 6] = [
+    ("spin", "{}"),
+    ("allocate", r#"{"bytes": 536870912}"#),
+    ("recurse", "{}"),
+    ("host-calls", r#"{"n": 900000}"#),
+    ("log", r#"{"n": 100000, "size": 4000}"#),
+    ("sleep", r#"{"ms": 60000}"#),
+];
 
 /// Measures, prints, and returns what is kept.
 pub async fn measure(product: &Arc<Product>, server: &Server) -> anyhow::Result<Value> {
     println!("{GOOD} good calls at once, alone and beside {BAD} hostile guests; server takes 5 ms");
     let connection = product.connection(Way { logged: true, credential: true }, server.port)?;
     let good = Arc::new(Guest { product: product.clone(), connection, url: server.url(true), n: 1 });
-    let (mut alone, mut beside, mut late, mut resident) = (Vec::new(), Vec::new(), Vec::new(), 0_f64);
+    let held = (BAD as u64 * LIMITS.memory_bytes_max) >> 20;
+    println!(
+        "{:>20} {:>7} {:>7} {:>7} {:>9} {:>8} {:>6} {:>8}",
+        "", "calls", "p50 ms", "p99 ms", "peak MiB", "x alone", "ends", "late ms"
+    );
     window(&good).await?;
-    for _ in 0..ROUNDS {
-        alone.extend(window(&good).await?);
-        let hostile: Vec<_> = (0..BAD).map(|_| product.clone().with_limits(LIMITS)).collect();
-        let bad: Vec<_> = hostile
+    let mut kept = vec![of_kinds("all kinds", &KINDS, ROUNDS, product, &good).await?];
+    for kind in KINDS {
+        kept.push(of_kinds(kind.0, &[kind], ROUNDS_OF_A_KIND, product, &good).await?);
+    }
+    println!(
+        "aim: 2 x alone, 100 ms late, and {held} MiB ({BAD} limits) + 10 % more than alone, each at most\n"
+    );
+    Ok(Value::Array(kept))
+}
+
+/// Windows with and without thirty guests of these kinds, by turns.
+async fn of_kinds(
+    name: &str,
+    kinds: &[(&'static str, &'static str)],
+    rounds: usize,
+    product: &Arc<Product>,
+    good: &Arc<Guest>,
+) -> anyhow::Result<Value> {
+    let (mut alone, mut beside, mut late) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone_peak, mut beside_peak) = (0_f64, 0_f64);
+    for _ in 0..rounds {
+        forget_peak()?;
+        alone.extend(window(good).await?);
+        alone_peak = alone_peak.max(peak_bytes()?);
+        forget_peak()?;
+        let end = Instant::now() + WINDOW;
+        let bad: Vec<_> = kinds
             .iter()
-            .enumerate()
-            .map(|(n, hostile)| tokio::spawn(misbehave(hostile.clone(), n, Instant::now() + WINDOW)))
+            .cycle()
+            .take(BAD)
+            .map(|kind| tokio::spawn(misbehave(product.clone().with_limits(LIMITS), *kind, end)))
             .collect();
-        beside.extend(window(&good).await?);
-        resident = resident.max(resident_bytes()?);
+        beside.extend(window(good).await?);
         for bad in bad {
             late.extend(bad.await?);
         }
+        beside_peak = beside_peak.max(peak_bytes()?);
     }
     let (alone, beside) = (Spread::of(alone), Spread::of(beside));
     let late_max = late.iter().copied().fold(0.0, f64::max) / 1e3;
-    println!("{:>40} {:>9} {:>9} {:>9}", "", "calls", "p50 ms", "p99 ms");
-    for (name, spread) in [("alone", &alone), ("beside hostile guests", &beside)] {
-        println!("{name:>40} {:9} {:9.1} {:9.1}", spread.count, spread.p50_us / 1e3, spread.p99_us / 1e3);
-    }
-    println!("{:>40} {:9.2}   aim ≤ 2", "p99, × alone", beside.p99_us / alone.p99_us);
-    println!("{:>40} {late_max:9.1}   aim ≤ 100", format!("ended late at most, ms ({} calls)", late.len()));
-    println!("{:>40} {:9.1} MiB\n", "resident at most", resident / 1_048_576.0);
+    let times = beside.p99_us / alone.p99_us;
+    println!("{}", alone.row("alone", alone_peak));
+    println!("{} {times:8.2} {:6} {late_max:8.1}", beside.row(name, beside_peak), late.len());
     Ok(json!({
-        "alone": alone.raw(), "beside": beside.raw(), "late_ms_max": late_max, "hostile_calls": late.len(),
-        "resident_bytes": resident,
+        "kinds": name, "alone": alone.raw(), "beside": beside.raw(), "late_ms_max": late_max, "ends": late.len(),
+        "alone_peak_bytes": alone_peak, "beside_peak_bytes": beside_peak,
     }))
 }
 
@@ -88,22 +124,13 @@ async fn window(good: &Arc<Guest>) -> anyhow::Result<Vec<f64>> {
 }
 
 /// One hostile call after another; how long after its deadline each ended.
-async fn misbehave(product: Arc<Product>, n: usize, end: Instant) -> Vec<f64> {
-    const ACTS: [(&str, &str); 6] = [
-        ("spin", "{}"),
-        ("allocate", r#"{"bytes": 536870912}"#),
-        ("recurse", "{}"),
-        ("host-calls", r#"{"n": 900000}"#),
-        ("log", r#"{"n": 100000, "size": 4000}"#),
-        ("sleep", r#"{"ms": 60000}"#),
-    ];
+async fn misbehave(product: Arc<Product>, kind: (&'static str, &'static str), end: Instant) -> Vec<f64> {
+    let input: Value = serde_json::from_str(kind.1).unwrap_or_default();
     let mut late = Vec::new();
     while Instant::now() < end {
-        let (action, input) = ACTS[n % ACTS.len()];
-        let input: Value = serde_json::from_str(input).unwrap_or_default();
         let began = Instant::now();
         // How it fails is the business of tests; here it only has to end.
-        let _ended = product.call(None, invoke(action, &input)).await;
+        let _ended = product.call(None, invoke(kind.0, &input)).await;
         late.push(micros(began.elapsed().saturating_sub(LIMITS.timeout)));
     }
     late
@@ -120,6 +147,11 @@ impl Spread {
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
         Self { count: times.len(), p50_us: at(0.5), p99_us: at(0.99) }
+    }
+
+    fn row(&self, name: &str, peak_bytes: f64) -> String {
+        let (p50, p99, peak) = (self.p50_us / 1e3, self.p99_us / 1e3, peak_bytes / 1_048_576.0);
+        format!("{name:>20} {:7} {p50:7.1} {p99:7.1} {peak:9.1}", self.count)
     }
 
     fn raw(&self) -> Value {

@@ -1,7 +1,7 @@
 //! Each kind of failing guest is its own readable error, and ends nothing but its call.
 
-use crate::support::{PANICS, Setting, WAITS, invoke, runtime};
-use portcullis_runtime::{CallError, CallSettings, Logs};
+use crate::support::{PANICS, Setting, WAITS, digest, invoke, probe_bytes, runtime, settings};
+use portcullis_runtime::{CallError, CallSettings, Logs, Output, Runtime, RuntimeSettings};
 use std::{sync::Arc, time::Duration};
 
 #[tokio::test]
@@ -87,6 +87,66 @@ async fn cancel_ends_the_guest_and_the_host_call() {
         assert!(matches!(error, CallError::Cancelled), "{action}: {error:?}");
         assert!(matches!(setting.error("echo", "1").await, CallError::Cancelled));
     }
+}
+
+/// Thirty kinds of trouble, all at once and in one process.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_hostile_guests_at_once_end_by_themselves_and_nothing_else_does() {
+    let panics = format!(r#"{{"key":"{PANICS}"}}"#);
+    let waits = format!(r#"{{"key":"{WAITS}"}}"#);
+    let kinds: [(&str, &str); 30] = [
+        ("spin", "{}"),
+        ("work", r#"{"rounds":4000000000}"#),
+        ("allocate", r#"{"bytes":1073741824}"#),
+        ("recurse", "{}"),
+        ("panic", r#"{"message":"as the test wants"}"#),
+        ("panic", r#"{"message":"\u0000\u001b[2J"}"#),
+        ("unreachable", "{}"),
+        ("divide", r#"{"by":0}"#),
+        ("exit", r#"{"code":0}"#),
+        ("exit", r#"{"code":1}"#),
+        ("exit", r#"{"code":255}"#),
+        ("random", r#"{"n":4294967295}"#),
+        ("random", r#"{"n":65537}"#),
+        ("handles", r#"{"n":100000}"#),
+        ("host-calls", r#"{"n":1000001}"#),
+        ("sleep", r#"{"ms":100000000}"#),
+        ("state-get", &panics),
+        ("state-get", &waits),
+        ("bad-json", "{}"),
+        ("return-big", r#"{"bytes":8388608}"#),
+        ("return-big", r#"{"bytes":16777216}"#),
+        ("return-big", r#"{"bytes":4294967295}"#),
+        ("send", r#"{"body-bytes":16777216}"#),
+        ("fail", r#"{"kind":"internal","message":"as the test wants"}"#),
+        ("echo", "no JSON"),
+        ("no such action", "{}"),
+        ("log", r#"{"n":10000000,"size":4000}"#),
+        ("print", r#"{"n":10000000,"text":"flood"}"#),
+        ("print", r#"{"n":10000000,"text":"flood","error":true}"#),
+        ("return-big", r#"{"bytes":134217728}"#),
+    ];
+    // With room for all: who finds none would not run.
+    let folder = tempfile::tempdir().unwrap();
+    let roomy = RuntimeSettings { instances_max: 31, ..settings(&folder.path().join("cache")) };
+    let runtime = Runtime::new(roomy).unwrap();
+    let prepared = runtime.prepare(&digest(probe_bytes()), probe_bytes()).await.unwrap();
+    let mut setting = Setting::default();
+    setting.limits.timeout = Duration::from_secs(5);
+    setting.limits.cpu = Duration::from_millis(500);
+    let call = |action: &str, input: &str| {
+        let (runtime, prepared, settings) = (runtime.clone(), prepared.clone(), setting.settings());
+        let operation = invoke(action, input);
+        tokio::spawn(async move { runtime.call(&prepared, settings, operation).await.0 })
+    };
+    let acts = kinds.map(|(action, input)| call(action, input));
+    for (act, (action, input)) in acts.into_iter().zip(kinds) {
+        let ended = act.await.expect(action);
+        assert!(ended.is_err(), "{action} {input}: {ended:?}");
+        assert!(!matches!(ended, Err(CallError::AtCapacity(_))), "{action} {input} did not run");
+    }
+    let good = call("echo", "1").await.unwrap();
+    assert!(matches!(&good, Ok(Output::Done(one)) if one == "1"), "{good:?}");
 }
 
 #[tokio::test]

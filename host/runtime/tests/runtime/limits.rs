@@ -1,8 +1,8 @@
 //! Every limit is met, and is told by its name.
 
-use crate::support::{Setting, digest, invoke, probe_bytes, settings};
+use crate::support::{Setting, digest, example, invoke, probe_bytes, settings};
 use portcullis_runtime::{CallError, Output, Runtime, RuntimeSettings};
-use std::time::Duration;
+use std::{io::Write, process::Stdio, time::Duration};
 
 fn limit(error: &CallError) -> (&'static str, u64) {
     match error {
@@ -57,6 +57,27 @@ async fn memory() {
     ));
     setting.limits.memory_bytes_max = 1 << 16;
     assert!(matches!(setting.error("echo", "1").await, CallError::Memory(65_536)));
+}
+
+#[test]
+fn thirty_guests_at_their_limit_hold_no_more_than_thirty_limits() {
+    const GUESTS: u64 = 30;
+    const MIB: u64 = 8;
+    let mut command = std::process::Command::new(example("crowd"));
+    command.args([GUESTS, MIB, 2 * MIB].map(|argument| argument.to_string()));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(probe_bytes()).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let text = String::from_utf8(ended.stdout).unwrap();
+    let number = |word: &str| word.split_once('=').unwrap().1.parse::<u64>().unwrap();
+    let numbers: Vec<u64> = text.split_whitespace().map(number).collect();
+    let [before, most, over, _, twice_most, twice_over] = numbers[..] else { panic!("{text}") };
+    assert_eq!((over, twice_over), (GUESTS, GUESTS));
+    let bound_kib = before + GUESTS * MIB * 1024 * 11 / 10;
+    assert!(most <= bound_kib, "{text}");
+    // The twin: under twice the limit the same guests hold more than that, so they do grow, and all at once.
+    assert!(twice_most > bound_kib, "{text}");
 }
 
 #[tokio::test]

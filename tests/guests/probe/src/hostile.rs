@@ -18,7 +18,7 @@ pub fn act(action: &str, order: &Value) -> Result<Value, Error> {
             black_box(0);
         },
         "work" => json!({ "sum": work(size(order, "rounds")) }),
-        "allocate" => json!({ "bytes": allocate(size(order, "bytes")) }),
+        "allocate" => json!({ "bytes": allocate(order) }),
         "recurse" => json!({ "depth": recurse(0) }),
         "panic" => panic!("{}", text(order, "message")),
         "unreachable" => core::arch::wasm32::unreachable(),
@@ -81,11 +81,16 @@ fn work(rounds: usize) -> u64 {
         .fold(1, |sum, n| black_box(sum.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n)))
 }
 
-/// In pieces, so that the limit is met on the way.
-fn allocate(bytes: usize) -> usize {
+/// `{"bytes": …}`, in pieces, so that the limit is met on the way. `{"wait-at": …, "key": …}`: having so much, it looks `key` up
+/// in its state, which may take as long as the host likes.
+fn allocate(order: &Value) -> usize {
     const PIECE: usize = 1 << 20;
+    let wait_at = order["wait-at"].as_u64().map(|bytes| bytes as usize / PIECE);
     let mut kept = Vec::new();
-    while kept.len() * PIECE < bytes {
+    while kept.len() * PIECE < size(order, "bytes") {
+        if wait_at == Some(kept.len()) {
+            let _any = state::get(text(order, "key"));
+        }
         kept.push(black_box(vec![1_u8; PIECE]));
     }
     kept.len() * PIECE

@@ -2,6 +2,7 @@
 //! the raw figures; it asserts no time, because a figure of one machine is a promise of none.
 
 mod bare;
+mod bytes;
 mod growth;
 mod guest;
 mod idle;
@@ -63,7 +64,7 @@ async fn bench(side: Option<&str>) -> anyhow::Result<()> {
 }
 
 /// In the order in which they are measured.
-const ROWS: [&str; 9] = [
+const ROWS: [&str; 10] = [
     "instances",
     "records",
     "requests",
@@ -72,6 +73,7 @@ const ROWS: [&str; 9] = [
     "neighbours",
     "start",
     "idle-connections",
+    "bytes",
     "growth",
 ];
 
@@ -109,6 +111,10 @@ impl Bench {
             "start" => report.keep_value(row, start::measure(&self.folder, &self.component)?),
             "idle-connections" => {
                 report.keep_value(row, idle::measure(product, &server::Server::start()?).await?);
+            }
+            "bytes" => {
+                report
+                    .keep_value(row, bytes::measure(product, &server::Server::start()?, &self.folder).await?);
             }
             "neighbours" => {
                 report.keep_value(row, neighbours::measure(product, &server::Server::start()?).await?);

@@ -147,13 +147,22 @@ pub fn micros(duration: Duration) -> f64 {
 
 /// User and system time of this process; children count nothing while they live.
 pub fn cpu_time() -> anyhow::Result<Duration> {
+    used_by(libc::RUSAGE_SELF)
+}
+
+/// User and system time of children that ended and were waited for.
+pub fn cpu_time_of_children() -> anyhow::Result<Duration> {
+    used_by(libc::RUSAGE_CHILDREN)
+}
+
+fn used_by(who: libc::c_int) -> anyhow::Result<Duration> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     #[expect(
         unsafe_code,
         reason = "the one call that tells the CPU time; it fills the structure it is given"
     )]
     let usage = unsafe {
-        if libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) != 0 {
+        if libc::getrusage(who, usage.as_mut_ptr()) != 0 {
             return Err(std::io::Error::last_os_error().into());
         }
         usage.assume_init()

@@ -10,7 +10,7 @@ use portcullis_egress::{
 use portcullis_grants::{AddressPolicy, Attributes, Grants, ManifestRule, OperatorRules};
 use portcullis_runtime::{
     CallSettings, Debt, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime, RuntimeSettings,
-    State, StorageError,
+    Spool, State, StorageError,
 };
 use portcullis_secrets::{Credential, Providers, Scheme};
 use portcullis_store::{
@@ -31,6 +31,8 @@ use tokio::sync::watch;
 pub const STEP: &str = "call:send-many";
 /// The name of the credential.
 pub const CREDENTIAL: &str = "bench";
+/// Longer than whatever is measured: 1 GiB on a busy machine takes half a minute.
+const TIMEOUT: Duration = Duration::from_secs(600);
 const INSTANCES_MAX: u32 = 256;
 
 /// Everything that lives as long as the process.
@@ -100,7 +102,7 @@ impl Product {
             unlogged,
             limits: Limits {
                 memory_bytes_max: 64 << 20,
-                timeout: Duration::from_secs(30),
+                timeout: TIMEOUT,
                 cpu: Duration::from_secs(10),
                 log_bytes_max: 1 << 20,
             },
@@ -126,15 +128,27 @@ impl Product {
         egress: Option<Arc<portcullis_egress::Call>>,
         operation: Operation,
     ) -> anyhow::Result<Output> {
+        self.call_with(egress, self.spool(1 << 20), operation).await
+    }
+
+    /// The blobs of one run, on the disk of the data folder.
+    pub fn spool(&self, bytes_max: u64) -> Arc<Spool> {
+        let folder = self.folder.join("data/spool").join(&self.run_id);
+        Spool::new(folder, bytes_max, Arc::new(RealRandom))
+    }
+
+    /// The same, with blobs that calls of one run share.
+    pub async fn call_with(
+        &self,
+        egress: Option<Arc<portcullis_egress::Call>>,
+        spool: Arc<Spool>,
+        operation: Operation,
+    ) -> anyhow::Result<Output> {
         let settings = CallSettings {
             limits: self.limits.clone(),
             egress,
             state: Arc::new(Empty),
-            spool: portcullis_runtime::Spool::new(
-                std::env::temp_dir().join(format!("portcullis-spool-{}", std::process::id())),
-                1 << 20,
-                Arc::new(portcullis_clock::RealRandom),
-            ),
+            spool,
             logs: Arc::new(Quiet),
             assets: self.assets.clone(),
             folders: Arc::default(),
@@ -163,7 +177,7 @@ impl Product {
         let slot = "key".to_owned();
         let rule = ManifestRule {
             place: "http[0].allow[0]".to_owned(),
-            rule: format!("GET http://127.0.0.1:{port}/**").parse()?,
+            rule: format!("GET,POST http://127.0.0.1:{port}/**").parse()?,
             attributes: Attributes {
                 credentials: way.credential.then(|| slot.clone()).into_iter().collect(),
                 ..Attributes::default()
@@ -191,7 +205,7 @@ impl Product {
             },
             sensitive: vec!["password".to_owned()],
             capture: portcullis_egress::Capture::default(),
-            timeout: Duration::from_secs(30),
+            timeout: TIMEOUT,
             response_bytes_max: 8 << 20,
             requests_max: u64::MAX,
             bytes_out_max: u64::MAX,

@@ -1,5 +1,6 @@
-//! The vendor: a child process that answers 1 KiB (or as many bytes as `/bytes/N` says), at once or after 5 ms, and counts. It speaks just
-//! enough HTTP/1.1 (RFC 9112) for two clients that send GET without a body.
+//! The vendor: a child process that answers 1 KiB (or as many bytes as `/bytes/N` says), at once or after 5 ms, and counts.
+//! `/file/KIND/N` is as long as it says and is never whole in memory; what is sent up with POST is read and forgotten. It
+//! speaks just enough HTTP/1.1 (RFC 9112) for clients that send GET without a body and POST with its length.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -131,10 +132,17 @@ async fn serve(mut stream: TcpStream, counts: &Counts, answer: &[u8]) -> std::io
             tokio::time::sleep(SLOW).await;
         }
         let asked = buffer.strip_prefix(b"GET /bytes/").map(asked_bytes);
+        let file = asked_file(&buffer);
+        let uploaded = if buffer.starts_with(b"POST ") { Some(length(&buffer[..end])) } else { None };
         buffer.drain(..end);
-        match asked {
-            Some(bytes) => stream.write_all(&self::bytes(bytes)).await?,
-            None => stream.write_all(answer).await?,
+        match (asked, file, uploaded) {
+            (_, _, Some(bytes)) => {
+                forget(&mut stream, &mut buffer, bytes).await?;
+                stream.write_all(answer).await?;
+            }
+            (Some(bytes), ..) => stream.write_all(&self::bytes(bytes)).await?,
+            (_, Some((kind, bytes)), _) => send_file(&mut stream, kind, bytes).await?,
+            _ => stream.write_all(answer).await?,
         }
     }
 }
@@ -150,6 +158,98 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 fn asked_bytes(rest: &[u8]) -> usize {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |sum, byte| sum * 10 + usize::from(byte - b'0'))
+}
+
+fn asked_file(request: &[u8]) -> Option<(Kind, usize)> {
+    let path = request.strip_prefix(b"GET /file/")?;
+    let kind = Kind::ALL.into_iter().find(|kind| path.starts_with(kind.name().as_bytes()))?;
+    Some((kind, asked_bytes(path.get(kind.name().len() + 1..)?)))
+}
+
+/// What a large file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As what is compressed or encrypted: every byte alike.
+    Random,
+    /// Lines of JSON, with an escape here and there.
+    Text,
+}
+
+impl Kind {
+    /// In the order in which they are measured.
+    pub const ALL: [Self; 2] = [Self::Random, Self::Text];
+
+    /// In the path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Text => "text",
+        }
+    }
+
+    fn block(self) -> Vec<u8> {
+        let mut block = Vec::with_capacity(FILE_BLOCK_BYTES + 512);
+        let (mut state, mut n) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+        while block.len() < FILE_BLOCK_BYTES {
+            // xorshift64
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            match self {
+                Self::Random => block.extend_from_slice(&state.to_le_bytes()),
+                Self::Text => {
+                    n += 1;
+                    block.extend_from_slice(
+                        format!(
+                            "{{\"id\":\"cus_{state:016x}\",\"object\":\"customer\",\"created\":{},\"email\":\
+                             \"jenny.rosen{n:06}@example.com\",\"name\":\"Jenny \\\"JR\\\" Rosen\",\"balance\":-120,\
+                             \"url\":\"https://example.com/c?id={n}&from=a%20mail\",\"note\":\"first\\nsecond line\"}}\n",
+                            1_760_000_000 + n
+                        )
+                        .as_bytes(),
+                    );
+                }
+            }
+        }
+        block.truncate(FILE_BLOCK_BYTES);
+        block
+    }
+}
+
+const FILE_BLOCK_BYTES: usize = 4 << 20;
+
+async fn send_file(stream: &mut TcpStream, kind: Kind, bytes: usize) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let (block, mut left) = (kind.block(), bytes);
+    while left > 0 {
+        let sent = left.min(block.len());
+        stream.write_all(&block[..sent]).await?;
+        left -= sent;
+    }
+    Ok(())
+}
+
+/// Of a request's body; where none is told, there is none.
+fn length(head: &[u8]) -> usize {
+    let lower = head.to_ascii_lowercase();
+    let name = b"\r\ncontent-length: ";
+    find(&lower, name).map_or(0, |at| asked_bytes(&lower[at + name.len()..]))
+}
+
+/// Reads a body of so many bytes, of which some may have arrived.
+async fn forget(stream: &mut TcpStream, buffer: &mut Vec<u8>, bytes: usize) -> std::io::Result<()> {
+    let here = buffer.len().min(bytes);
+    buffer.drain(..here);
+    let (mut left, mut piece) = (bytes - here, vec![0; 256 << 10]);
+    while left > 0 {
+        let most = left.min(piece.len());
+        match stream.read(&mut piece[..most]).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => left -= read,
+        }
+    }
+    Ok(())
 }
 
 /// Text in which nothing is found.

@@ -140,7 +140,7 @@ pub fn large(order: &Value) -> Value {
     })
 }
 
-/// `method url headers[[name, value]] body | body-base64 | body-bytes | blob | slice | multipart timeout-ms max-response
+/// `method url headers[[name, value]] body | body-base64 | body-bytes | blob | slice | form | multipart timeout-ms max-response
 /// credential idempotency-key`.
 fn request(order: &Value) -> Request {
     let headers = order["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -186,6 +186,10 @@ fn body(order: &Value) -> Body {
         Body::Blob(blob.to_owned())
     } else if let Some(blob) = order["slice"].as_str() {
         Body::Slice(Slice { blob: blob.to_owned(), offset: 0, size: 1 })
+    } else if let Some(blob) = order["form"].as_str() {
+        let content = Content::Blob(blob.to_owned());
+        let file_name = Some("file.bin".to_owned());
+        Body::Multipart(vec![Part { name: "file".to_owned(), file_name, content_type: None, content }])
     } else if order["multipart"].is_boolean() {
         Body::Multipart(Vec::new())
     } else {

@@ -14,17 +14,18 @@ use crate::limits;
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 use bytes::Bytes;
 use encodings::Needle;
-use memchr::memchr3;
 use portcullis_secrets::Secret;
 pub(crate) use running::Running;
 use std::borrow::Cow;
-use unescape::Readers;
+use unescape::{Dialects, Readers};
 
 /// All encodings of a set of live secrets. No `Debug`: it holds them.
 pub(crate) struct Needles {
     /// Finds fragments; a hit is compared with every needle. None = no secrets.
     fragments: Option<AhoCorasick>,
     needles: Vec<Needle>,
+    /// Bytes of the longest, and of what is masked beside it.
+    longest: usize,
 }
 
 impl Needles {
@@ -42,7 +43,8 @@ impl Needles {
         // Leftmost, because only leftmost automata get the SIMD prefilter; overlapping hits are found by
         // starting again one byte further on.
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&fragments).ok();
-        Self { fragments: automaton.filter(|_| !needles.is_empty()), needles }
+        let longest = needles.iter().map(Needle::reach).max().unwrap_or(0);
+        Self { fragments: automaton.filter(|_| !needles.is_empty()), needles, longest }
     }
 
     /// Nothing to look for.
@@ -89,38 +91,50 @@ impl Needles {
     }
 
     /// Places to mask, in order, those that touch joined into one: in the body as it stands, and behind each layer of
-    /// escapes that it may have.
+    /// escapes that it may have. What lies behind escapes has one in it, and is looked for around them alone.
     fn find(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
         if self.needles.is_empty() {
             return Vec::new();
         }
-        self.find_below(bytes, Readers::ALL, 0)
-    }
-
-    /// In this layer of escapes and those below it, as these readers undo them.
-    fn find_below(&self, bytes: &[u8], readers: Readers, layer: usize) -> Vec<(usize, usize)> {
-        let mut all = self.search(bytes, layer > 0);
-        if layer == limits::ECHO_LAYERS_MAX || memchr3(b'%', b'\\', b'&', bytes).is_none() {
-            return all;
-        }
-        for (undone, readers) in readers.groups(bytes) {
-            let mut meant = Vec::with_capacity(bytes.len());
-            unescape::unescape(bytes, undone, |_, _, meaning| meant.extend_from_slice(meaning));
-            if meant.len() < bytes.len() {
-                let below = self.find_below(&meant, readers, layer + 1);
-                all.extend(unescape::locate(bytes, undone, &below));
-            }
+        let mut all = self.search(bytes, false, &mut work_max(bytes));
+        let mut work_left = work_max(bytes);
+        for (start, end) in unescape::around_escapes(bytes, self.longest) {
+            let behind = self.find_behind(&bytes[start..end], Readers::ALL, 0, &mut work_left);
+            all.extend(behind.into_iter().map(|(from, to)| (start + from, start + to)));
         }
         joined(all)
     }
 
-    fn search(&self, bytes: &[u8], escaped: bool) -> Vec<(usize, usize)> {
+    /// Behind this layer of escapes and those below it, as these readers undo them.
+    fn find_behind(
+        &self,
+        bytes: &[u8],
+        readers: Readers,
+        layer: usize,
+        work_left: &mut u64,
+    ) -> Vec<(usize, usize)> {
+        let mut all = Vec::new();
+        if layer == limits::ECHO_LAYERS_MAX {
+            return all;
+        }
+        for (undone, readers) in readers.groups(Dialects::undone_in(bytes)) {
+            let mut meant = Vec::with_capacity(bytes.len());
+            unescape::unescape(bytes, undone, |_, _, meaning| meant.extend_from_slice(meaning));
+            if meant.len() < bytes.len() {
+                let mut below = self.search(&meant, true, work_left);
+                below.extend(self.find_behind(&meant, readers, layer + 1, work_left));
+                all.extend(unescape::locate(bytes, undone, &joined(below)));
+            }
+        }
+        all
+    }
+
+    fn search(&self, bytes: &[u8], escaped: bool, work_left: &mut u64) -> Vec<(usize, usize)> {
         let mut found: Vec<(usize, usize)> = Vec::new();
         let Some(automaton) = &self.fragments else {
             // Without a search nothing can be shown to be clean.
             return vec![(0, bytes.len())];
         };
-        let mut work_left = (bytes.len() as u64).saturating_mul(limits::ECHO_WORK_PER_BYTE_MAX) + (1 << 20);
         let mut from = 0;
         while let Some(hit) = automaton.find(Input::new(bytes).range(from..)) {
             let at = hit.start();
@@ -129,7 +143,7 @@ impl Needles {
                 let Some(left) = work_left.checked_sub(compared) else {
                     return vec![(0, bytes.len())];
                 };
-                work_left = left;
+                *work_left = left;
                 if let Some((start, end)) = place {
                     join(&mut found, start, end);
                 }
@@ -138,6 +152,11 @@ impl Needles {
         }
         found
     }
+}
+
+/// Bytes that may be compared in a search of this text; more, and it is masked whole.
+fn work_max(bytes: &[u8]) -> u64 {
+    (bytes.len() as u64).saturating_mul(limits::ECHO_WORK_PER_BYTE_MAX) + (1 << 20)
 }
 
 /// In order, those that touch as one.

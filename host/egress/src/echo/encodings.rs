@@ -65,6 +65,11 @@ impl Needle {
         self.plain_only
     }
 
+    /// Its bytes, and those on either side that may be masked with it.
+    pub(super) fn reach(&self) -> usize {
+        self.bytes.expose().len() + 2
+    }
+
     /// Where at the end of `bytes` it may begin; their length where it can't. Whole ones that the next byte may make
     /// longer count, and the byte before one that begins beyond the end.
     pub(super) fn may_begin_at(&self, bytes: &[u8], compared_max: usize) -> usize {

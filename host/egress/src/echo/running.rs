@@ -6,11 +6,10 @@
 //! beyond a bound is masked.
 use super::{
     Needles,
-    unescape::{self, Readers},
+    unescape::{self, Dialects, Readers},
 };
 use crate::limits::{ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_PREFIX_BYTES_MAX};
 use bytes::{Bytes, BytesMut};
-use memchr::memchr3;
 use std::sync::Arc;
 
 /// The scan of one body.
@@ -37,7 +36,7 @@ impl Running {
             }
         };
         let found = self.needles.find(&all);
-        let open = self.needles.open(&all, Readers::ALL, 0);
+        let open = self.needles.open(&all);
         let mut end = open;
         loop {
             let crossed = found.iter().find(|(start, stop)| *start < end && end < *stop);
@@ -78,27 +77,43 @@ fn mask(bytes: Bytes, found: &[(usize, usize)]) -> (BytesMut, u32) {
 
 impl Needles {
     /// From where on it is not known yet what stands there: the beginning of a secret, the character beside one in
-    /// base64, or an escape that is not whole, in any layer, for any of the readers.
-    fn open(&self, bytes: &[u8], readers: Readers, layer: usize) -> usize {
+    /// base64, or an escape that is not whole, in any layer, for any of the readers. The end of the text decides it: so
+    /// much of it is looked at as leaves the longest of what is looked for in every layer.
+    fn open(&self, bytes: &[u8]) -> usize {
+        let mut looked_at = self.longest;
+        loop {
+            looked_at = looked_at.saturating_mul(2);
+            let from = unescape::certain_boundary(&bytes[..bytes.len().saturating_sub(looked_at)]);
+            if let Some(open) = self.open_in(&bytes[from..], from > 0, Readers::ALL, 0) {
+                return from + open;
+            }
+        }
+    }
+
+    /// None where the text was cut off before what has to be seen of it.
+    fn open_in(&self, bytes: &[u8], cut_off: bool, readers: Readers, layer: usize) -> Option<usize> {
+        if cut_off && bytes.len() < self.longest {
+            return None;
+        }
         let mut open = bytes.len();
         for needle in self.needles.iter().filter(|needle| !(layer > 0 && needle.is_plain_only())) {
             open = open.min(needle.may_begin_at(bytes, ECHO_PREFIX_BYTES_MAX));
         }
-        if layer == ECHO_LAYERS_MAX || memchr3(b'%', b'\\', b'&', bytes).is_none() {
-            return open;
+        if layer == ECHO_LAYERS_MAX {
+            return Some(open);
         }
-        for (undone, readers) in readers.groups(bytes) {
+        for (undone, readers) in readers.groups(Dialects::begun_in(bytes)) {
             let whole = unescape::whole_until(bytes, undone);
             let mut meant = Vec::with_capacity(whole);
             unescape::unescape(&bytes[..whole], undone, |_, _, meaning| meant.extend_from_slice(meaning));
             open = open.min(whole);
-            let below = self.open(&meant, readers, layer + 1);
+            let below = self.open_in(&meant, cut_off, readers, layer + 1)?;
             if below < meant.len() {
                 let place = unescape::locate(&bytes[..whole], undone, &[(below, meant.len())]);
                 open = place.first().map_or(open, |(start, _)| open.min(*start));
             }
         }
-        open
+        Some(open)
     }
 }
 
@@ -116,7 +131,7 @@ fn boundary(bytes: &[u8], mut end: usize) -> usize {
 
 fn is_boundary(bytes: &[u8], at: usize, readers: Readers, layer: usize) -> bool {
     layer == ECHO_LAYERS_MAX
-        || readers.groups(bytes).all(|(undone, readers)| {
+        || readers.groups(Dialects::begun_in(bytes)).all(|(undone, readers)| {
             let (mut inside, mut meant, mut meant_at) = (false, Vec::new(), 0);
             unescape::unescape(bytes, undone, |start, end, meaning| {
                 let is_itself = meaning.len() == end - start;

@@ -245,6 +245,35 @@ proptest::proptest! {
         proptest::prop_assert!(masked.matches('*').count() * 6 >= secret.len() * 8, "{}", masked);
     }
 
+    /// What is looked at around escapes alone is all that there is.
+    #[test]
+    fn far_from_escapes_nothing_is_missed(
+        secret in "[a-d%&#;x0-9\\\\]{8,12}",
+        parts in proptest::collection::vec((0u8..8, 0usize..300, proptest::collection::vec(0u8..12, 12)), 1..8),
+    ) {
+        let needles = needles(&[&secret]);
+        let mut body = String::new();
+        for (what, length, how) in parts {
+            let written = |text: &str| -> String {
+                text.chars().zip(how.iter().cycle()).map(|(character, how)| written(character, *how)).collect()
+            };
+            match what {
+                0 => body.push_str(&"abc d".repeat(length)[..length]),
+                1 => body.push_str(&"%\\&a".repeat(length)[..length]),
+                2 => body.push_str("%41"),
+                3 => body.push_str(&b64::STANDARD.encode(&secret)),
+                4 => body.push_str(&written(&secret)),
+                5 => body.push_str(&written(&written(&secret))),
+                6 => body.push_str(&written(&written(&written(&secret)))),
+                _ => body.push_str(&written(&b64::STANDARD.encode(&secret))),
+            }
+        }
+        let bytes = body.as_bytes();
+        let mut everywhere = needles.search(bytes, false, &mut u64::MAX.clone());
+        everywhere.extend(needles.find_behind(bytes, Readers::ALL, 0, &mut u64::MAX.clone()));
+        proptest::prop_assert_eq!(needles.find(bytes), joined(everywhere), "{}", body);
+    }
+
     #[test]
     fn secrets_at_random_places(secret in "[ -~]{8,40}", before in ".{0,20}", after in ".{0,20}") {
         let needles = needles(&[&secret]);

@@ -25,10 +25,22 @@ impl Dialects {
         self.0 & Self::of(mark) != 0
     }
 
-    /// Those of which an escape may begin in this text.
-    fn in_use(bytes: &[u8]) -> Self {
+    /// Those of which an escape may begin in this text, or at its end.
+    pub(super) fn begun_in(bytes: &[u8]) -> Self {
         let occurs = |mark: &&u8| memchr::memchr(**mark, bytes).is_some();
         Self(b"%\\&".iter().filter(occurs).map(|mark| Self::of(*mark)).sum())
+    }
+
+    /// Those of which a whole escape stands in this text, wherever one begins to read.
+    pub(super) fn undone_in(bytes: &[u8]) -> Self {
+        let mut found = Self(0);
+        for (start, _) in escapes(bytes) {
+            found.0 |= Self::of(bytes[start]);
+            if found == Self::ALL {
+                break;
+            }
+        }
+        found
     }
 }
 
@@ -40,10 +52,10 @@ impl Readers {
     /// Everybody who undoes anything.
     pub(super) const ALL: Self = Self(0b1111_1110);
 
-    /// What this text means to them: the dialects that make a difference here, and those to whom it is the same text. To whom
-    /// none of them means anything is left out.
-    pub(super) fn groups(self, bytes: &[u8]) -> impl Iterator<Item = (Dialects, Self)> + use<> {
-        let in_use = Dialects::in_use(bytes).0;
+    /// What a text means to them in which these dialects are in use: those that make a difference, and those readers to whom
+    /// it is the same text. To whom none of them means anything is left out.
+    pub(super) fn groups(self, in_use: Dialects) -> impl Iterator<Item = (Dialects, Self)> + use<> {
+        let in_use = in_use.0;
         (1..=Dialects::ALL.0).rev().filter(move |undone| undone & !in_use == 0).filter_map(move |undone| {
             let same = |set: &u8| self.0 & (1 << set) != 0 && set & in_use == undone;
             let group = (1..=Dialects::ALL.0).filter(same).fold(0, |group, set| group | 1 << set);
@@ -102,6 +114,30 @@ pub(super) fn locate(bytes: &[u8], dialects: Dialects, places: &[(usize, usize)]
 const ESCAPE_BYTES_MAX: usize = 16;
 /// Bytes that may follow the last beginning of an escape and belong to one in some layer: `\\u005cu005cu0041`.
 const NESTED_BYTES_MAX: usize = ESCAPE_BYTES_MAX * limits::ECHO_LAYERS_MAX;
+
+/// Whole escapes of any dialect, in order: where one begins and ends, also within another.
+fn escapes(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    memchr::memchr3_iter(b'%', b'\\', b'&', bytes).filter_map(|at| {
+        let (taken, _) = escape(&bytes[at..], &mut [0; 4])?;
+        Some((at, at + taken))
+    })
+}
+
+/// The parts of a text outside of which no escape has any bearing on what is up to `longest` bytes long behind them, in order
+/// and apart. Each reads as it does within the whole: between two escapes of one word, in whatever layer, lie at most that
+/// many bytes that mean themselves, and those that become part of a nested one.
+pub(super) fn around_escapes(bytes: &[u8], longest: usize) -> Vec<(usize, usize)> {
+    let reach = longest + 2 * NESTED_BYTES_MAX;
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for (start, end) in escapes(bytes) {
+        let (start, end) = (start.saturating_sub(reach), bytes.len().min(end + reach));
+        match parts.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => parts.push((start, end)),
+        }
+    }
+    parts
+}
 
 /// Up to where every escape is whole: what follows may become one.
 pub(super) fn whole_until(bytes: &[u8], dialects: Dialects) -> usize {
@@ -318,13 +354,24 @@ mod tests {
     #[test]
     fn readers_to_whom_a_text_is_the_same_are_one() {
         let groups = |text: &str| {
-            let groups = Readers::ALL.groups(text.as_bytes());
+            let groups = Readers::ALL.groups(Dialects::begun_in(text.as_bytes()));
             groups.map(|(undone, group)| (undone.0, group.0.count_ones())).collect::<Vec<_>>()
         };
         assert_eq!(groups("plain"), []);
         assert_eq!(groups("100%"), [(0b001, 4)]);
         assert_eq!(groups(r"100%\"), [(0b011, 2), (0b010, 2), (0b001, 2)]);
         assert_eq!(groups(r"%\&").len(), 7);
+        assert_eq!(Dialects::undone_in(br"%\&4 100%").0, 0);
+        assert_eq!(Dialects::undone_in(br"%\&#4 %2%20").0, 0b101);
+    }
+
+    #[test]
+    fn far_from_escapes_there_is_nothing_to_undo() {
+        let reach = 8 + 2 * NESTED_BYTES_MAX;
+        let text = [&b"%".repeat(1_000)[..], b"%41", &b"-".repeat(1_000)].concat();
+        assert_eq!(around_escapes(&text, 8), [(1_000 - reach, 1_003 + reach)]);
+        assert_eq!(around_escapes(&b"%\\&".repeat(2)[..2], 8), []);
+        assert_eq!(around_escapes(b"%41-%41", 8), [(0, 7)]);
     }
 
     proptest::proptest! {

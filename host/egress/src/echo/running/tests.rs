@@ -115,4 +115,17 @@ proptest::proptest! {
         let cut: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
         proptest::prop_assert_eq!(pieces(&needles, &cut), needles.mask_bytes(Bytes::copy_from_slice(bytes)).0.to_vec());
     }
+
+    #[test]
+    fn the_end_decides_what_is_open(
+        before in "([a-c ]|%41|%25|%\\\\&|abcdefgh){0,200}",
+        text in "([a-c%&;#x0-9\\\\u ]|%41|\\\\u0041|%2541|&#65;|&#6|&#x0041|abcdefgh|YWJjZGVmZ2g|%61%62|bcdefg){1,40}",
+    ) {
+        let needles = needles();
+        let short = Needles::new([&Secret::new(b"abcdefgh".to_vec()), &Secret::new(b"c\\u".to_vec())]);
+        let bytes = [before.as_bytes(), text.as_bytes()].concat();
+        for needles in [&*needles, &short] {
+            proptest::prop_assert_eq!(Some(needles.open(&bytes)), needles.open_in(&bytes, false, Readers::ALL, 0));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! this run's own list, never made a path of: any other is `not-found`. File work stays off the threads that run guests.
 //! What a killed process left is removed by `sweep`.
 use crate::{StorageError, limits::BLOBS_MAX};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use portcullis_clock::Random;
 use portcullis_egress::{Error, Held, Keep};
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     fs::{DirBuilder, File, OpenOptions},
-    io::{self, Seek, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -93,7 +93,7 @@ impl Spool {
             path: self.folder.join(&id),
             id,
             open: None,
-            gathered: BytesMut::new(),
+            gathered: Vec::new(),
             bytes: 0,
             finished: false,
         };
@@ -152,7 +152,7 @@ pub struct SpoolWriter {
     path: PathBuf,
     /// None after a failed write.
     open: Option<Open>,
-    gathered: BytesMut,
+    gathered: Vec<u8>,
     bytes: u64,
     finished: bool,
 }
@@ -167,19 +167,26 @@ impl SpoolWriter {
     }
 
     async fn flush(&mut self) -> Result<(), StorageError> {
-        let gathered = std::mem::take(&mut self.gathered);
-        self.work(move |open| open.append(&gathered)).await
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let emptied = self.work(move |open| {
+            open.append(&gathered)?;
+            gathered.clear();
+            Ok(gathered)
+        });
+        // The same memory again: fresh pages cost as much as what is copied into them.
+        self.gathered = emptied.await?;
+        Ok(())
     }
 
-    async fn work(
+    async fn work<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut Open) -> io::Result<()> + Send + 'static,
-    ) -> Result<(), StorageError> {
+        work: impl FnOnce(&mut Open) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StorageError> {
         let lost = || StorageError::Unavailable("an earlier write failed".to_owned());
         let mut open = self.open.take().ok_or_else(lost)?;
-        let worked = blocking(move || work(&mut open).map(|()| open));
-        self.open = Some(worked.await?);
-        Ok(())
+        let (open, worked) = blocking(move || work(&mut open).map(|worked| (open, worked))).await?;
+        self.open = Some(open);
+        Ok(worked)
     }
 
     /// Forgets what was written.
@@ -249,13 +256,17 @@ impl Blob {
     /// At most `max` bytes from `offset`; none past the end.
     pub(crate) async fn read_at(&self, offset: u64, max: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let (path, mut bytes) = (self.path.clone(), vec![0; max.min(left)]);
-        if bytes.is_empty() {
-            return Ok(bytes);
+        let (path, wanted) = (self.path.clone(), max.min(left));
+        if wanted == 0 {
+            return Ok(Vec::new());
         }
         blocking_io(move || {
-            File::open(path)?.read_exact_at(&mut bytes, offset)?;
-            Ok(bytes)
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            // No byte is written twice, as it is where room is filled with zeros first.
+            let mut bytes = Vec::with_capacity(wanted);
+            let read = file.take(wanted as u64).read_to_end(&mut bytes)?;
+            if read < wanted { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
         })
         .await
     }

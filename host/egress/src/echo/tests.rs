@@ -249,11 +249,16 @@ proptest::proptest! {
     #[test]
     fn far_from_escapes_nothing_is_missed(
         secret in "[a-d%&#;x0-9\\\\]{8,12}",
-        parts in proptest::collection::vec((0u8..8, 0usize..300, proptest::collection::vec(0u8..12, 12)), 1..8),
+        parts in proptest::collection::vec((0u8..10, 0usize..300, proptest::collection::vec(0u8..12, 12)), 1..8),
     ) {
         let needles = needles(&[&secret]);
         let mut body = String::new();
         for (what, length, how) in parts {
+            // One escape in all of it, and the rest as it is.
+            let once = |text: &str| -> String {
+                let escaped = length % text.len();
+                text.char_indices().map(|(at, character)| written(character, if at == escaped { 1 } else { 99 })).collect()
+            };
             let written = |text: &str| -> String {
                 text.chars().zip(how.iter().cycle()).map(|(character, how)| written(character, *how)).collect()
             };
@@ -265,6 +270,8 @@ proptest::proptest! {
                 4 => body.push_str(&written(&secret)),
                 5 => body.push_str(&written(&written(&secret))),
                 6 => body.push_str(&written(&written(&written(&secret)))),
+                7 => body.push_str(&once(&hex(&secret))),
+                8 => body.push_str(&once(&b64::STANDARD.encode(&secret))),
                 _ => body.push_str(&written(&b64::STANDARD.encode(&secret))),
             }
         }

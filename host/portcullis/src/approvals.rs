@@ -14,9 +14,11 @@ use std::{
 mod edit;
 pub mod ended;
 pub mod known;
+mod last;
 
 pub use edit::edit_lock;
 use ended::Standing;
+pub use last::LastLock;
 
 /// Reads the lock beside the config; an absent one is empty.
 pub fn read_lock(config: &Config) -> Result<Lock> {
@@ -25,11 +27,20 @@ pub fn read_lock(config: &Config) -> Result<Lock> {
 
 /// Reads a lock; an absent one is empty.
 pub fn read_lock_file(file: &Path) -> Result<Lock> {
+    lock_text(file)?.map_or_else(|| Ok(Lock::default()), |text| parse(file, &text))
+}
+
+/// What is in the file; none where there is no file.
+fn lock_text(file: &Path) -> Result<Option<String>> {
     match fs::read_to_string(file) {
-        Ok(text) => Lock::parse_all(file, &text).map_err(Failure::documents),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at_file("read", file)(error)),
     }
+}
+
+fn parse(file: &Path, text: &str) -> Result<Lock> {
+    Lock::parse_all(file, text).map_err(Failure::documents)
 }
 
 /// Whether an approval was ended, by the lock or by what `data` holds.

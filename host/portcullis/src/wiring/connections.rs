@@ -1,6 +1,6 @@
 //! `engine::Connections`: joins config, lock and approved bytes into a connection that may run, once a process.
 use crate::{
-    approvals::{self, ended},
+    approvals::{self, LastLock, ended},
     config::{
         self, Config,
         pinned::{self, folders, origins::Narrowed},
@@ -51,6 +51,7 @@ pub struct Loader {
     store: Arc<dyn Store>,
     egress: Arc<Egress>,
     runtime: Arc<Runtime>,
+    lock: LastLock,
     loaded: Mutex<BTreeMap<String, Arc<Loaded>>>,
 }
 
@@ -88,14 +89,14 @@ impl Loader {
         egress: Arc<Egress>,
         runtime: Arc<Runtime>,
     ) -> Self {
-        Self { config, store, egress, runtime, loaded: Mutex::new(BTreeMap::new()) }
+        Self { config, store, egress, runtime, lock: LastLock::default(), loaded: Mutex::default() }
     }
 
     /// The connection. The lock is read each time, so that an approval given or ended meanwhile counts; what follows from
     /// an approval is made once.
     pub async fn load(&self, name: &str) -> Result<Arc<Loaded>, Failure> {
         let connection = self.config.connection(name)?;
-        let lock = approvals::read_lock(&self.config)?;
+        let lock = self.lock.read(&self.config.lock_file())?;
         let approval = approvals::current(&self.config, &lock, name)?;
         let mut loaded = self.loaded.lock().await;
         if let Some(found) = loaded.get(name).filter(|found| found.approval_id == approval.approval_id) {

@@ -77,12 +77,13 @@ mod tests {
                 SAID.lock().unwrap_or_else(PoisonError::into_inner).push(said);
             }
         }));
-        let failed: Result<(), &str> = Err(&secret);
         let panics: [&dyn Fn(); 5] = [
             &|| panic!("a word of the source"),
             &|| panic!("cannot open {secret}"),
             &|| drop(secret[..secret.len() - 1].to_owned()),
-            &|| failed.unwrap(),
+            &|| {
+                secret.parse::<u8>().map_err(|_| &secret).unwrap();
+            },
             &|| assert_eq!(secret, "other"),
         ];
         for panics in panics {

@@ -77,18 +77,20 @@ hostile-binaries count="2000":
     HOSTILE_BINARIES={{ count }} cargo test --package portcullis-tests --test guests generated -- --nocapture
 
 # Mutation testing of what decides; `just mutants host/grants/src/cover.rs` for one file
-mutants +files="host/grants/src/*.rs host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/scan.rs host/egress/src/credential.rs":
+mutants +files="host/grants/src/** host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/echo/** host/egress/src/scan.rs host/egress/src/credential.rs":
     #!/usr/bin/env bash
     set -euo pipefail
     tests/tool cargo-mutants 27.1.0
     export PATH=$PWD/.tools/bin:$PATH
     arguments=()
+    set -f # patterns are cargo-mutants' own
     for file in {{ files }}; do arguments+=(--file "$file"); done
     cargo mutants --package portcullis-grants --package portcullis-egress "${arguments[@]}"
 
-# What a build is made of, as CycloneDX beside each Cargo.toml. Needs cargo-cyclonedx
+# What a build is made of, as CycloneDX beside each Cargo.toml
 sbom:
-    cargo cyclonedx --format json --spec-version 1.5
+    tests/tool cargo-cyclonedx 0.5.9
+    PATH=$PWD/.tools/bin:$PATH cargo cyclonedx --format json --spec-version 1.5
 
 # Builds the release twice, from two folders, and compares the bytes
 reproducible:

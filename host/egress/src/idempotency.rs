@@ -152,16 +152,14 @@ async fn send<S: Inner<Arc<Prepared>, Response>>(
     }
     if prepared.authorized.is_safe() {
         let key = prepared.guest_key.take();
-        let boundary = boundary(&key.clone().unwrap_or_else(|| derived_key(&prepared, 0)));
-        lay_out(&mut prepared, &boundary)?;
+        lay_out(&mut prepared, key.as_deref(), 0)?;
         attach(&mut prepared, key)?;
         return inner.call(Arc::new(prepared)).await;
     }
     if prepared.is_withheld() {
         // It never leaves, so there is nothing to store; it shows the key that it would have.
         let (ordinal, key) = place_and_key(&mut prepared);
-        let boundary = boundary(&key.clone().unwrap_or_else(|| derived_key(&prepared, ordinal)));
-        lay_out(&mut prepared, &boundary)?;
+        lay_out(&mut prepared, key.as_deref(), ordinal)?;
         attach(&mut prepared, key)?;
         return inner.call(Arc::new(prepared)).await;
     }
@@ -178,7 +176,7 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     let declared = prepared.authorized.attributes().idempotency.is_some();
     let (ordinal, key) = place_and_key(prepared);
     // What can't be sent leaves no intent behind.
-    lay_out(prepared, &boundary(&derived_key(prepared, ordinal)))?;
+    lay_out(prepared, None, ordinal)?;
     let needles = call.connection.attachments.needles();
     let intent = Intent {
         run_id: call.context.run_id.clone(),
@@ -200,8 +198,8 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
     match call.egress().intents.begin(intent).await {
         Ok(Prior::New) => {
             prepared.repeats_until = repeats_until(prepared, asked_at, Duration::ZERO);
-            if let Some(key) = &key {
-                lay_out(prepared, &boundary(key))?;
+            if key.is_some() {
+                lay_out(prepared, key.as_deref(), ordinal)?;
             }
             attach(prepared, key)?;
         }
@@ -212,8 +210,8 @@ async fn begin(prepared: &mut Prepared) -> Result<u32, Failure> {
                 prepared.lost.store(true, Ordering::SeqCst);
                 prepared.leave();
             }
-            if let Some(stored) = &stored {
-                lay_out(prepared, &boundary(stored))?;
+            if stored.is_some() {
+                lay_out(prepared, stored.as_deref(), ordinal)?;
             }
             attach(prepared, stored)?;
         }
@@ -346,10 +344,14 @@ fn boundary(key: &str) -> String {
     format!("portcullis-{}", &hash(&[b"portcullis boundary 1", key.as_bytes()])[..40])
 }
 
-/// The payload's segments, and the type that names its boundary.
-fn lay_out(prepared: &mut Prepared, boundary: &str) -> Result<(), Failure> {
+/// The payload's segments, and the type that names its boundary: it follows from the key, or from the one that would be derived.
+fn lay_out(prepared: &mut Prepared, key: Option<&str>, ordinal: u32) -> Result<(), Failure> {
     let Some(payload) = &prepared.payload else { return Ok(()) };
-    prepared.segments = Some(payload.segments(boundary)?);
+    let boundary = match key {
+        Some(key) => boundary(key),
+        None => boundary(&derived_key(prepared, ordinal)),
+    };
+    prepared.segments = Some(payload.segments(&boundary)?);
     if matches!(payload, Payload::Multipart(_)) {
         let value = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
         let value = value.map_err(|_| Failure::denied("the boundary can't be sent", None))?;

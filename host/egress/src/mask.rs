@@ -11,7 +11,7 @@ mod text;
 
 use crate::{Capture, echo::Needles, limits};
 use portcullis_grants::UrlPlace;
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 /// What stands in the place of a value, whatever its length.
 const MASK: &str = "***";
@@ -128,10 +128,10 @@ impl Masker {
         headers
             .iter()
             .map(|(name, value)| {
-                let mut shown_name = String::new();
+                let mut shown_name = String::with_capacity(name.len());
                 text::push_inert(&mut shown_name, name);
-                let lower = name.to_ascii_lowercase().replace('_', "-");
-                let shown = if is_never_stored(&lower) || self.headers.contains(&lower) {
+                let lower = comparable(name);
+                let shown = if is_never_stored(&lower) || self.headers.contains(&*lower) {
                     MASK.to_owned()
                 } else {
                     self.header_value(&lower, value, needles)
@@ -214,6 +214,15 @@ impl Kind {
                 _ => Kind::Neither,
             }
         }
+    }
+}
+
+/// ASCII lower case with `-` for `_`: nearly every name is written so already.
+fn comparable(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte == b'_' || byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase().replace('_', "-"))
+    } else {
+        Cow::Borrowed(name)
     }
 }
 

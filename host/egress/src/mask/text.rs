@@ -7,6 +7,10 @@ use std::fmt::Write;
 
 /// Appends `text`, its active characters escaped.
 pub(super) fn push_inert(out: &mut String, text: &str) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        out.push_str(text);
+        return;
+    }
     for character in text.chars() {
         push_char(out, character);
     }

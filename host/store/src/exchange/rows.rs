@@ -8,6 +8,7 @@ use crate::{
 };
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params};
+use std::sync::LazyLock;
 
 type Headers = Vec<(String, String)>;
 
@@ -16,14 +17,17 @@ const COLUMNS: &str = "exchange_id, run_id, step, call, correlation_id, connecti
     request_headers, request_body, request_bytes, status, response_headers, response_body, response_bytes, outcome,
     reason, detail, remedy, echoes, bodies_dropped";
 
-/// Stores one and says how many bytes it takes.
-pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<u64, StoreError> {
-    let (request_headers, response_headers) = (json(&row.request_headers), json(&row.response_headers));
-    let sql = format!(
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
         "INSERT INTO exchanges ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
          ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)"
-    );
-    conn.prepare_cached(&sql)?.execute(params![
+    )
+});
+
+/// Stores one and says how many bytes it takes.
+pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<u64, StoreError> {
+    let (request_headers, response_headers) = (json(&row.request_headers)?, json(&row.response_headers)?);
+    conn.prepare_cached(&INSERT)?.execute(params![
         row.exchange_id,
         row.run_id,
         row.step,
@@ -125,8 +129,8 @@ fn row(row: &Row<'_>) -> rusqlite::Result<ExchangeRow> {
     })
 }
 
-fn json(headers: &Headers) -> String {
-    serde_json::json!(headers).to_string()
+fn json(headers: &Headers) -> Result<String, StoreError> {
+    serde_json::to_string(headers).map_err(|_| StoreError::Commit("headers can't be written".to_owned()))
 }
 
 fn headers(row: &Row<'_>, column: usize) -> rusqlite::Result<Headers> {

@@ -128,13 +128,15 @@ fn methods(rule: &Rule) -> String {
     rule.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(",")
 }
 
+/// `PROPTEST_CASES` raises it: `just properties`. What is drawn anew, a path of nothing say, grows with it.
+fn at_least(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = default.cases.max(cases);
+    ProptestConfig { cases, max_local_rejects: u32::MAX, max_global_rejects: u32::MAX, ..default }
+}
+
 proptest! {
-    // `PROPTEST_CASES` raises it: `just properties`.
-    #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.max(10_000),
-        max_global_rejects: u32::MAX,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(at_least(10_000))]
 
     #[test]
     fn a_rule_prints_what_it_reads(rule in a_rule(), request in a_request(), picks in prop::collection::vec(0_usize..12, 8)) {
@@ -169,7 +171,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(2_000))]
 
     #[test]
     fn agrees_with_matching(a in a_rule(), b in a_rule(), requests in prop::collection::vec(a_request(), 8)) {

@@ -4,6 +4,8 @@
 //! whose connection has computed for long is polled here, where it gets all of a machine that nobody else needs, and a tenth
 //! of one that somebody does. What counts is the connection's debt, so that many short calls are no way around it.
 //!
+//! A guest that is alone stays: there is nobody else, and each request would cost two more wakes of a thread.
+//!
 //! Who is ended (deadline, cancel, a caller that left) does not queue for that: it goes before the next step of anybody.
 
 use crate::limits;

@@ -6,6 +6,7 @@
 
 use crate::{
     background::{Adopted, Background, Debt, own_time, thread_time as now},
+    epoch::Epochs,
     limits::SHORT_STEP_MAX,
 };
 use std::{
@@ -68,12 +69,13 @@ impl Meter {
 }
 
 /// The whole call: its polls are measured, its panics caught.
-pub(crate) struct Call<F: Future + Send + 'static>
+pub(crate) struct Call<'r, F: Future + Send + 'static>
 where
     F::Output: Send,
 {
     place: Place<F>,
-    background: Arc<Background>,
+    background: &'r Background,
+    epochs: &'r Epochs,
 }
 
 enum Place<F: Future + Send + 'static>
@@ -90,17 +92,22 @@ where
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
-impl<F: Future + Send + 'static> Call<F>
+impl<'r, F: Future + Send + 'static> Call<'r, F>
 where
     F::Output: Send,
 {
-    pub(crate) fn new(meter: &Arc<Meter>, debt: Arc<Debt>, background: &Arc<Background>, future: F) -> Self {
+    pub(crate) fn new(
+        meter: &Arc<Meter>,
+        debt: Arc<Debt>,
+        (background, epochs): (&'r Background, &'r Epochs),
+        future: F,
+    ) -> Self {
         let measured = Measured { meter: Arc::clone(meter), debt, future: Box::pin(future) };
-        Self { place: Place::Here(Box::pin(measured)), background: Arc::clone(background) }
+        Self { place: Place::Here(Box::pin(measured)), background, epochs }
     }
 }
 
-impl<F> Future for Call<F>
+impl<F> Future for Call<'_, F>
 where
     F: Future + Send + 'static,
     F::Output: Send,
@@ -109,7 +116,8 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Place::Here(measured) = &mut this.place
-            && (!measured.debt.is_deep() || this.background.threads().is_none())
+            // A guest alone takes nothing from another, and the way there and back costs more than it saves.
+            && (!measured.debt.is_deep() || this.epochs.at_most_one() || this.background.threads().is_none())
         {
             return measured.as_mut().poll(context);
         }
@@ -181,21 +189,14 @@ mod tests {
         }
     }
 
-    fn call<F>(meter: &Arc<Meter>, future: F) -> Call<F>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send,
-    {
-        Call::new(meter, Arc::default(), &Arc::default(), future)
-    }
-
     #[tokio::test]
     async fn waiting_and_host_functions_are_free() {
         const WORK: Duration = Duration::from_millis(20);
         let meter = Meter::new(Duration::from_secs(1));
         let inside = Arc::clone(&meter);
+        let (background, epochs) = (Background::default(), Epochs::without_a_thread());
         let began = now();
-        call(&meter, async move {
+        Call::new(&meter, Arc::default(), (&background, &epochs), async move {
             busy(WORK);
             host(inside, async {
                 busy(3 * WORK);
@@ -213,8 +214,27 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_call() {
         let meter = Meter::new(Duration::from_secs(1));
-        let call = call(&meter, async { panic!("a host function failed, as this test wants") });
-        let ended: Result<(), Panicked> = call.await;
+        let (background, epochs) = (Background::default(), Epochs::without_a_thread());
+        let panics = async { panic!("a host function failed, as this test wants") };
+        let ended: Result<(), Panicked> =
+            Call::new(&meter, Arc::default(), (&background, &epochs), panics).await;
         assert!(ended.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_computed_for_long_makes_room_where_there_are_others() {
+        let (background, epochs) = (Background::default(), Epochs::without_a_thread());
+        let (meter, debt) = (Meter::new(Duration::from_secs(1)), Arc::<Debt>::default());
+        let call = || {
+            let in_background = async { std::thread::current().name() == Some("background") };
+            Call::new(&meter, Arc::clone(&debt), (&background, &epochs), in_background)
+        };
+        let (_one, both) = (epochs.guest(), epochs.guest());
+        assert!(!call().await.unwrap(), "nothing is owed yet");
+        debt.add_forced_end();
+        debt.add_forced_end();
+        assert!(call().await.unwrap());
+        drop(both);
+        assert!(!call().await.unwrap(), "there is no other");
     }
 }

@@ -45,6 +45,11 @@ impl Epochs {
         }
         Guest(self)
     }
+
+    /// There is at most one.
+    pub(crate) fn at_most_one(&self) -> bool {
+        self.shared.guests.load(SeqCst) <= 1
+    }
 }
 
 impl Drop for Guest<'_> {
@@ -77,6 +82,14 @@ fn run(shared: &Shared, tick: impl Fn() -> bool) {
             }
             shared.sleeps.store(false, SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+impl Epochs {
+    /// Counts alone.
+    pub(crate) fn without_a_thread() -> Self {
+        Self { shared: Arc::default(), thread: thread::current() }
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Runtime {
     instances: Semaphore,
     instances_max: u32,
     epochs: Epochs,
-    background: Arc<Background>,
+    background: Background,
 }
 
 /// A compiled, linked component.
@@ -72,7 +72,7 @@ impl Runtime {
             compile_child: settings.compile_child,
             instances: Semaphore::new(instances_max as usize),
             instances_max,
-            background: Arc::default(),
+            background: Background::default(),
         }))
     }
 
@@ -166,7 +166,7 @@ impl Runtime {
         let (mut instance, gone) = Instance::new(&self.engine, settings, meter, pure);
         let (output, prepared) = (instance.output(), Arc::clone(prepared));
         let running = async move { prepared.roles.run(&prepared.pre, &mut instance.store, operation).await };
-        let call = Call::new(meter, Arc::clone(&debt), &self.background, running);
+        let call = Call::new(meter, Arc::clone(&debt), (&self.background, &self.epochs), running);
         let ended = tokio::select! {
             biased;
             () = cancelled(&mut cancel) => Err(CallError::Cancelled),

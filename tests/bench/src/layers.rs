@@ -37,7 +37,7 @@ pub async fn measure(product: &Arc<Product>, server: &Server, report: &mut Repor
     ];
     let pieces: [(&str, Arc<dyn Work>); 4] = [
         ("fresh instance that sends nothing", Arc::new(Idle(product.clone()))),
-        ("host call that does nothing", Arc::new(HostCalls(product.clone()))),
+        ("host call that does nothing", Arc::new(HostCalls(product.apart()))),
         ("look for the revocation file", Arc::new(Revocation(product.revocation_file()))),
         ("id of an exchange", Arc::new(Ids)),
     ];

@@ -26,7 +26,7 @@ use portcullis_clock::{Clock, RealClock};
 use report::Report;
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     sync::Arc,
 };
 
@@ -41,13 +41,25 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(portcullis_runtime::compile_child_main()).unwrap_or(1)));
         }
         Some(SERVER) => server::run()?,
-        side => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(bench(side))?,
+        Some("") | None => return every_row(),
+        Some(side) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(bench(side))?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything, one row, or one side alone for as long as a profiler wants to look at it.
-async fn bench(side: Option<&str>) -> anyhow::Result<()> {
+/// Each in a process of its own: what one leaves behind in memory, or owes for computing, is no part of the next.
+fn every_row() -> anyhow::Result<ExitCode> {
+    for row in ROWS {
+        let ended = Command::new(std::env::current_exe()?).arg(row).status()?;
+        anyhow::ensure!(ended.success(), "row `{row}`: {ended}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One row, or one side alone for as long as a profiler wants to look at it.
+async fn bench(side: &str) -> anyhow::Result<()> {
     let target = checkout().join("target");
     let kept = target.join("bench");
     std::fs::create_dir_all(&kept)?;
@@ -56,14 +68,17 @@ async fn bench(side: Option<&str>) -> anyhow::Result<()> {
     let component = guest::built(&target)?;
     let product = Arc::new(product::Product::open(folder.path(), &component).await?);
     let bench = Bench { product, component, folder: folder.path().to_owned() };
-    match side {
-        Some("") | None => bench.rows(&ROWS, &kept).await,
-        Some(row) if ROWS.contains(&row) => bench.rows(&[row], &kept).await,
-        Some(side) => layers::profile(&bench.product, &server::Server::start()?, side).await,
+    if !ROWS.contains(&side) {
+        return layers::profile(&bench.product, &server::Server::start()?, side).await;
     }
+    let mut report = Report::new();
+    bench.row(side, &mut report).await.with_context(|| format!("row `{side}`"))?;
+    let name = RealClock.now().to_string().replace(':', "-");
+    let file = kept.join(format!("{name}-{side}.json"));
+    report.keep(&file).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// In the order in which they are measured.
+/// In the order in which they are measured, each also by its name.
 const ROWS: [&str; 10] = [
     "instances",
     "records",
@@ -85,16 +100,6 @@ struct Bench {
 }
 
 impl Bench {
-    async fn rows(&self, rows: &[&str], kept: &Path) -> anyhow::Result<()> {
-        let mut report = Report::new();
-        for row in rows {
-            self.row(row, &mut report).await.with_context(|| format!("row `{row}`"))?;
-        }
-        let name = RealClock.now().to_string().replace(':', "-");
-        let file = kept.join(format!("{name}.json"));
-        report.keep(&file).with_context(|| format!("cannot write `{}`", file.display()))
-    }
-
     async fn row(&self, row: &str, report: &mut Report) -> anyhow::Result<()> {
         let product = &self.product;
         match row {

@@ -122,6 +122,11 @@ impl Product {
         Arc::new(Self { limits, debt: Arc::default(), ..Self::clone(&self) })
     }
 
+    /// Another connection of it, which owes nothing.
+    pub fn apart(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { debt: Arc::default(), ..Self::clone(self) })
+    }
+
     /// One operation in a fresh instance.
     pub async fn call(
         &self,

@@ -182,27 +182,9 @@ pub(crate) fn own_time() -> u64 {
 pub struct Debt {
     /// When all of it is forgotten, in nanoseconds of the monotonic clock.
     forgotten_at: AtomicU64,
-    /// Until when its steps are measured, on the same clock.
-    watched_until: AtomicU64,
 }
 
 impl Debt {
-    /// The thread's own time at the beginning of a step, which `began` is by `thread_time`. A system call, so only where a
-    /// step of the connection was long a short time ago: the first one is free.
-    pub(crate) fn own_beginning(&self, began: u64) -> Option<u64> {
-        if IN_BACKGROUND.get() {
-            Some(began)
-        } else {
-            (began < self.watched_until.load(Relaxed)).then(own_time)
-        }
-    }
-
-    /// A step was long by the clock, which is also who had to wait for the machine: the next ones are measured.
-    pub(crate) fn watch(&self) {
-        let until = RealClock.monotonic().saturating_add(limits::LONG_STEP_WATCH);
-        self.watched_until.store(nanoseconds(until), Relaxed);
-    }
-
     /// One step of a guest: what it took beyond a short one is owed.
     pub(crate) fn add(&self, step_ns: u64) {
         let owed = step_ns.saturating_sub(nanoseconds(limits::SHORT_STEP_MAX));
@@ -272,16 +254,6 @@ mod tests {
         assert!(!debt.is_deep());
         debt.add(nanoseconds(limits::SHORT_STEP_MAX + limits::DEBT_FREE) + MS);
         assert!(debt.is_deep());
-    }
-
-    #[test]
-    fn the_steps_after_a_long_one_are_measured() {
-        let debt = Debt::default();
-        let now = || nanoseconds(RealClock.monotonic());
-        assert_eq!(debt.own_beginning(now()), None, "a system call for each step of everybody");
-        debt.watch();
-        assert!(debt.own_beginning(now()).is_some());
-        assert_eq!(debt.own_beginning(now() + nanoseconds(limits::LONG_STEP_WATCH)), None);
     }
 
     #[test]

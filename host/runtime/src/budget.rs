@@ -144,19 +144,16 @@ struct Measured<F> {
 impl<F: Future> Future for Measured<F> {
     type Output = Result<F::Output, Panicked>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let began = now();
-        let own_began = self.debt.own_beginning(began);
+        let (began, own_began) = (now(), own_time());
         self.meter.poll_began.store(began, Relaxed);
         // The store that the future works on is never used again after a panic, only dropped.
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context)));
         self.meter.poll_began.store(0, Relaxed);
         let step = now().saturating_sub(began);
         self.meter.polled.fetch_add(step, Relaxed);
+        // Long by the clock alone is also who had to wait for the machine.
         if u128::from(step) > SHORT_STEP_MAX.as_nanos() {
-            self.debt.watch();
-            if let Some(own_began) = own_began {
-                self.debt.add(own_time().saturating_sub(own_began));
-            }
+            self.debt.add(own_time().saturating_sub(own_began));
         }
         match polled {
             Ok(poll) => poll.map(Ok),

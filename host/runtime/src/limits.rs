@@ -74,8 +74,6 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 pub const EPOCH_IDLE: Duration = Duration::from_secs(1);
 /// A step of a guest, from one wait to the next, of which nothing is owed.
 pub const SHORT_STEP_MAX: Duration = Duration::from_micros(500);
-/// For so long after a long step the next ones of the connection are measured.
-pub const LONG_STEP_WATCH: Duration = Duration::from_secs(1);
 /// Debt up to which a connection's guests are polled where everybody's are.
 pub const DEBT_FREE: Duration = Duration::from_millis(1);
 /// What is owed for a guest that trapped or ran into a limit: unwinding its stack and resetting its memory take this at worst.

@@ -91,7 +91,7 @@ mutants +files="host/grants/src/** host/egress/src/headers.rs host/egress/src/ec
     arguments=()
     set -f # patterns are cargo-mutants' own
     for file in {{ files }}; do arguments+=(--file "$file"); done
-    cargo mutants --package portcullis-grants --package portcullis-egress "${arguments[@]}" --timeout 60 --cargo-test-arg=--lib
+    cargo mutants --package portcullis-grants --package portcullis-egress "${arguments[@]}" --timeout 60 --cargo-test-arg=--lib --output target
 
 # What a build is made of, as CycloneDX beside each Cargo.toml
 sbom:

@@ -241,3 +241,6 @@ fn same_secrets(a: &[Secret], b: &[Secret]) -> bool {
 fn nothing() -> Attachment {
     Attachment { header: None, query: None, needles: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,5 +84,20 @@ mod tests {
                 "`GET https://b.test/v1/charges` at allow[0] (scheme: rule has `https`, request `http`; port: rule has 443, request 81)",
             ),
         );
+        // Of equals the first.
+        check(
+            "POST https://a.test/v1/customers",
+            &[rules[0], "PUT https://a.test/v1/customers"],
+            Some("`GET https://a.test/v1/customers` at allow[0] (method: rule has `GET`, request `POST`)"),
+        );
+        // Three fields that miss are nearer than four, however much of the path fits.
+        check(
+            "GET https://b.test/v1/x",
+            &["POST http://a.test/v1/x", "POST https://a.test/v1/y"],
+            Some(
+                "`POST https://a.test/v1/y` at allow[0] (method: rule has `POST`, request `GET`; \
+                 host: rule has `a.test`, request `b.test`; path: segment 2 is `y` in the rule, `x` in the request)",
+            ),
+        );
     }
 }

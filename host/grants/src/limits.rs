@@ -43,3 +43,5 @@ pub const RULES_MAX: usize = 1024;
 
 // A rule that names one URL, and every method, fits.
 const _: () = assert!(RULE_BYTES_MAX >= URL_BYTES_MAX + METHODS_MAX * (METHOD_BYTES_MAX + 1));
+// RFC 9110 section 4.1 asks for URLs of that length.
+const _: () = assert!(URL_BYTES_MAX >= 8_000);

@@ -190,8 +190,14 @@ mod tests {
         for bad in ["", "a+b", "a*", "a\n", &"x".repeat(QUERY_TEXT_BYTES_MAX + 1)] {
             assert!(QueryRule::new([(bad.to_owned(), "*".parse().unwrap())]).is_err(), "{bad}");
         }
-        for text in ["", "*", "data.*", "a b", "é"] {
+        for text in ["", "*", "data.*", "a b", "é", &"x".repeat(QUERY_TEXT_BYTES_MAX)] {
             assert_eq!(text.parse::<ValuePattern>().unwrap().to_string(), text);
         }
+        let rule = listed(&[("mode", "b*"), ("limit", "1")]);
+        let pairs: Vec<_> = rule.pairs().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(pairs, ["limit=1", "mode=b*"], "in the order of the names");
+        let names = |count: usize| (0..count).map(|number| (number.to_string(), "*".parse().unwrap()));
+        assert!(QueryRule::new(names(QUERY_NAMES_MAX)).is_ok());
+        assert_eq!(QueryRule::new(names(QUERY_NAMES_MAX + 1)), Err(QueryError::TooMany));
     }
 }

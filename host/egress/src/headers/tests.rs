@@ -168,6 +168,24 @@ fn a_rule_may_list_a_header_but_none_of_the_transport_nor_its_own_credentials() 
     check(&kit(listed(&["x-vendor-key"], vec!["header".to_owned()])), "X-Vendor-Key", false);
 }
 
+#[test]
+fn a_credential_has_no_place_in_a_header_of_the_transport() {
+    let refused = |name: &str| {
+        let mut kit = Kit::seeded(&[(RULE, Attributes::default())]);
+        let secret = kit.secret("key", "0123456789abcdef");
+        let scheme = Scheme::ApiKeyHeader { name: name.to_owned(), prefix: None, secret };
+        kit.bind("header", "a", scheme, None);
+        let policy = HeaderPolicy::new(&kit.settings.credentials, "acme/vendor", "1.2.0");
+        policy.err().map(|error| error.to_string())
+    };
+    assert_eq!(refused("X-Vendor-Key"), None);
+    assert_eq!(refused("Authorization"), None);
+    for name in TRANSPORT.iter().flat_map(|name| [name.to_string(), name.replace('-', "_").to_uppercase()]) {
+        assert!(refused(&name).unwrap().contains("belongs to the transport"), "{name}");
+    }
+    assert!(refused("a b").unwrap().contains("is no header name"));
+}
+
 proptest! {
     /// Whatever a server could fold to a slot's place is refused, under a rule that lists nothing.
     #[test]
@@ -215,6 +233,9 @@ fn the_host_adds_its_own() {
     assert_eq!(value(&prepared, "accept-encoding").as_deref(), Some("gzip, deflate, br, zstd"));
     let agent = format!("portcullis/{} (acme/vendor 1.2.0)", env!("CARGO_PKG_VERSION"));
     assert_eq!(value(&prepared, "user-agent"), Some(agent));
+    assert_eq!(value(&prepared, "accept").as_deref(), Some("*/*"));
     let prepared = applied(&kit, Some("User-Agent"), URL).unwrap();
     assert_eq!(value(&prepared, "user-agent"), None);
+    let prepared = applied(&kit, Some("Accept"), URL).unwrap();
+    assert_eq!(value(&prepared, "accept"), None);
 }

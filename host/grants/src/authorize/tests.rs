@@ -350,3 +350,18 @@ fn a_query_that_is_not_listed_is_refused_and_named() {
     assert_eq!(why("https://a.test/v1/open?admin=1"), None);
     assert!(why("https://a.test/v2/x?limit=1").unwrap().contains("no approved manifest rule"));
 }
+
+#[test]
+fn what_is_authorized_tells_its_rule_and_what_holds_for_it() {
+    let mut rules =
+        manifest(&[("GET,POST https://a.test/read", &["key"]), ("GET,POST https://a.test/write", &["key"])]);
+    rules[0].attributes.safe = true;
+    let grants = Grants::new(rules, OperatorRules::Requested).unwrap();
+    for (method, path, safe) in [("POST", "read", true), ("GET", "write", true), ("POST", "write", false)] {
+        let url = format!("https://a.test/{path}");
+        let request = grants.authorize("c", method, &url, None, None).unwrap();
+        assert_eq!(request.manifest_rule(), format!("GET,POST {url}"));
+        assert_eq!(request.attributes().credentials, ["key"]);
+        assert_eq!((request.is_safe(), request.is_named()), (safe, false), "{method} {path}");
+    }
+}

@@ -51,6 +51,19 @@ fn places_have_one_spelling_and_a_name() {
     }
     assert!("/a".repeat(URL_PLACE_STEPS_MAX).parse::<UrlPlace>().is_ok());
     assert!("/a".repeat(URL_PLACE_STEPS_MAX + 1).parse::<UrlPlace>().is_err());
+    let longest = format!("/{}", "a".repeat(URL_PLACE_BYTES_MAX - 1));
+    assert!(longest.parse::<UrlPlace>().is_ok());
+    assert_eq!(format!("{longest}a").parse::<UrlPlace>(), Err(UrlPlaceError::TooLong));
+}
+
+#[test]
+fn where_a_step_goes() {
+    let name = |text: &str| Step::Name(text.to_owned());
+    let taken = |step: Step| (step.takes_item(1), step.takes_item(0), step.takes_property("1"));
+    assert_eq!(taken(Step::Each), (true, true, false));
+    assert_eq!(taken(name("1")), (true, false, true));
+    assert_eq!(taken(name("01")), (false, false, false));
+    assert_eq!(taken(name("url")), (false, false, false));
 }
 
 #[test]
@@ -89,6 +102,20 @@ fn exactly_what_was_named_passes() {
     assert!(ask(&run, "PUT", "https://up.test/t?x").is_err());
     // The guest names no credential, and no method hides in the query.
     assert!(grants.in_run(&run).authorize("c", "GET", url, None, Some("key")).is_err());
+}
+
+#[test]
+fn which_rules_read_an_answer() {
+    let grants = grants(vec![
+        named("GET https://a.test/**", "GET https://api.test/other", "/url"),
+        named("GET https://b.test/**", OF, "/url"),
+        named("PUT https://c.test/**", OF, "/upload"),
+    ]);
+    let (method, url) = OF.split_once(' ').unwrap();
+    let request = grants.authorize("c", method, url, None, None).unwrap();
+    let reading: Vec<_> =
+        grants.reading(&request).map(|(number, from)| (number, from.rule.place.as_str())).collect();
+    assert_eq!(reading, [(1, "named GET https://b.test/**"), (2, "named PUT https://c.test/**")]);
 }
 
 #[test]

@@ -20,6 +20,19 @@ fn one_spelling_a_host() {
 }
 
 #[test]
+fn how_long_a_host_may_be() {
+    let label = |length| "a".repeat(length);
+    let host = |last| {
+        [label(LABEL_BYTES_MAX), label(LABEL_BYTES_MAX), label(LABEL_BYTES_MAX), label(last)].join(".")
+    };
+    let last = HOST_BYTES_MAX - 3 * (LABEL_BYTES_MAX + 1);
+    assert!(Host::parse(&host(last)).is_ok());
+    assert_eq!(Host::parse(&host(last + 1)), Err(HostError::Labels));
+    assert!(Host::parse(&format!("{}.test", label(LABEL_BYTES_MAX))).is_ok());
+    assert_eq!(Host::parse(&format!("{}.test", label(LABEL_BYTES_MAX + 1))), Err(HostError::Labels));
+}
+
+#[test]
 fn every_other_spelling_is_refused() {
     fn check(text: &str, error: &str) {
         let found = Host::parse(text).unwrap_err().to_string();

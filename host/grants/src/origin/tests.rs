@@ -100,6 +100,37 @@ fn a_refused_origin_shows_no_secret() {
 }
 
 #[test]
+fn how_long_an_origin_and_a_rule_over_one_may_be() {
+    let filled = |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
+    assert!(filled("https://acme.test/", ORIGIN_BYTES_MAX).parse::<Origin>().is_ok());
+    let error = filled("https://acme.test/", ORIGIN_BYTES_MAX + 1).parse::<Origin>().unwrap_err();
+    assert_eq!(error, OriginError::TooLong);
+    assert!(!error.is_private(), "it says nothing of what was written");
+
+    assert!(filled("GET {origin.a}/", RULE_BYTES_MAX).parse::<RequestedRule>().is_ok());
+    for over in 1..3 {
+        let found = filled("GET {origin.a}/", RULE_BYTES_MAX + over).parse::<RequestedRule>();
+        assert_eq!(found, Err(RuleError::TooLong));
+    }
+    let bound = origins(&[("a", "https://acme.test")]);
+    let expanded = |length: usize| {
+        let over_origin = length - "https://acme.test".len() + "{origin.a}".len();
+        requested(&filled("GET {origin.a}/", over_origin)).expand(&bound)
+    };
+    assert_eq!(expanded(RULE_BYTES_MAX).unwrap().to_string().len(), RULE_BYTES_MAX);
+    let error = expanded(RULE_BYTES_MAX + 1).unwrap_err();
+    assert!(matches!(error, ExpandError::TooLong { .. }) && error.name() == "a", "{error:?}");
+    assert_eq!(requested("GET {origin.b}/x").expand(&bound).unwrap_err().name(), "b");
+}
+
+#[test]
+fn what_a_security_person_is_told_of_it() {
+    let literal = "GET http://127.0.0.1:8080/**";
+    assert_eq!(requested(literal).flags(), literal.parse::<Rule>().unwrap().flags());
+    assert_eq!(requested("GET {origin.a}/**").flags(), ["on the host that you bind to the origin `a`"]);
+}
+
+#[test]
 fn a_name_stands_for_the_whole_origin() {
     for good in ["GET {origin.instance}/api/**", "GET,POST {origin.a-1}/", "PUT {origin.a}/*/x/"] {
         assert_eq!(requested(good).to_string(), good);
@@ -127,6 +158,10 @@ fn a_name_stands_for_the_whole_origin() {
         "GET https://*.{origin.a}/x",
     ] {
         assert!(bad.parse::<RequestedRule>().is_err(), "{bad}");
+    }
+    for unfit in [' ', '\u{7f}', '#'] {
+        let found = format!("GET {{origin.a}}/x{unfit}y").parse::<RequestedRule>();
+        assert_eq!(found, Err(RuleError::Character(unfit)));
     }
     // A literal rule alone is what is matched, listed by an operator or pinned.
     let error = "GET {origin.instance}/x".parse::<Rule>().unwrap_err();

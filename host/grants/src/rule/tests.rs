@@ -61,6 +61,21 @@ fn refuses_in_words() {
 }
 
 #[test]
+fn how_long_a_rule_may_be() {
+    let filled = |length: usize| format!("GET https://a.test/{:a<1$}", "", length - 19);
+    assert_eq!(filled(RULE_BYTES_MAX).len(), RULE_BYTES_MAX);
+    assert!(filled(RULE_BYTES_MAX).parse::<Rule>().is_ok());
+    assert_eq!(filled(RULE_BYTES_MAX + 1).parse::<Rule>(), Err(RuleError::TooLong));
+    let naming = |count: u8| {
+        let methods: Vec<String> = (0..count).map(|at| char::from(b'A' + at).to_string()).collect();
+        format!("{} https://a.test/", methods.join(",")).parse::<Rule>()
+    };
+    let most = u8::try_from(METHODS_MAX).unwrap();
+    assert_eq!(naming(most).unwrap().methods().len(), METHODS_MAX);
+    assert_eq!((naming(most + 1), naming(most + 2)), (Err(RuleError::TooLong), Err(RuleError::TooLong)));
+}
+
+#[test]
 fn forms_of_later_versions_are_named() {
     fn check(text: &str, form: &str) {
         match text.parse::<Rule>() {
@@ -105,6 +120,16 @@ fn matches_field_by_field() {
     check("GET https://*.example.com/**", "GET https://127.0.0.1/", false);
     check("GET https://[::1]/**", "GET https://[::1]/", true);
     check("GET https://[::1]/**", "GET https://[::ffff:7f00:1]/", false);
+}
+
+#[test]
+fn how_long_a_method_may_be() {
+    let of = |length| Method::parse(&"A".repeat(length));
+    assert!(of(METHOD_BYTES_MAX).is_ok());
+    for over in [METHOD_BYTES_MAX + 1, METHOD_BYTES_MAX + 2] {
+        let Err(RuleError::Method { method, why }) = of(over) else { panic!("{over} letters") };
+        assert_eq!((method.len(), why), (METHOD_BYTES_MAX, "a method has 1 to 32 letters"));
+    }
 }
 
 #[test]

@@ -70,6 +70,17 @@ fn what_two_readers_could_read_differently_is_refused() {
 }
 
 #[test]
+fn how_long_a_url_may_be() {
+    let filled = |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
+    let url = CanonicalUrl::parse(&filled("https://a.test/", URL_BYTES_MAX)).unwrap();
+    assert_eq!(url.as_str().len(), URL_BYTES_MAX);
+    assert_eq!(CanonicalUrl::parse(&filled("https://a.test/", URL_BYTES_MAX + 1)), Err(UrlError::TooLong));
+    // A fragment is dropped, and counts.
+    assert_eq!(url.resolve(&filled("#", URL_BYTES_MAX)), Ok(url.clone()));
+    assert_eq!(url.resolve(&filled("#", URL_BYTES_MAX + 1)), Err(UrlError::TooLong));
+}
+
+#[test]
 fn no_error_shows_userinfo_or_query() {
     for url in ["https://u:hunter2@a.test/", "https://a.test/?k='hunter2", "https://a.test/a/../b?k=hunter2"]
     {
@@ -218,4 +229,8 @@ fn locations() {
     ] {
         check(refused, None);
     }
+    // Before any part of it is looked at.
+    let base = CanonicalUrl::parse("https://a.test/").unwrap();
+    assert_eq!(base.resolve("ht\ttps://b.test/"), Err(UrlError::Character('\t')));
+    assert_eq!(base.resolve("https:\\\\b.test/"), Err(UrlError::Character('\\')));
 }

@@ -50,6 +50,8 @@ fn a_reserved_name_in_any_spelling() {
     }
     assert_eq!(reserved.found_in("a=1&%61pi-key=m"), Some("%61pi-key"));
     assert!(ReservedName::new("X-Api.Key").found_in("x_api_key=m").is_some());
+    // A bracket at the start opens no index: nothing is left that it would be one of.
+    assert_eq!(ReservedName::new("[x]").found_in("=m"), None);
     assert!(ReservedName::new("auth[token]").found_in("auth%5Btoken%5D=m").is_some());
 }
 

@@ -98,7 +98,7 @@ impl Download {
         let (head, mut body) = response.opened(open);
         if from.is_some() && head.status == 206 {
             if let Some(same) = &mut self.same {
-                same.total = same.fits(&head, self.kept)?;
+                same.total = Some(same.fits(&head, self.kept)?);
             }
         } else if from.is_some() && head.status == 416 {
             // What was there is gone; the next one begins again.
@@ -170,8 +170,8 @@ impl Representation {
         Some(Self { etag, total })
     }
 
-    /// The part begins where the rest ended, and is of the same whole: how large that is, where it is known by now.
-    fn fits(&self, head: &Head, from: u64) -> Result<Option<u64>, Error> {
+    /// The part begins where the rest ended and goes to the end of the same whole: how large that is.
+    fn fits(&self, head: &Head, from: u64) -> Result<u64, Error> {
         let wrong = |what: &str| Err(Error::Malformed(format!("the part does not fit: {what}")));
         if header(head, "etag").is_some_and(|etag| etag != self.etag) {
             return wrong("another `etag`");
@@ -179,16 +179,24 @@ impl Representation {
         if header(head, "content-encoding").is_some_and(|coding| coding != "identity") {
             return wrong("it is coded");
         }
-        let Some((first, last, total)) = header(head, "content-range").and_then(content_range) else {
-            return wrong("no `content-range`");
+        let mut ranges = head.headers.iter().filter(|(name, _)| name == "content-range");
+        let (Some(_), None) = (ranges.next(), ranges.next()) else {
+            return wrong("not one `content-range`");
+        };
+        let Some((first, last, told)) = header(head, "content-range").and_then(content_range) else {
+            return wrong("no `content-range` that can be read");
         };
         if first != from || last < first {
             return wrong("it begins elsewhere");
         }
-        match (total, self.total) {
-            (Some(told), Some(known)) if told != known => wrong("another size"),
-            (Some(told), _) if last + 1 != told => wrong("it ends before the end"),
-            (told, known) => Ok(told.or(known)),
+        match told.or(self.total) {
+            _ if told.is_some() && self.total.is_some_and(|known| told != Some(known)) => {
+                wrong("another size")
+            }
+            Some(total) if last + 1 != total => wrong("it ends before the end"),
+            Some(total) => Ok(total),
+            // A part may be shorter than what was asked for: nobody could tell a cut body from a whole one.
+            None => wrong("nobody says how large the whole is"),
         }
     }
 }

@@ -137,6 +137,36 @@ async fn another_version_is_never_mixed_in() {
 }
 
 #[tokio::test]
+async fn of_unknown_size_nothing_is_put_together() {
+    let parts = [
+        ("Content-Range: bytes 3-1999/*\r\n", "not"),
+        ("Content-Range: bytes 3-1999/*\r\nContent-Length: 3\r\n", "not"),
+        ("Content-Range: bytes 3-1999/2000\r\n", "not"),
+        ("Content-Range: bytes 3-5/6\r\nContent-Range: bytes 3-1999/*\r\n", "not"),
+        ("Content-Range: bytes 3-5/6\r\n", "whole"),
+    ];
+    for (head, expected) in parts {
+        let (kit, _server) = vendor(move |number, _| {
+            let reply = match number {
+                // Without its length, and cut: the last chunk is missing.
+                0 => "HTTP/1.1 200 X\r\nETag: \"v1\"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+                    .to_owned(),
+                _ => format!("HTTP/1.1 206 X\r\nETag: \"v1\"\r\n{head}Connection: close\r\n\r\ndef"),
+            };
+            Reply::Bytes(reply.into_bytes())
+        })
+        .await;
+        let mut kept = Kept::default();
+        match download(&kit, &mut kept).await {
+            Ok(_) => assert_eq!((expected, &kept.0[..]), ("whole", &b"abcdef"[..]), "{head}"),
+            Err(error) => {
+                assert!(expected == "not" && matches!(error, Error::Malformed(_)), "{head} {error:?}")
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_success_is_kept_too_and_caps_hold() {
     let (kit, _server) = vendor(|_, _| crate::testing::reply(404, &[], "no such file")).await;
     let mut kept = Kept::default();

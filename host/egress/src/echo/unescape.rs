@@ -158,7 +158,7 @@ pub(super) fn whole_until(bytes: &[u8], dialects: Dialects) -> usize {
                 whole = at;
             }
         } else if from + end == bytes.len() && bytes[from + start] == b'&' && !bytes.ends_with(b";") {
-            // A number without its semicolon: a digit may follow.
+            // Without its semicolon: a digit, or the semicolon itself, may follow.
             whole = from + start;
         }
     });
@@ -266,8 +266,22 @@ fn reference(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
 }
 
 fn named(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
-    let end = bytes.iter().position(|byte| *byte == b';')?;
-    let found = match &bytes[1..end] {
+    let end = bytes.iter().position(|byte| *byte == b';');
+    let Some((end, found)) = end.and_then(|end| Some((end, name(&bytes[1..end])?))) else {
+        return without_semicolon(bytes, meaning);
+    };
+    character(end + 1, found, meaning)
+}
+
+/// The names that HTML reads without their semicolon too, whatever follows.
+fn without_semicolon(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
+    const NAMES: [&[u8]; 8] = [b"amp", b"AMP", b"lt", b"LT", b"gt", b"GT", b"quot", b"QUOT"];
+    let found = NAMES.into_iter().find(|name| bytes[1..].starts_with(name))?;
+    character(1 + found.len(), name(found)?, meaning)
+}
+
+fn name(name: &[u8]) -> Option<char> {
+    let found = match name {
         b"amp" | b"AMP" => '&',
         b"lt" | b"LT" => '<',
         b"gt" | b"GT" => '>',
@@ -301,7 +315,7 @@ fn named(bytes: &[u8], meaning: &mut [u8; 4]) -> Option<(usize, usize)> {
         b"verbar" | b"vert" => '|',
         _ => return None,
     };
-    character(end + 1, found, meaning)
+    Some(found)
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<char> {
@@ -337,6 +351,7 @@ mod tests {
             (r"\\u0041", r"\u0041"),
             ("&amp;#43;", "&#43;"),
             ("&#0000000000115;&#115x&#x0000073g&lowbar;&sol;&equals;&plus;", "ssxsg_/=+"),
+            ("a&ampb&ltc&amplt;&AMP", "a&b<c&lt;&"),
             (r"\101\U0000006b%u0073%U0073", "Akss"),
             // No escapes.
             ("%4", "%4"),

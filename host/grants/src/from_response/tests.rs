@@ -105,6 +105,22 @@ fn exactly_what_was_named_passes() {
 }
 
 #[test]
+fn a_url_passes_by_the_rule_it_was_named_for_alone() {
+    let grants = grants(vec![
+        named("GET https://files.test/**", OF, "/url"),
+        named("PUT https://files.test/**", OF, "/upload"),
+    ]);
+    let url = "https://files.test/x?sig=1";
+    for (rule, passes, other) in [(0, "GET", "PUT"), (1, "PUT", "GET")] {
+        let mut run = NamedUrls::default();
+        assert_eq!(run.take(&grants, rule, url, None), Taken::Kept);
+        let ask = |method| grants.in_run(&run).authorize("c", method, url, None, None);
+        assert!(ask(passes).is_ok(), "{passes}");
+        assert!(matches!(ask(other).unwrap_err().reason, DenialReason::Unnamed { .. }), "{other}");
+    }
+}
+
+#[test]
 fn which_rules_read_an_answer() {
     let grants = grants(vec![
         named("GET https://a.test/**", "GET https://api.test/other", "/url"),

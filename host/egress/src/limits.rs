@@ -53,6 +53,8 @@ pub const PREDECESSORS_MAX: usize = 8;
 
 /// A longer body is searched for secrets on a thread of its own.
 pub const SCANNED_INLINE_BYTES_MAX: usize = 256 << 10;
+/// And so is what has more signs with which an escape may begin: a hostile text of that kind takes seconds a megabyte.
+pub const SCANNED_INLINE_SIGNS_MAX: usize = 256;
 /// Denials a call keeps for the operator.
 pub const DENIALS_MAX: usize = 32;
 /// A link to more about an announced end; a longer one is not kept.

@@ -50,7 +50,7 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
             let mut response = inner.call(attempt).await?;
             let mut echoes = mask_headers(&mut response.headers, &needles);
             if let Some(inner) = response.pieces.take().map(Piecewise::into_inner) {
-                let scan = Running::new(Arc::clone(&needles));
+                let scan = Some(Running::new(Arc::clone(&needles)));
                 let trace = Arc::clone(&trace);
                 response.pieces = Some(Piecewise::new(Scanned { inner, scan, trace, over: false }));
             }
@@ -70,18 +70,35 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
 /// A long body is searched beside the threads that serve everybody: a vendor that sends what is slow to search delays itself
 /// alone, and the attempt still ends when its time is over.
 async fn scanned(body: Bytes, needles: &Arc<Needles>) -> Result<(Bytes, u32), Failure> {
-    if body.len() < SCANNED_INLINE_BYTES_MAX {
+    if body.len() < SCANNED_INLINE_BYTES_MAX && !Needles::is_slow(&body) {
         return Ok(needles.mask_bytes(body));
     }
     let needles = Arc::clone(needles);
-    let scan = tokio::task::spawn_blocking(move || needles.mask_bytes(body));
-    scan.await.map_err(|_| Failure::sent(Error::Malformed("the answer could not be searched".to_owned())))
+    beside(move || needles.mask_bytes(body)).await
+}
+
+async fn beside<T: Send + 'static>(search: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let searched = tokio::task::spawn_blocking(search).await;
+    searched.map_err(|_| unsearched())
+}
+
+fn unsearched() -> Failure {
+    Failure::sent(Error::Malformed("the answer could not be searched".to_owned()))
+}
+
+/// The next piece, or what was held back at the end.
+fn search(mut scan: Running, piece: Option<Bytes>) -> (Running, (Bytes, u32)) {
+    let found = match piece {
+        Some(piece) => scan.push(piece),
+        None => scan.finish(),
+    };
+    (scan, found)
 }
 
 /// A body whose secrets are masked as it passes.
 struct Scanned {
     inner: Box<dyn Pieces>,
-    scan: Running,
+    scan: Option<Running>,
     trace: Arc<Trace>,
     over: bool,
 }
@@ -90,13 +107,14 @@ struct Scanned {
 impl Pieces for Scanned {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         while !self.over {
-            let (piece, echoes) = match self.inner.next().await? {
-                Some(piece) => self.scan.push(piece),
-                None => {
-                    self.over = true;
-                    self.scan.finish()
-                }
-            };
+            let piece = self.inner.next().await?;
+            let last = piece.is_none();
+            // A search that nobody waited for took it along: what follows must not pass for the end.
+            let Some(scan) = self.scan.take() else { return Err(unsearched()) };
+            let slow = scan.is_slow(piece.as_deref().unwrap_or_default());
+            let (scan, (piece, echoes)) =
+                if slow { beside(move || search(scan, piece)).await? } else { search(scan, piece) };
+            (self.scan, self.over) = (Some(scan), last);
             if echoes > 0 {
                 self.trace.note(|noted| noted.echoes = noted.echoes.saturating_add(echoes));
                 tracing::warn!(echoes, "a peer sent a secret back; it was masked");

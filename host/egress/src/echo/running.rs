@@ -8,7 +8,7 @@ use super::{
     Needles,
     unescape::{self, Dialects, Readers},
 };
-use crate::limits::{ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_PREFIX_BYTES_MAX};
+use crate::limits::{ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_PREFIX_BYTES_MAX, SCANNED_INLINE_SIGNS_MAX};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -21,6 +21,11 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn new(needles: Arc<Needles>) -> Self {
         Self { needles, held: BytesMut::new() }
+    }
+
+    /// Whether there is much to undo in the piece and what is held: each sign may begin an escape, for every reader, in every layer.
+    pub(crate) fn is_slow(&self, piece: &[u8]) -> bool {
+        Needles::is_slow(&self.held) || Needles::is_slow(piece)
     }
 
     /// What may be handed on, masked, and how many places were.
@@ -76,6 +81,11 @@ fn mask(bytes: Bytes, found: &[(usize, usize)]) -> (BytesMut, u32) {
 }
 
 impl Needles {
+    /// See `Running::is_slow`.
+    pub(crate) fn is_slow(bytes: &[u8]) -> bool {
+        memchr::memchr3_iter(b'%', b'\\', b'&', bytes).nth(SCANNED_INLINE_SIGNS_MAX).is_some()
+    }
+
     /// From where on it is not known yet what stands there: the beginning of a secret, the character beside one in
     /// base64, or an escape that is not whole, in any layer, for any of the readers. The end of the text decides it: so
     /// much of it is looked at as leaves the longest of what is looked for in every layer.

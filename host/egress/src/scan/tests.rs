@@ -233,3 +233,41 @@ async fn a_long_body_is_searched_beside_the_threads_that_serve() {
     let Ok((masked, 1)) = long.await else { panic!("one place") };
     assert!(masked.ends_with(b"***"));
 }
+
+/// The same for a short one that is full of signs, whole and in pieces; and whom nobody waited for is no whole body.
+#[tokio::test]
+async fn what_is_slow_to_search_is_searched_beside_them_too() {
+    struct Once(Option<Bytes>);
+    #[async_trait::async_trait]
+    impl Pieces for Once {
+        async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+            Ok(self.0.take())
+        }
+    }
+    let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
+    let signs = |count: usize| {
+        let body = [b"%".repeat(count), b"x".repeat(200), b"sk_live_long_0123456789".to_vec()].concat();
+        Bytes::from(body)
+    };
+    let (few, many) = (crate::limits::SCANNED_INLINE_SIGNS_MAX, crate::limits::SCANNED_INLINE_SIGNS_MAX + 1);
+    assert!(super::scanned(signs(few), &needles).now_or_never().is_some());
+    assert!(super::scanned(signs(many), &needles).now_or_never().is_none());
+    let scanned = |count| Scanned {
+        inner: Box::new(Once(Some(signs(count)))),
+        scan: Some(Running::new(Arc::clone(&needles))),
+        trace: Arc::default(),
+        over: false,
+    };
+    assert!(matches!(scanned(few).next().now_or_never(), Some(Ok(Some(_)))), "at once");
+    let mut waited_for = scanned(many);
+    let mut whole = Vec::new();
+    while let Ok(Some(piece)) = waited_for.next().await {
+        whole.extend_from_slice(&piece);
+    }
+    assert!(
+        waited_for.over && whole.len() == signs(many).len() && whole.ends_with(b"x***********************")
+    );
+    let mut left = scanned(many);
+    assert!(left.next().now_or_never().is_none(), "it is waited for");
+    assert!(left.next().await.is_err(), "cut off, and taken for the end");
+}

@@ -111,7 +111,7 @@ impl Pieces for Scanned {
             let last = piece.is_none();
             // A search that nobody waited for took it along: what follows must not pass for the end.
             let Some(scan) = self.scan.take() else { return Err(unsearched()) };
-            let slow = scan.is_slow(piece.as_deref().unwrap_or_default());
+            let slow = scan.is_slow(piece.as_deref());
             let (scan, (piece, echoes)) =
                 if slow { beside(move || search(scan, piece)).await? } else { search(scan, piece) };
             (self.scan, self.over) = (Some(scan), last);

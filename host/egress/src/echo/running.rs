@@ -8,7 +8,10 @@ use super::{
     Needles,
     unescape::{self, Dialects, Readers},
 };
-use crate::limits::{ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_PREFIX_BYTES_MAX, SCANNED_INLINE_SIGNS_MAX};
+use crate::limits::{
+    ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_LOOKED_AGAIN_BYTES, ECHO_PREFIX_BYTES_MAX,
+    SCANNED_INLINE_SIGNS_MAX,
+};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -16,16 +19,27 @@ use std::sync::Arc;
 pub(crate) struct Running {
     needles: Arc<Needles>,
     held: BytesMut,
+    /// How much of what is held was in doubt when it was searched last.
+    in_doubt: usize,
 }
 
 impl Running {
     pub(crate) fn new(needles: Arc<Needles>) -> Self {
-        Self { needles, held: BytesMut::new() }
+        Self { needles, held: BytesMut::new(), in_doubt: 0 }
     }
 
-    /// Whether there is much to undo in the piece and what is held: each sign may begin an escape, for every reader, in every layer.
-    pub(crate) fn is_slow(&self, piece: &[u8]) -> bool {
-        Needles::is_slow(&self.held) || Needles::is_slow(piece)
+    /// Whether the next step takes long: there is much to undo in the piece and what is held, since each sign may begin an
+    /// escape, for every reader, in every layer. No piece: the end.
+    pub(crate) fn is_slow(&self, piece: Option<&[u8]>) -> bool {
+        let is_due = piece.is_none_or(|piece| self.is_due(piece.len()));
+        is_due && (Needles::is_slow(&self.held) || piece.is_some_and(Needles::is_slow))
+    }
+
+    /// Whether to search with these bytes more. Much that is in doubt waits for a quarter as much: otherwise pieces of a
+    /// byte would have all of it searched for each of them.
+    fn is_due(&self, more: usize) -> bool {
+        self.in_doubt <= ECHO_LOOKED_AGAIN_BYTES
+            || self.held.len() + more >= self.in_doubt + self.in_doubt / 4
     }
 
     /// What may be handed on, masked, and how many places were.
@@ -33,30 +47,28 @@ impl Running {
         if self.needles.is_empty() {
             return (piece, 0);
         }
+        let is_due = self.is_due(piece.len());
+        if !self.held.is_empty() || !is_due {
+            self.held.extend_from_slice(&piece);
+        }
+        if !is_due {
+            return (Bytes::new(), 0);
+        }
         let mut all = match self.held.is_empty() {
             true => piece,
-            false => {
-                self.held.extend_from_slice(&piece);
-                std::mem::take(&mut self.held).freeze()
-            }
+            false => std::mem::take(&mut self.held).freeze(),
         };
+        self.in_doubt = 0;
         let found = self.needles.find(&all);
         let open = self.needles.open(&all);
-        let mut end = open;
-        loop {
-            let crossed = found.iter().find(|(start, stop)| *start < end && end < *stop);
-            let cut = boundary(&all, crossed.map_or(end, |(start, _)| *start));
-            if cut == end {
-                break;
-            }
-            end = cut;
-        }
+        let end = cut(&all, open, &found);
         if all.len() - end > ECHO_HELD_BYTES_MAX {
             let (mut masked, echoes) = mask(all, &found);
             masked[open..].fill(b'*');
             return (masked.freeze(), echoes.saturating_add(1));
         }
         let rest = all.split_off(end);
+        self.in_doubt = rest.len();
         self.held.extend_from_slice(&rest);
         let found: Vec<_> = found.into_iter().filter(|(start, _)| *start < end).collect();
         if found.is_empty() {
@@ -127,34 +139,75 @@ impl Needles {
     }
 }
 
-/// The last place up to `end` at which no layer has an escape open, for any reader.
-fn boundary(bytes: &[u8], mut end: usize) -> usize {
-    while end > 0 && end < bytes.len() {
-        let from = unescape::certain_boundary(&bytes[..end]);
-        if from == end || is_boundary(&bytes[from..], end - from, Readers::ALL, 0) {
-            break;
+/// The last place up to `end` at which no layer has an escape open, for any reader, and that is within no place to mask.
+fn cut(bytes: &[u8], mut end: usize, found: &[(usize, usize)]) -> usize {
+    let mut boundaries = Boundaries::new(bytes);
+    loop {
+        let crossed = found.iter().find(|(start, stop)| *start < end && end < *stop);
+        let boundary = boundaries.last_until(crossed.map_or(end, |(start, _)| *start));
+        if boundary == end {
+            return end;
         }
-        end -= 1;
+        end = boundary;
     }
-    end
 }
 
-fn is_boundary(bytes: &[u8], at: usize, readers: Readers, layer: usize) -> bool {
-    layer == ECHO_LAYERS_MAX
-        || readers.groups(Dialects::begun_in(bytes)).all(|(undone, readers)| {
-            let (mut inside, mut meant, mut meant_at) = (false, Vec::new(), 0);
-            unescape::unescape(bytes, undone, |start, end, meaning| {
-                let is_itself = meaning.len() == end - start;
-                inside |= start < at && at < end && !is_itself;
-                meant_at += match end <= at {
-                    true => meaning.len(),
-                    false if is_itself && start < at => at - start,
-                    false => 0,
-                };
-                meant.extend_from_slice(meaning);
-            });
-            !inside && (meant.len() == bytes.len() || is_boundary(&meant, meant_at, readers, layer + 1))
-        })
+/// Where no layer has an escape open, for any reader. Looks at each byte once, from the end to the front, as far as it is asked.
+struct Boundaries<'b> {
+    bytes: &'b [u8],
+    /// From here on it is known, up to where it was known before.
+    from: usize,
+    /// Whether the place so far behind `from` is within an escape.
+    within: Vec<bool>,
+}
+
+impl<'b> Boundaries<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, from: bytes.len(), within: Vec::new() }
+    }
+
+    /// The last one up to `end`, which never grows from call to call.
+    fn last_until(&mut self, mut end: usize) -> usize {
+        if end < self.from {
+            let from = unescape::certain_boundary(&self.bytes[..end]);
+            let part = &self.bytes[from..self.from];
+            self.within.clear();
+            if from < end {
+                self.within.resize(part.len() + 1, false);
+                let places: Vec<usize> = (0..=part.len()).collect();
+                note_escapes(part, &places, Readers::ALL, 0, &mut self.within);
+            }
+            self.from = from;
+        }
+        while self.within.get(end - self.from) == Some(&true) {
+            end -= 1;
+        }
+        end
+    }
+}
+
+/// Notes each place within an escape of this layer, or of one below it. `places`: where each byte of this layer begins in the
+/// body, and its end.
+fn note_escapes(bytes: &[u8], places: &[usize], readers: Readers, layer: usize, within: &mut [bool]) {
+    if layer == ECHO_LAYERS_MAX {
+        return;
+    }
+    for (undone, readers) in readers.groups(Dialects::begun_in(bytes)) {
+        let (mut meant, mut meant_places) = (Vec::new(), Vec::new());
+        unescape::unescape(bytes, undone, |start, end, meaning| {
+            if meaning.len() == end - start {
+                meant_places.extend_from_slice(&places[start..end]);
+            } else {
+                within[places[start] + 1..places[end]].fill(true);
+                meant_places.extend(meaning.iter().map(|_| places[start]));
+            }
+            meant.extend_from_slice(meaning);
+        });
+        if meant.len() < bytes.len() {
+            meant_places.push(places[bytes.len()]);
+            note_escapes(&meant, &meant_places, readers, layer + 1, within);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -101,7 +101,52 @@ fn a_body_without_places_to_cut_is_bounded() {
     }
 }
 
+/// Pieces of a byte, of a text that stays in doubt, are not searched for each of them; nor do they hide anything.
+#[test]
+fn what_stays_in_doubt_is_searched_as_it_grows() {
+    let long = Secret::new([b"ab".repeat(ECHO_PREFIX_BYTES_MAX), b"c".to_vec()].concat());
+    let needles = Arc::new(Needles::new([&long]));
+    let body = [&b"x"[..], long.expose(), b"and more"].concat();
+    let mut running = Running::new(Arc::clone(&needles));
+    let (mut all, mut searched) = (Vec::new(), 0);
+    for byte in &body {
+        searched += usize::from(running.is_due(1));
+        all.extend_from_slice(&running.push(Bytes::copy_from_slice(&[*byte])).0);
+    }
+    assert!((ECHO_LOOKED_AGAIN_BYTES..ECHO_LOOKED_AGAIN_BYTES + 16).contains(&searched), "{searched}");
+    all.extend_from_slice(&running.finish().0);
+    assert_eq!(all, needles.mask_bytes(Bytes::from(body)).0);
+}
+
+/// What a reader makes of a text who undoes these dialects, layer after layer.
+fn undone(text: &[u8], dialects: Dialects) -> Vec<u8> {
+    (0..ECHO_LAYERS_MAX).fold(text.to_vec(), |text, _| {
+        let mut meant = Vec::new();
+        unescape::unescape(&text, dialects, |_, _, meaning| meant.extend_from_slice(meaning));
+        meant
+    })
+}
+
 proptest::proptest! {
+    /// Both sides of a boundary mean by themselves what they mean together, to whoever undoes whichever dialects.
+    #[test]
+    fn a_boundary_is_one_for_every_reader(
+        text in "([a-c%&;#x0-9\\\\u ]|%41|%25|\\\\u0041|%2541|&#65;|&#6|&#x0041|&lt;|&amp|\\\\u005cu0061|\\\\u00e9|\\\\|%5c|&#92;){1,40}",
+        end in 0usize..100,
+    ) {
+        let bytes = text.as_bytes();
+        let end = end.min(bytes.len());
+        let mut boundaries = Boundaries::new(bytes);
+        let boundary = boundaries.last_until(end);
+        for (dialects, _) in Readers::ALL.groups(Dialects::begun_in(b"%\\&")) {
+            let apart = [undone(&bytes[..boundary], dialects), undone(&bytes[boundary..], dialects)].concat();
+            proptest::prop_assert_eq!(undone(bytes, dialects), apart, "{:?} at {}", dialects, boundary);
+        }
+        // Asked again further to the front, it says what it says when it is asked there at once.
+        let before = boundary.saturating_sub(1);
+        proptest::prop_assert_eq!(boundaries.last_until(before), Boundaries::new(bytes).last_until(before));
+    }
+
     #[test]
     fn pieces_are_masked_as_the_whole(
         text in "([a-c%&;#x0-9\\\\u ]|%41|\\\\u0041|%2541|&#65;|&#6|&#x0041|&lt;|abcdefgh|YWJjZGVmZ2g|\\\\u005cu0061|bcdefgh){1,40}",

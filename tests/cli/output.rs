@@ -196,6 +196,21 @@ fn wrong_usage_is_json_where_json_was_asked_for() {
 }
 
 #[test]
+fn a_validated_read_stops_in_front_of_what_does_not_fit() {
+    let stream = "[streams.rows]\nschema = \"id-is-text.json\"\nprimary-key = [\"id\"]\n";
+    let manifest = format!("{}\n{stream}", http(&["GET https://api.vendor.test/**"], ""));
+    let project = Case { manifest, ..Case::default() }.approved();
+    let ran = project.run(&["read", "probe", "rows", "--validate"]);
+    ran.exits(1);
+    assert_eq!(ran.stdout, "");
+    snapshot!("drifted-read", project, ran);
+    assert_eq!(project.runs(&[])[0]["reason"], "contract-drift");
+    let as_it_is = project.run(&["read", "probe", "rows"]);
+    as_it_is.exits(0);
+    assert_eq!(as_it_is.lines().len(), 1);
+}
+
+#[test]
 fn json_lines_are_whole() {
     let project = Case::default().approved();
     project.run(&["call", "probe", "echo", "{\"a\":1.10}"]).exits(0);

@@ -45,7 +45,7 @@ fn every_stream_over_its_pages() {
     for stream in ["customers", "invoices", "charges", "subscriptions", "payment-intents", "events"] {
         assert!(shown.contains(stream), "{shown}");
         server.control("POST", "/reset");
-        let ran = project.run(&["read", "billing", stream]);
+        let ran = project.run(&["read", "billing", stream, "--validate"]);
         ran.exits(0);
         let ids: BTreeSet<String> =
             ran.lines().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();

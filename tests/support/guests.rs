@@ -104,15 +104,16 @@ pub fn as_version(installed: &Installed, version: &str, position_version: u32) -
     Installed::of(bytes.expect("the manifest embeds"))
 }
 
-/// Any component's code under another `connector.toml`. The schema `any.json` lies beside it.
+/// Any component's code under another `connector.toml`. The schemas `any.json` and `id-is-text.json` lie beside it.
 pub fn with_manifest(bytes: &[u8], manifest: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("connector.toml"), manifest).unwrap();
-    fs::write(
-        folder.path().join("any.json"),
-        r#"{"$schema": "https://json-schema.org/draft/2020-12/schema"}"#,
-    )
-    .unwrap();
+    for (file, keywords) in
+        [("any.json", ""), ("id-is-text.json", r#","properties":{"id":{"type":"string"}}"#)]
+    {
+        let schema = format!(r#"{{"$schema":"https://json-schema.org/draft/2020-12/schema"{keywords}}}"#);
+        fs::write(folder.path().join(file), schema).unwrap();
+    }
     let manifest = Connector::read_folder(folder.path()).unwrap_or_else(|faults| {
         panic!("{faults:#?}\n{}", manifest.split("\n[actions.").next().unwrap_or_default())
     });

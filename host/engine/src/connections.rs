@@ -1,10 +1,7 @@
 //! The port through which the engine learns what a connection is, and whether it may run at all.
 
 use crate::{Schema, limits::OPERATION_BYTES_MAX};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The connections there are: today the config file, later also an API.
 #[async_trait::async_trait]
@@ -41,8 +38,8 @@ pub struct ConnectionFacts {
     pub digest: String,
     /// Actions by name; see [`ANY_NAME`].
     pub actions: BTreeMap<String, ActionFacts>,
-    /// Streams by name; see [`ANY_NAME`].
-    pub streams: BTreeSet<String>,
+    /// Of the records of each stream, by name; see [`ANY_NAME`].
+    pub streams: BTreeMap<String, Schema>,
     /// Positions and state values of another number mean something else.
     pub position_version: u32,
     /// Does it play the role `migration`?
@@ -59,9 +56,9 @@ impl ConnectionFacts {
         self.actions.get(name).or_else(|| self.actions.get(ANY_NAME).filter(|_| is_operation(name)))
     }
 
-    /// Whether there may be a stream of this name.
-    pub fn has_stream(&self, name: &str) -> bool {
-        self.streams.contains(name) || self.streams.contains(ANY_NAME) && is_operation(name)
+    /// What the records of the stream of this name are, where there may be one.
+    pub fn stream(&self, name: &str) -> Option<&Schema> {
+        self.streams.get(name).or_else(|| self.streams.get(ANY_NAME).filter(|_| is_operation(name)))
     }
 }
 

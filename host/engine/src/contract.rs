@@ -46,8 +46,12 @@ impl Schema {
     /// The document's faults, at most `FAULTS_MAX`; none = it is valid. Text that is not JSON is one fault.
     /// Takes time: not for an async worker thread.
     pub fn validate(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
+        self.faults_of(document.as_bytes())
+    }
+
+    fn faults_of(&self, document: &[u8]) -> Result<Vec<Fault>, SchemaError> {
         let validator = self.validator()?;
-        let value: Value = match serde_json::from_str(document) {
+        let value: Value = match serde_json::from_slice(document) {
             Ok(value) => value,
             Err(error) => {
                 let message = format!("not JSON (line {}, column {})", error.line(), error.column());
@@ -58,6 +62,17 @@ impl Schema {
             return Ok(Vec::new());
         }
         Ok(validator.iter_errors(&value).flat_map(|error| self.faults(&error)).take(FAULTS_MAX).collect())
+    }
+
+    /// The first line of NDJSON that has faults, counted from 1, and its faults. Takes time, as `validate` does.
+    pub fn validate_lines(&self, lines: &[u8]) -> Result<Option<(u64, Vec<Fault>)>, SchemaError> {
+        for (line, number) in lines.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+            let faults = self.faults_of(line)?;
+            if !faults.is_empty() {
+                return Ok(Some((number, faults)));
+            }
+        }
+        Ok(None)
     }
 
     /// The text it was made from.

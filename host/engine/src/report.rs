@@ -26,6 +26,8 @@ pub struct ReadOptions {
     pub resume: Option<String>,
     /// Handed to the connector with each page as the number of records wanted in it.
     pub max_records: Option<u32>,
+    /// `--validate`: a record that its stream's schema refuses ends the read before its page is written.
+    pub validate: bool,
     /// Instead of `READ_TIME_MAX`.
     pub time_max: Option<Duration>,
     /// Told after each committed page and before each wait.
@@ -86,6 +88,7 @@ impl fmt::Debug for ReadOptions {
             .field("correlation_id", &self.correlation_id)
             .field("resume", &self.resume)
             .field("max_records", &self.max_records)
+            .field("validate", &self.validate)
             .field("time_max", &self.time_max)
             .finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@
 use super::{Engine, Fruit, Run};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Operation, Page, PageSink, Progress, ReadOptions, RunReport,
+    Schema,
     limits::READ_TIME_MAX,
     read::{Call, Event, ReadMachine, Step},
     run::{Doubt, Ending},
@@ -16,6 +17,8 @@ use std::time::Duration;
 /// What stays the same through a read.
 struct Plan {
     stream: String,
+    /// What its records are, where they are to be looked at.
+    validated: Option<Schema>,
     max_records: Option<u32>,
     reader: Option<PositionKey>,
     /// When the read must be over, in monotonic time.
@@ -42,12 +45,15 @@ impl Engine {
         if !facts.has_source {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }
-        if !facts.has_stream(stream) {
+        let Some(schema) = facts.stream(stream) else {
             return Err(EngineError::NoSuchStream {
                 connection: connection.to_owned(),
                 stream: stream.to_owned(),
-                known: facts.streams.iter().cloned().collect(),
+                known: facts.streams.keys().cloned().collect(),
             });
+        };
+        if options.validate {
+            schema.compile()?;
         }
         let reader = options.resume.clone().map(|reader| PositionKey {
             connection_id: facts.connection_id.clone(),
@@ -58,6 +64,7 @@ impl Engine {
         let time_max = options.time_max.unwrap_or(READ_TIME_MAX);
         let plan = Plan {
             stream: stream.to_owned(),
+            validated: options.validate.then(|| schema.clone()),
             max_records: options.max_records,
             reader,
             end: self.clock.monotonic().saturating_add(time_max),
@@ -155,6 +162,10 @@ impl Engine {
                 Step::Call(_) | Step::Wait(_) => return Err(EngineError::Host("a page was not delivered")),
             }
             let Page { records, count, next, checkpoint, .. } = page;
+            let records = match validated(plan, records).await? {
+                Ok(records) => records,
+                Err(failure) => return self.close(run, Ending::failed(failure), Some(last), sink).await,
+            };
             match sink.write(records).await {
                 Ok(now) => mark = now.or(mark),
                 Err(error) => {
@@ -286,6 +297,20 @@ impl Engine {
             progress(Progress { run_id: run.run_id.clone(), pages, records, waiting });
         }
     }
+}
+
+/// The records, or the first that is none of its stream. Schema work never runs on an async worker thread.
+async fn validated(plan: &Plan, records: Vec<u8>) -> Result<Result<Vec<u8>, Failure>, EngineError> {
+    let Some(schema) = plan.validated.clone() else { return Ok(Ok(records)) };
+    let work = tokio::task::spawn_blocking(move || (schema.validate_lines(&records), records));
+    let (found, records) = work.await.map_err(|_| EngineError::Host("a schema could not be applied"))?;
+    let Some((line, faults)) = found? else { return Ok(Ok(records)) };
+    let places: Vec<_> =
+        faults.iter().map(|fault| format!("`{}`: {}", fault.pointer, fault.message)).collect();
+    let stream = &plan.stream;
+    let message =
+        format!("record {line} of the page is not what the schema of `{stream}` says: {}", places.join("; "));
+    Ok(Err(Failure::new("contract-drift", message)))
 }
 
 enum Onward {

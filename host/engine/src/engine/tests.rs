@@ -243,6 +243,29 @@ async fn a_position_moves_only_behind_what_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_does_not_fit_stops_a_validated_read_before_its_page() {
+    let unfit = || page("{\"id\":2}\n{\"id\":\"s3cret\"}\n", Some("b"));
+    let pages = [page("{\"id\":1}\n", Some("a")), unfit(), unfit(), page("", None)];
+    let bench = bench(pages.map(|page| report(Ok(Answer::Page(page))))).await;
+    let options = || ReadOptions { resume: Some("r".to_owned()), ..ReadOptions::default() };
+    let mut file = ResumableFileSink::new(&bench.folder.path().join("kept"));
+    let validated = ReadOptions { validate: true, ..options() };
+    let stopped = bench.engine.read(CONNECTION, "customers", validated, &mut file).await.unwrap();
+    assert_eq!((stopped.outcome, stopped.reason.as_deref()), (Outcome::Failed, Some("contract-drift")));
+    assert_eq!((stopped.pages, stopped.records), (1, 1));
+    let message = stopped.failure.unwrap().message;
+    assert_eq!(
+        message,
+        "record 2 of the page is not what the schema of `customers` says: `/id`: value is not of type \"integer\""
+    );
+    let kept = || std::fs::read_to_string(bench.folder.path().join("kept")).unwrap();
+    assert_eq!(kept(), "{\"id\":1}\n");
+    // Without a look at them it goes on from where it stopped, and takes them as they are.
+    let read = bench.engine.read(CONNECTION, "customers", options(), &mut file).await.unwrap();
+    assert_eq!((read.outcome, kept().lines().count()), (Outcome::Succeeded, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_keeps_to_its_kind_of_output() {
     let bench = bench([report(Ok(Answer::Page(page("{}\n", None))))]).await;
     let resume = || ReadOptions { resume: Some("r".to_owned()), ..ReadOptions::default() };
@@ -260,16 +283,16 @@ async fn a_reader_keeps_to_its_kind_of_output() {
 #[test]
 fn a_name_of_the_config_is_one_that_a_manifest_could_have() {
     let mut facts = Arc::unwrap_or_clone(world::facts("conn_1".to_owned(), false));
-    assert!(facts.action("create").is_some() && facts.has_stream("customers"));
-    assert!(facts.action("create-ticket").is_none() && !facts.has_stream("tickets"));
+    assert!(facts.action("create").is_some() && facts.stream("customers").is_some());
+    assert!(facts.action("create-ticket").is_none() && facts.stream("tickets").is_none());
     let any = facts.actions["create"].clone();
     facts.actions.insert(crate::ANY_NAME.to_owned(), any);
-    facts.streams.insert(crate::ANY_NAME.to_owned());
+    facts.streams.insert(crate::ANY_NAME.to_owned(), crate::Schema::new("{}"));
     for name in ["create-ticket", "v1.tickets_open", "7"] {
-        assert!(facts.action(name).is_some() && facts.has_stream(name), "{name}");
+        assert!(facts.action(name).is_some() && facts.stream(name).is_some(), "{name}");
     }
     let long = "a".repeat(129);
     for name in ["", "-a", ".", "../a", "a/b", "a b", "é", long.as_str()] {
-        assert!(facts.action(name).is_none() && !facts.has_stream(name), "{name}");
+        assert!(facts.action(name).is_none() && facts.stream(name).is_none(), "{name}");
     }
 }

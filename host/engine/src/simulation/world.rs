@@ -8,7 +8,7 @@ use portcullis_store::{
     SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -45,7 +45,10 @@ pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<Connectio
         version: "1.0.0".to_owned(),
         digest: "sha256:00".to_owned(),
         actions: BTreeMap::from([("create".to_owned(), action)]),
-        streams: BTreeSet::from(["customers".to_owned()]),
+        streams: BTreeMap::from([(
+            "customers".to_owned(),
+            Schema::new(r#"{"properties":{"id":{"type":"integer"}}}"#),
+        )]),
         position_version: 1,
         migrates: false,
         has_source: true,

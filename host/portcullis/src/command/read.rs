@@ -31,6 +31,7 @@ pub async fn run(arguments: &Arguments, options: &Read) -> Result<Exit> {
         cancelled: Some(report::cancel_on_signal()),
         resume: options.resume.clone(),
         max_records: options.max_records,
+        validate: options.validate,
         progress: Some(Arc::new(move |progress: Progress| show_progress(&shown, &progress))),
         ..ReadOptions::default()
     };

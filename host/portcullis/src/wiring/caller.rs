@@ -165,7 +165,7 @@ fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> 
             loaded.narrowed.actions.get(if named { action.as_str() } else { ANY_NAME }).cloned()
         }
         Operation::Read { stream, .. } => {
-            let named = loaded.facts.streams.contains(stream);
+            let named = loaded.facts.streams.contains_key(stream);
             loaded.narrowed.streams.get(if named { stream.as_str() } else { ANY_NAME }).cloned()
         }
     }

@@ -282,7 +282,11 @@ fn facts(
         version: approval.version.to_string(),
         digest: approval.digest.clone(),
         actions: manifest.actions.iter().map(action).collect(),
-        streams: manifest.streams.keys().cloned().collect(),
+        streams: manifest
+            .streams
+            .iter()
+            .map(|(name, stream)| (name.clone(), Schema::new(stream.schema.to_string())))
+            .collect(),
         position_version: manifest.position_version,
         migrates: component.roles.contains(&Role::Migration),
         has_source: component.roles.contains(&Role::Source),

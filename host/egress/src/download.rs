@@ -2,8 +2,8 @@
 //!
 //! A safe request whose body broke is sent again: with `Range` and `If-Range` where the answer had a strong `ETag` and
 //! no coding, and what comes back has to be the same representation from the same byte on; otherwise from the start.
-//! Each is a request through the whole pipeline. One that brings a good part of the body begins the count of attempts
-//! anew, so that a long body may break more often than a short one.
+//! Each is a request through the whole pipeline. One that gets a good part further than any before it begins the count of
+//! attempts anew, so that a long body may break more often than a short one.
 use crate::{
     Call, Error, Head, Request,
     limits::{ATTEMPTS_MAX, DOWNLOAD_PROGRESS_BYTES_MIN},
@@ -43,16 +43,17 @@ impl Call {
         let timeout = self.state.connection.settings.timeout;
         let deadline = self.state.now().saturating_add(request.timeout.unwrap_or(timeout).min(timeout));
         let mut download = Download { request, kept: 0, head: None, same: None };
-        let mut number = 1;
+        let (mut number, mut furthest) = (1, 0_u64);
         loop {
-            let before = download.kept;
             let broken = match download.ask(self, keep).await? {
                 Ended::Whole => return download.head.ok_or(Error::Malformed("no answer".to_owned())),
                 Ended::Broken(failure) => failure,
             };
-            if download.kept.saturating_sub(before) >= DOWNLOAD_PROGRESS_BYTES_MIN {
+            // What is read again from the start is no progress.
+            if download.kept.saturating_sub(furthest) >= DOWNLOAD_PROGRESS_BYTES_MIN {
                 number = 1;
             }
+            furthest = furthest.max(download.kept);
             let egress = self.state.egress();
             let wait = backoff(&*egress.random, number);
             let remaining = deadline.saturating_sub(self.state.now());
@@ -165,7 +166,7 @@ impl Representation {
         if request.method != "GET" || head.status != 200 || asks_more || coded {
             return None;
         }
-        let etag = header(head, "etag").filter(|etag| is_strong(etag))?.to_owned();
+        let etag = only(head, "etag").filter(|etag| is_strong(etag))?.to_owned();
         let total = header(head, "content-length").and_then(|length| length.parse().ok());
         Some(Self { etag, total })
     }
@@ -173,37 +174,39 @@ impl Representation {
     /// The part begins where the rest ended and goes to the end of the same whole: how large that is.
     fn fits(&self, head: &Head, from: u64) -> Result<u64, Error> {
         let wrong = |what: &str| Err(Error::Malformed(format!("the part does not fit: {what}")));
-        if header(head, "etag").is_some_and(|etag| etag != self.etag) {
-            return wrong("another `etag`");
+        // Parts without a validator are never put together (RFC 9110 section 15.3.7.3), and a server that has one sends it.
+        if only(head, "etag") != Some(&self.etag) {
+            return wrong("not the one `etag` of the rest");
         }
         if header(head, "content-encoding").is_some_and(|coding| coding != "identity") {
             return wrong("it is coded");
         }
-        let mut ranges = head.headers.iter().filter(|(name, _)| name == "content-range");
-        let (Some(_), None) = (ranges.next(), ranges.next()) else {
-            return wrong("not one `content-range`");
-        };
-        let Some((first, last, told)) = header(head, "content-range").and_then(content_range) else {
-            return wrong("no `content-range` that can be read");
+        let Some((first, last, told)) = only(head, "content-range").and_then(content_range) else {
+            return wrong("not one `content-range` that can be read");
         };
         if first != from || last < first {
             return wrong("it begins elsewhere");
         }
-        match told.or(self.total) {
-            _ if told.is_some() && self.total.is_some_and(|known| told != Some(known)) => {
-                wrong("another size")
-            }
-            Some(total) if last + 1 != total => wrong("it ends before the end"),
-            Some(total) => Ok(total),
+        let total = match (told, self.total) {
+            (Some(told), Some(known)) if told != known => return wrong("another size"),
+            (Some(total), _) | (None, Some(total)) => total,
             // A part may be shorter than what was asked for: nobody could tell a cut body from a whole one.
-            None => wrong("nobody says how large the whole is"),
-        }
+            (None, None) => return wrong("nobody says how large the whole is"),
+        };
+        if last + 1 != total { wrong("it ends before the end") } else { Ok(total) }
     }
 }
 
 fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
     let (_, value) = head.headers.iter().find(|(known, _)| known == name)?;
     std::str::from_utf8(value).ok().map(str::trim)
+}
+
+/// None where there is more than one.
+fn only<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
+    let mut named = head.headers.iter().filter(|(known, _)| known == name);
+    let (Some(_), None) = (named.next(), named.next()) else { return None };
+    header(head, name)
 }
 
 /// RFC 9110 section 8.8.3; a weak one begins with `W/`.

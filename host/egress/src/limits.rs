@@ -55,6 +55,9 @@ pub const PREDECESSORS_MAX: usize = 8;
 pub const SCANNED_INLINE_BYTES_MAX: usize = 256 << 10;
 /// And so is what has more signs with which an escape may begin: a hostile text of that kind takes seconds a megabyte.
 pub const SCANNED_INLINE_SIGNS_MAX: usize = 256;
+/// Such searches of one connection at once. One goes on when nobody waits for it any more, so that without a bound a vendor and a
+/// guest with short timeouts could have any number of them.
+pub const SEARCHES_MAX: usize = 2;
 /// Denials a call keeps for the operator.
 pub const DENIALS_MAX: usize = 32;
 /// A link to more about an announced end; a longer one is not kept.

@@ -16,7 +16,9 @@ use crate::{
     follow::Follow,
     headers::{HeaderPolicy, Headers},
     idempotency::Idempotency,
-    limits::{BUCKETS_MAX, SEND_ALL_BODY_BYTES_MAX, SEND_ALL_CONCURRENT_MAX, SEND_ALL_REQUESTS_MAX},
+    limits::{
+        BUCKETS_MAX, SEARCHES_MAX, SEND_ALL_BODY_BYTES_MAX, SEND_ALL_CONCURRENT_MAX, SEND_ALL_REQUESTS_MAX,
+    },
     mask::Masker,
     named::TakeUrls,
     parse::Parse,
@@ -40,6 +42,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::sync::Semaphore;
 use tower::{Service, ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
 
 type Stack = BoxCloneSyncService<Asked, Response, Failure>;
@@ -153,6 +156,7 @@ impl Egress {
             buckets,
             breakers: Default::default(),
             runs: Default::default(),
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             settings,
         };
         Ok(Arc::new(Connection { state: Arc::new(state) }))

@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::sync::Semaphore;
 use tower::Service;
 
 /// The layer.
@@ -48,13 +49,14 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
         Box::pin(async move {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let mut response = inner.call(attempt).await?;
+            let searches = &prepared.call.connection.searches;
             let mut echoes = mask_headers(&mut response.headers, &needles);
             if let Some(inner) = response.pieces.take().map(Piecewise::into_inner) {
                 let scan = Some(Running::new(Arc::clone(&needles)));
-                let trace = Arc::clone(&trace);
-                response.pieces = Some(Piecewise::new(Scanned { inner, scan, trace, over: false }));
+                let (trace, searches) = (Arc::clone(&trace), Arc::clone(searches));
+                response.pieces = Some(Piecewise::new(Scanned { inner, scan, searches, trace, over: false }));
             }
-            let (body, in_body) = scanned(std::mem::take(&mut response.body), &needles).await?;
+            let (body, in_body) = scanned(std::mem::take(&mut response.body), &needles, searches).await?;
             response.body = body;
             echoes = echoes.saturating_add(in_body);
             if echoes > 0 {
@@ -69,17 +71,30 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
 
 /// A long body is searched beside the threads that serve everybody: a vendor that sends what is slow to search delays itself
 /// alone, and the attempt still ends when its time is over.
-async fn scanned(body: Bytes, needles: &Arc<Needles>) -> Result<(Bytes, u32), Failure> {
+async fn scanned(
+    body: Bytes,
+    needles: &Arc<Needles>,
+    searches: &Arc<Semaphore>,
+) -> Result<(Bytes, u32), Failure> {
     if body.len() < SCANNED_INLINE_BYTES_MAX && !Needles::is_slow(&body) {
         return Ok(needles.mask_bytes(body));
     }
     let needles = Arc::clone(needles);
-    beside(move || needles.mask_bytes(body)).await
+    beside(searches, move || needles.mask_bytes(body)).await
 }
 
-async fn beside<T: Send + 'static>(search: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let searched = tokio::task::spawn_blocking(search).await;
-    searched.map_err(|_| unsearched())
+/// Whose time is over while it waits for its turn, or for its end, waits no longer; the search itself goes on to its end.
+async fn beside<T: Send + 'static>(
+    searches: &Arc<Semaphore>,
+    search: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let permit = Arc::clone(searches).acquire_owned().await.map_err(|_| unsearched())?;
+    let searched = tokio::task::spawn_blocking(move || {
+        let found = search();
+        drop(permit);
+        found
+    });
+    searched.await.map_err(|_| unsearched())
 }
 
 fn unsearched() -> Failure {
@@ -99,6 +114,7 @@ fn search(mut scan: Running, piece: Option<Bytes>) -> (Running, (Bytes, u32)) {
 struct Scanned {
     inner: Box<dyn Pieces>,
     scan: Option<Running>,
+    searches: Arc<Semaphore>,
     trace: Arc<Trace>,
     over: bool,
 }
@@ -112,8 +128,11 @@ impl Pieces for Scanned {
             // A search that nobody waited for took it along: what follows must not pass for the end.
             let Some(scan) = self.scan.take() else { return Err(unsearched()) };
             let slow = scan.is_slow(piece.as_deref());
-            let (scan, (piece, echoes)) =
-                if slow { beside(move || search(scan, piece)).await? } else { search(scan, piece) };
+            let (scan, (piece, echoes)) = if slow {
+                beside(&self.searches, move || search(scan, piece)).await?
+            } else {
+                search(scan, piece)
+            };
             (self.scan, self.over) = (Some(scan), last);
             if echoes > 0 {
                 self.trace.note(|noted| noted.echoes = noted.echoes.saturating_add(echoes));

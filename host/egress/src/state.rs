@@ -20,6 +20,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// One connection's rules, caches and pools. Shared with no other connection but for a credential's bucket.
 pub(crate) struct ConnectionState {
@@ -32,6 +33,8 @@ pub(crate) struct ConnectionState {
     pub buckets: BTreeMap<String, Share>,
     pub breakers: Breakers,
     pub runs: Runs,
+    /// Who may search for long; see `SEARCHES_MAX`.
+    pub searches: Arc<Semaphore>,
 }
 
 impl ConnectionState {

@@ -7,6 +7,7 @@ use crate::{
     credential::AttachCredential,
     decode::{self, DecodeLimits},
     exchange_log::LogAttempts,
+    limits::SEARCHES_MAX,
     testing::{Kit, Script, request, slot, state},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -217,6 +218,28 @@ fn fuzzed_runs_show_no_eight_characters() {
     outcome.unwrap();
 }
 
+fn searches() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(SEARCHES_MAX))
+}
+
+/// A search that nobody waits for counts until it ends.
+#[tokio::test]
+async fn no_more_are_searched_at_once_than_may_be() {
+    let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
+    let body = Bytes::from(b"%".repeat(128 << 10));
+    let searches = searches();
+    for left in (0..SEARCHES_MAX).rev() {
+        let abandoned = super::scanned(body.clone(), &needles, &searches);
+        assert!(abandoned.now_or_never().is_none(), "it is waited for");
+        assert_eq!(searches.available_permits(), left);
+    }
+    let mut next = std::pin::pin!(super::scanned(body, &needles, &searches));
+    assert!((&mut next).now_or_never().is_none());
+    assert!(next.await.is_ok(), "its turn comes");
+    // One that is over gives its place back.
+    assert!(searches.acquire_many(u32::try_from(SEARCHES_MAX).unwrap()).await.is_ok());
+}
+
 /// What is slow to search must not keep the attempt from ending with its time, nor a thread from everybody else.
 #[tokio::test]
 async fn a_long_body_is_searched_beside_the_threads_that_serve() {
@@ -226,9 +249,11 @@ async fn a_long_body_is_searched_beside_the_threads_that_serve() {
         body.extend_from_slice(b"sk_live_long_0123456789");
         Bytes::from(body)
     };
-    let short = std::pin::pin!(super::scanned(body(100), &needles));
+    let all = searches();
+    let short = std::pin::pin!(super::scanned(body(100), &needles, &all));
     let Some(Ok((_, 1))) = short.now_or_never() else { panic!("a short one is searched at once") };
-    let mut long = std::pin::pin!(super::scanned(body(crate::limits::SCANNED_INLINE_BYTES_MAX), &needles));
+    let mut long =
+        std::pin::pin!(super::scanned(body(crate::limits::SCANNED_INLINE_BYTES_MAX), &needles, &all));
     assert!((&mut long).now_or_never().is_none(), "a long one is waited for");
     let Ok((masked, 1)) = long.await else { panic!("one place") };
     assert!(masked.ends_with(b"***"));
@@ -250,11 +275,12 @@ async fn what_is_slow_to_search_is_searched_beside_them_too() {
         Bytes::from(body)
     };
     let (few, many) = (crate::limits::SCANNED_INLINE_SIGNS_MAX, crate::limits::SCANNED_INLINE_SIGNS_MAX + 1);
-    assert!(super::scanned(signs(few), &needles).now_or_never().is_some());
-    assert!(super::scanned(signs(many), &needles).now_or_never().is_none());
+    assert!(super::scanned(signs(few), &needles, &searches()).now_or_never().is_some());
+    assert!(super::scanned(signs(many), &needles, &searches()).now_or_never().is_none());
     let scanned = |count| Scanned {
         inner: Box::new(Once(Some(signs(count)))),
         scan: Some(Running::new(Arc::clone(&needles))),
+        searches: searches(),
         trace: Arc::default(),
         over: false,
     };

@@ -160,6 +160,8 @@ pub const ECHO_LAYERS_MAX: usize = 3;
 pub const ECHO_WORK_PER_BYTE_MAX: u64 = 64;
 /// What the echo scan holds back of a body that is read in pieces before it masks all of it.
 pub const ECHO_HELD_BYTES_MAX: usize = 1 << 20;
+/// What is held is searched again when so much has come that may go on with it, or anything that may not.
+pub const ECHO_WAITED_FOR_BYTES: usize = 16;
 /// What is held beyond this is searched again only when a quarter of it has come.
 pub const ECHO_LOOKED_AGAIN_BYTES: usize = 4 << 10;
 /// Secrets up to here are looked for by their first bytes at the end of a piece; of a longer one its length is held back.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::limits::{
     ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_LOOKED_AGAIN_BYTES, ECHO_PREFIX_BYTES_MAX,
-    SCANNED_INLINE_SIGNS_MAX,
+    ECHO_WAITED_FOR_BYTES, SCANNED_INLINE_SIGNS_MAX,
 };
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -31,15 +31,22 @@ impl Running {
     /// Whether the next step takes long: there is much to undo in the piece and what is held, since each sign may begin an
     /// escape, for every reader, in every layer. No piece: the end.
     pub(crate) fn is_slow(&self, piece: Option<&[u8]>) -> bool {
-        let is_due = piece.is_none_or(|piece| self.is_due(piece.len()));
+        let is_due = piece.is_none_or(|piece| self.is_due(piece));
         is_due && (Needles::is_slow(&self.held) || piece.is_some_and(Needles::is_slow))
     }
 
-    /// Whether to search with these bytes more. Much that is in doubt waits for a quarter as much: otherwise pieces of a
-    /// byte would have all of it searched for each of them.
-    fn is_due(&self, more: usize) -> bool {
-        self.in_doubt <= ECHO_LOOKED_AGAIN_BYTES
-            || self.held.len() + more >= self.in_doubt + self.in_doubt / 4
+    /// Whether to search with this piece. What is in doubt waits for more, as long as that may be of an escape too: for some
+    /// bytes where it is little, for a quarter as much where it is much. Otherwise pieces of a byte would have all of it searched
+    /// for each of them.
+    fn is_due(&self, piece: &[u8]) -> bool {
+        let more = self.held.len() + piece.len() - self.in_doubt;
+        let little = if piece.last().is_some_and(|last| unescape::is_of_escape(*last)) {
+            ECHO_WAITED_FOR_BYTES
+        } else {
+            0
+        };
+        let much = if self.in_doubt > ECHO_LOOKED_AGAIN_BYTES { self.in_doubt / 4 } else { 0 };
+        self.in_doubt == 0 || more >= little.max(much)
     }
 
     /// What may be handed on, masked, and how many places were.
@@ -47,7 +54,7 @@ impl Running {
         if self.needles.is_empty() {
             return (piece, 0);
         }
-        let is_due = self.is_due(piece.len());
+        let is_due = self.is_due(&piece);
         if !self.held.is_empty() || !is_due {
             self.held.extend_from_slice(&piece);
         }

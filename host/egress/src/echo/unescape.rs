@@ -182,7 +182,7 @@ pub(super) fn certain_boundary(bytes: &[u8]) -> usize {
     0
 }
 
-fn is_of_escape(byte: u8) -> bool {
+pub(super) fn is_of_escape(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'\\' | b'&' | b'#' | b';' | b'"' | b'/' | b'\'')
 }
 

@@ -12,7 +12,10 @@ use std::{
     process::Command,
 };
 
-const TARGET: &str = "wasm32-wasip2";
+#[path = "src/guest.rs"]
+mod guest;
+
+use guest::TARGET;
 
 /// Folder of a connector (from the root of the repository), the workspace it belongs to, its crate's file name.
 const EMBEDDED: [(&str, &str, &str); 2] =
@@ -55,11 +58,8 @@ fn require_target() {
 }
 
 fn build(folder: &Path, target: &Path) {
-    let mut cargo = Command::new(env::var("CARGO").expect("cargo sets it"));
-    cargo
-        .args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"])
-        .arg(folder.join("Cargo.toml"));
-    cargo.env("CARGO_TARGET_DIR", target);
+    let mut cargo = guest::build(&env::var("CARGO").expect("cargo sets it"), folder, Some(target));
+    cargo.arg("--locked");
     // What cargo set for this build must not reach the guests' build.
     for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
         cargo.env_remove(name);

@@ -9,6 +9,7 @@ mod exit;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod guest;
 mod output;
 mod registry;
 mod trace;

@@ -3,6 +3,7 @@ use crate::{
     cli::{Arguments, Build},
     config::Config,
     exit::{Exit, Failure, Result, at_file},
+    guest::{self, TARGET},
     output, registry,
     registry::Package,
 };
@@ -10,10 +11,8 @@ use portcullis_manifest::{Component, Connector, embed};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
-
-const TARGET: &str = "wasm32-wasip2";
 
 /// Builds the connector in a folder.
 pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
@@ -62,20 +61,13 @@ fn registry_folder(arguments: &Arguments, options: &Build) -> Result<PathBuf> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that starts a compiler for an author")]
 fn build(dir: &Path) -> Result<Vec<u8>> {
-    let mut cargo = Command::new("cargo");
-    cargo.args([
-        "build",
-        "--release",
-        "--target",
-        TARGET,
-        "--message-format",
-        "json-render-diagnostics",
-        "--manifest-path",
-    ]);
-    cargo.arg(dir.join("Cargo.toml"));
-    let child = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let mut cargo = guest::build("cargo", dir, None);
+    let child = cargo
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
     let output = child.map_err(|error| {
         Failure::fault("cannot start cargo")
             .because(&error)

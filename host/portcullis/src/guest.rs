@@ -1,0 +1,57 @@
+//! How a guest in Rust is built: by cargo, so that the same source is the same bytes in whatever folder it lies. The build script
+//! includes this file too.
+use std::{env, ffi::OsString, path::Path, process::Command};
+
+/// What connectors are compiled for.
+pub const TARGET: &str = "wasm32-wasip2";
+
+/// `cargo build --release` of the crate in this folder, for the target of guests. `cargo`: the program, by name or path; `target`: not
+/// the workspace's own target folder.
+///
+/// Paths end up in what panics say. Those of the workspace, of cargo's registry and of the target folder are replaced, which leaves
+/// nothing of this machine, as long as every path dependency lies within the workspace's folder: cargo names the symbols of one
+/// that lies elsewhere by its absolute path.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts a compiler")]
+pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
+    let replaced = [
+        (workspace(cargo, folder), "/connector"),
+        (
+            target.map(|target| target.as_os_str().to_owned()).or_else(|| env::var_os("CARGO_TARGET_DIR")),
+            "/target",
+        ),
+        (cargo_home(), "/cargo"),
+    ];
+    let flags = replaced.iter().filter_map(|(path, by)| {
+        let path = path.as_ref()?.to_str()?;
+        // A TOML string; what stands in it otherwise is escaped as Rust would.
+        Some(format!("{:?}", format!("--remap-path-prefix={path}={by}")))
+    });
+    let flags: Vec<_> = flags.collect();
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--release", "--target", TARGET, "--manifest-path"])
+        .arg(folder.join("Cargo.toml"));
+    command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", flags.join(",")));
+    if let Some(target) = target {
+        command.arg("--target-dir").arg(target);
+    }
+    command
+}
+
+/// The folder of the workspace that the crate belongs to; its own where cargo does not say.
+#[expect(clippy::disallowed_methods, reason = "cargo knows it")]
+fn workspace(cargo: &str, folder: &Path) -> Option<OsString> {
+    let mut locate = Command::new(cargo);
+    locate.args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"]);
+    let located =
+        locate.arg(folder.join("Cargo.toml")).output().ok().filter(|located| located.status.success());
+    let manifest = located.and_then(|located| String::from_utf8(located.stdout).ok());
+    let root = manifest.as_deref().and_then(|manifest| Path::new(manifest.trim()).parent());
+    Some(root.map_or_else(|| folder.as_os_str().to_owned(), |root| root.as_os_str().to_owned()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo's own variables")]
+fn cargo_home() -> Option<OsString> {
+    env::var_os("CARGO_HOME")
+        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into_os_string()))
+}

@@ -1,5 +1,5 @@
 //! Promise: a component that is made to keep a compiler busy or to fill its memory ends as a connector that works or in words,
-//! within 30 s of CPU time and 1 GiB, and the host runs the next connector. `just hostile-binaries` runs those too that take
+//! within 30 s of CPU time in all and 1 GiB each, and the host runs the next connector. `just hostile-binaries` runs those too that take
 //! their 30 s.
 
 use crate::{
@@ -16,6 +16,7 @@ use wasm_encoder::{
 
 /// The child's and the host's together.
 pub(crate) const CPU_MAX: Duration = Duration::from_secs(30);
+/// Of the larger of the two.
 pub(crate) const RESIDENT_KIB_MAX: u64 = 1 << 20;
 /// The most that a function's body may take, but for its head.
 const BODY_BYTES: usize = (1 << 20) - 64;

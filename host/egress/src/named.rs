@@ -7,6 +7,7 @@ use crate::{
     Response,
     limits::{NAMED_FOUND_MAX, SCANNED_INLINE_BYTES_MAX},
     prepared::{Attempt, Prepared},
+    scan,
     service::{Answering, Failure, Inner},
     state::lock,
 };
@@ -20,6 +21,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::sync::Semaphore;
 use tower::Service;
 
 /// The layer.
@@ -89,7 +91,7 @@ async fn take(prepared: &Prepared, response: &Response) {
     let content_type = response.headers.iter().find(|(name, _)| name == "content-type");
     if is_json(content_type.map(|(_, value)| value.as_slice())) {
         let ways = ways(grants, prepared);
-        let in_body = read(ways, response.body.clone()).await;
+        let in_body = read(ways, response.body.clone(), &prepared.call.connection.searches).await;
         found.extend(in_body.into_iter().map(|(rule, text)| (rule, text, false)));
     }
     let mut named = lock(&prepared.call.budget.named);
@@ -116,14 +118,14 @@ fn ways(grants: &Grants, prepared: &Prepared) -> Vec<Way> {
 }
 
 /// A long body is read beside the threads that serve everybody.
-async fn read(ways: Vec<Way>, body: Bytes) -> Vec<(usize, String)> {
+async fn read(ways: Vec<Way>, body: Bytes, searches: &Arc<Semaphore>) -> Vec<(usize, String)> {
     if ways.is_empty() || body.is_empty() {
         return Vec::new();
     }
     if body.len() < SCANNED_INLINE_BYTES_MAX {
         return urls(&ways, &body);
     }
-    tokio::task::spawn_blocking(move || urls(&ways, &body)).await.unwrap_or_default()
+    scan::beside(searches, move || urls(&ways, &body)).await.unwrap_or_default()
 }
 
 /// What stands at the end of each way, where it may be a URL; nothing of what is no JSON document.

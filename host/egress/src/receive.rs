@@ -150,3 +150,32 @@ struct Lost;
 fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::service::Again;
+    use futures_util::stream;
+    use tokio::time::Instant;
+
+    /// One piece, and then nothing for ever.
+    fn silent() -> Raw {
+        let first = stream::iter([Ok(Bytes::from_static(b"x"))]);
+        Raw::for_tests(Box::pin(first.chain(stream::pending())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_a_body_after_its_time_whole_or_in_pieces() {
+        let begun = Instant::now();
+        let failure = collect(silent(), false, 1 << 20).await.unwrap_err();
+        assert!(matches!(failure.error, Error::Timeout), "{failure:?}");
+        assert_eq!(begun.elapsed(), BODY_IDLE_MAX);
+        let mut pieces = begin(silent(), 1 << 20).unwrap().into_inner();
+        assert_eq!(pieces.next().await.unwrap().unwrap(), "x");
+        let begun = Instant::now();
+        let failure = pieces.next().await.unwrap_err();
+        assert!(matches!(failure.error, Error::Timeout) && failure.again == Again::Passing, "{failure:?}");
+        assert_eq!(begun.elapsed(), BODY_IDLE_MAX);
+    }
+}

@@ -84,7 +84,7 @@ async fn scanned(
 }
 
 /// Whose time is over while it waits for its turn, or for its end, waits no longer; the search itself goes on to its end.
-async fn beside<T: Send + 'static>(
+pub(crate) async fn beside<T: Send + 'static>(
     searches: &Arc<Semaphore>,
     search: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {

@@ -199,7 +199,7 @@ impl Debt {
     }
 
     /// Whether the connection's guests belong into the background.
-    pub(crate) fn is_deep(&self) -> bool {
+    pub fn is_deep(&self) -> bool {
         match self.forgotten_at.load(Relaxed) {
             0 => false,
             forgotten_at => is_deep(forgotten_at, nanoseconds(RealClock.monotonic())),

@@ -219,6 +219,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_long_step_is_owed() {
+        let (background, epochs) = (Background::default(), Epochs::without_a_thread());
+        let (meter, debt) = (Meter::new(Duration::from_secs(60)), Arc::<Debt>::default());
+        let steps = async |length: Duration| {
+            let call = Call::new(&meter, Arc::clone(&debt), (&background, &epochs), async move {
+                let (end, own) = (u64::try_from(length.as_nanos()).unwrap(), own_time());
+                while own_time() - own < end {
+                    std::hint::spin_loop();
+                }
+            });
+            call.await.unwrap();
+        };
+        steps(SHORT_STEP_MAX / 4).await;
+        assert!(!debt.is_deep(), "a short one is free");
+        steps(Duration::from_millis(200)).await;
+        assert!(debt.is_deep());
+    }
+
+    #[tokio::test]
     async fn who_computed_for_long_makes_room_where_there_are_others() {
         let (background, epochs) = (Background::default(), Epochs::without_a_thread());
         let (meter, debt) = (Meter::new(Duration::from_secs(1)), Arc::<Debt>::default());

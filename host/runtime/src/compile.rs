@@ -126,6 +126,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_child_gets_no_environment_and_stands_in_no_folder() {
+        let said = |program: &str| (PathBuf::from(program), Vec::new());
+        assert_eq!(in_child(&said("/usr/bin/env"), b"").await.unwrap(), b"");
+        assert_eq!(in_child(&said("/bin/pwd"), b"").await.unwrap(), b"/\n");
+    }
+
+    #[tokio::test]
     async fn a_child_that_does_not_end_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("process");

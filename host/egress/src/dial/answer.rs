@@ -40,6 +40,14 @@ impl Raw {
     }
 }
 
+#[cfg(test)]
+impl Raw {
+    /// One that no peer gave.
+    pub fn for_tests(body: Chunks) -> Self {
+        Self { status: 200, headers: HeaderMap::new(), body, _judged: Judged(()) }
+    }
+}
+
 fn judge(guard: &Guard, host: &str, peer: Option<SocketAddr>, connection: &str) -> Result<Judged, Failure> {
     let Some(peer) = peer else {
         let reason = format!("`{host}` answered from no known address");

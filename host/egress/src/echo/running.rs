@@ -21,18 +21,21 @@ pub(crate) struct Running {
     held: BytesMut,
     /// How much of what is held was in doubt when it was searched last.
     in_doubt: usize,
+    /// Of all pieces so far.
+    signs: usize,
 }
 
 impl Running {
     pub(crate) fn new(needles: Arc<Needles>) -> Self {
-        Self { needles, held: BytesMut::new(), in_doubt: 0 }
+        Self { needles, held: BytesMut::new(), in_doubt: 0, signs: 0 }
     }
 
-    /// Whether the next step takes long: there is much to undo in the piece and what is held, since each sign may begin an
-    /// escape, for every reader, in every layer. No piece: the end.
+    /// Whether the next step belongs beside the threads that serve: there was much to undo in this body, since each sign may
+    /// begin an escape, for every reader, in every layer. Many small steps are as long as a large one. No piece: the end.
     pub(crate) fn is_slow(&self, piece: Option<&[u8]>) -> bool {
+        let signs = piece.map_or(0, signs_in);
         let is_due = piece.is_none_or(|piece| self.is_due(piece));
-        is_due && (Needles::is_slow(&self.held) || piece.is_some_and(Needles::is_slow))
+        is_due && (signs > 0 || !self.held.is_empty()) && self.signs + signs > SCANNED_INLINE_SIGNS_MAX
     }
 
     /// Whether to search with this piece. What is in doubt waits for more, as long as that may be of an escape too: for some
@@ -55,6 +58,7 @@ impl Running {
             return (piece, 0);
         }
         let is_due = self.is_due(&piece);
+        self.signs = self.signs.saturating_add(signs_in(&piece));
         if !self.held.is_empty() || !is_due {
             self.held.extend_from_slice(&piece);
         }
@@ -99,10 +103,15 @@ fn mask(bytes: Bytes, found: &[(usize, usize)]) -> (BytesMut, u32) {
     (masked, u32::try_from(found.len()).unwrap_or(u32::MAX))
 }
 
+/// With which an escape may begin; no further than where it is slow.
+fn signs_in(bytes: &[u8]) -> usize {
+    memchr::memchr3_iter(b'%', b'\\', b'&', bytes).take(SCANNED_INLINE_SIGNS_MAX + 1).count()
+}
+
 impl Needles {
     /// See `Running::is_slow`.
     pub(crate) fn is_slow(bytes: &[u8]) -> bool {
-        memchr::memchr3_iter(b'%', b'\\', b'&', bytes).nth(SCANNED_INLINE_SIGNS_MAX).is_some()
+        signs_in(bytes) > SCANNED_INLINE_SIGNS_MAX
     }
 
     /// From where on it is not known yet what stands there: the beginning of a secret, the character beside one in

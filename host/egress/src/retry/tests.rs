@@ -94,6 +94,26 @@ async fn a_long_one_goes_to_the_engine() {
     assert_eq!(kit.clock.slept(), Duration::ZERO);
 }
 
+/// The last time included: the engine learns when to come back.
+#[tokio::test]
+async fn a_long_one_goes_to_the_engine_whichever_attempt_meets_it() {
+    let kit = kit();
+    let mut answers: Vec<_> = (1..ATTEMPTS_MAX).map(|_| Ok(response(429, &[]))).collect();
+    answers.push(Ok(response(429, &[("retry-after", "11")])));
+    let (outcome, asked) = sent(&kit, "GET", URL, answers).await;
+    assert!(matches!(outcome.unwrap_err().error, Error::RateLimited(11_000)));
+    assert_eq!(asked, ATTEMPTS_MAX as usize);
+}
+
+#[tokio::test]
+async fn a_wait_that_would_outlast_the_request_does_not_begin() {
+    let mut kit = kit();
+    kit.settings.timeout = Duration::ZERO;
+    let (outcome, asked) = sent(&kit, "GET", URL, vec![lost(), Ok(response(200, &[]))]).await;
+    assert!(matches!(outcome.unwrap_err().error, Error::Connect(_)));
+    assert_eq!((asked, kit.clock.slept()), (1, Duration::ZERO));
+}
+
 #[tokio::test]
 async fn attempts_end() {
     let kit = kit();

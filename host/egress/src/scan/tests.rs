@@ -285,6 +285,16 @@ async fn what_is_slow_to_search_is_searched_beside_them_too() {
         over: false,
     };
     assert!(matches!(scanned(few).next().now_or_never(), Some(Ok(Some(_)))), "at once");
+    // Few a piece, and many in all.
+    let mut running = Running::new(Arc::clone(&needles));
+    let piece = b"%41 and so on ";
+    let slow = (0..=many).position(|_| {
+        let slow = running.is_slow(Some(piece));
+        running.push(Bytes::from_static(piece));
+        slow
+    });
+    assert_eq!(slow, Some(few));
+    assert!(!running.is_slow(Some(b"without any")), "where there is nothing to undo it is quick");
     let mut waited_for = scanned(many);
     let mut whole = Vec::new();
     while let Ok(Some(piece)) = waited_for.next().await {

@@ -1,8 +1,16 @@
 //! Hostile and broken components end as an error of their own kind, within the child's limits.
 
 use crate::support::{child, digest, probe_bytes, settings};
-use portcullis_runtime::{CompileError, Runtime, RuntimeSettings};
-use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+use portcullis_runtime::{
+    CompileError, Runtime, RuntimeSettings,
+    limits::{COMPILE_ADDRESS_SPACE_BYTES_MAX, COMPILE_FILES_MAX},
+};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 use wasm_encoder::{
     BlockType, CodeSection, Function, FunctionSection, Instruction, Module, TypeSection, ValType,
 };
@@ -187,6 +195,38 @@ async fn too_many_or_too_large_functions_are_refused() {
     assert!(error.to_string().contains("`function-body-bytes` of 1048576"), "{error}");
 }
 
+/// Before it reads a byte: nobody has given it one here.
+#[test]
+fn the_child_limits_itself_first() {
+    let (program, arguments) = child(&["2", "100000000"]);
+    let mut waiting =
+        Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let file = format!("/proc/{}/limits", waiting.id());
+    let begun = Instant::now();
+    let limits = loop {
+        let limits = std::fs::read_to_string(&file).unwrap();
+        // The last one that it sets.
+        if limits.lines().any(|line| line.starts_with("Max core file size        0                    0 ")) {
+            break limits;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{limits}");
+        std::thread::yield_now();
+    };
+    drop(waiting.stdin.take());
+    waiting.wait().unwrap();
+    for (name, soft, hard) in [
+        ("Max cpu time", 2, 3),
+        ("Max data size", 100_000_000, 100_000_000),
+        ("Max address space", COMPILE_ADDRESS_SPACE_BYTES_MAX, COMPILE_ADDRESS_SPACE_BYTES_MAX),
+        ("Max open files", COMPILE_FILES_MAX, COMPILE_FILES_MAX),
+        ("Max file size", 0, 0),
+    ] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let found: Vec<_> = line.split_whitespace().take(2).collect();
+        assert_eq!(found, [soft.to_string(), hard.to_string()], "{name}");
+    }
+}
+
 #[tokio::test]
 async fn deep_nesting_ends() {
     let nested = |function: &mut Function| {
@@ -199,7 +239,7 @@ async fn deep_nesting_ends() {
     };
     // Quadratic somewhere, so only the limit on CPU time ends it; here the limit is lower.
     let error = refused_by(child(&["2"]), &with_module(&module(1, 0, nested))).await;
-    assert!(matches!(error, CompileError::Stopped(_)), "{error:?}");
+    assert!(matches!(&error, CompileError::Stopped(why) if why.contains("CPU time")), "{error:?}");
 }
 
 /// Every block of a long chain of loops may change every local: phi nodes by the product.

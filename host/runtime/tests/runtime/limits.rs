@@ -1,8 +1,9 @@
 //! Every limit is met, and is told by its name.
 
-use crate::support::{Setting, digest, example, invoke, probe_bytes, settings};
+use crate::support::{Setting, digest, example, invoke, probe, probe_bytes, runtime, settings};
 use portcullis_runtime::{CallError, Output, Runtime, RuntimeSettings};
 use std::{io::Write, process::Stdio, time::Duration};
+use tokio::task::JoinSet;
 
 fn limit(error: &CallError) -> (&'static str, u64) {
     match error {
@@ -116,6 +117,22 @@ async fn log_lines_over_the_quota_are_dropped_and_told_once() {
     assert!(lines.len() <= 10, "{}", lines.len());
     let (_, last) = lines.last().unwrap();
     assert!(last.ends_with("log lines dropped: over 1000 bytes in this call"), "{last}");
+}
+
+/// Many at once, so that their debts add up before they are forgotten.
+#[tokio::test]
+async fn who_is_ended_by_force_owes_for_it() {
+    let (setting, fine) = (Setting::default(), Setting::default());
+    let ends = async |setting: &Setting, action: &str, input: &str| {
+        let mut calls = JoinSet::new();
+        for _ in 0..12 {
+            calls.spawn(runtime().call(probe().await, setting.settings(), invoke(action, input)));
+        }
+        let ended = calls.join_all().await;
+        (ended.iter().filter(|(ended, _)| ended.is_err()).count(), setting.debt.is_deep())
+    };
+    assert_eq!(ends(&setting, "unreachable", "{}").await, (12, true));
+    assert_eq!(ends(&fine, "sleep", r#"{"ms":1}"#).await, (0, false));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The probe, built once, and calls of it.
 
 use portcullis_runtime::{
-    CallError, CallSettings, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime,
+    CallError, CallSettings, Debt, Entry, Limits, LogLevel, Logs, Operation, Output, Prepared, Runtime,
     RuntimeSettings, State, StorageError, Usage,
 };
 use sha2::{Digest, Sha256};
@@ -178,6 +178,7 @@ pub struct Setting {
     pub assets: BTreeMap<String, Vec<u8>>,
     pub seed: [u8; 32],
     pub cancel: watch::Sender<bool>,
+    pub debt: Arc<Debt>,
     pub folder: tempfile::TempDir,
 }
 
@@ -196,6 +197,7 @@ impl Default for Setting {
             assets: BTreeMap::new(),
             seed: [7; 32],
             cancel: watch::channel(false).0,
+            debt: Arc::default(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -216,7 +218,7 @@ impl Setting {
             assets: Arc::new(self.assets.clone()),
             folders: Arc::default(),
             seed: self.seed,
-            debt: Arc::default(),
+            debt: Arc::clone(&self.debt),
             cancelled: self.cancel.subscribe(),
         }
     }

@@ -31,8 +31,8 @@ bench-read *arguments:
 
 # Two GiB down and up through a guest of 64 MiB, with a fault each 100 MiB: minutes, and 2 GiB of disk
 large:
-    cargo build --package portcullis
-    LARGE_MIB=2048 cargo test --package portcullis-tests --test large a_body_larger -- --nocapture
+    cargo build --workspace --all-targets --locked
+    PORTCULLIS_TESTS_BUILT=1 LARGE_MIB=2048 cargo test --workspace --locked --test large a_body_larger -- --nocapture
 
 # Formats host, SDK, connectors and guests
 fmt:
@@ -72,9 +72,8 @@ fuzz minutes="10" *targets:
 
 # Every compile bomb, and COUNT components of wasm-smith, wasm-mutate and chance through the compile door: minutes
 hostile-binaries count="2000":
-    cargo build --package portcullis
-    HOSTILE_BINARIES={{ count }} cargo test --package portcullis-tests --test guests compile_bombs -- --nocapture
-    HOSTILE_BINARIES={{ count }} cargo test --package portcullis-tests --test guests generated -- --nocapture
+    cargo build --workspace --all-targets --locked
+    PORTCULLIS_TESTS_BUILT=1 HOSTILE_BINARIES={{ count }} cargo test --workspace --locked --test guests -- --nocapture compile_bombs generated
 
 # Mutation testing of what decides: hours, `just mutants host/grants/src/cover.rs` for one file; survivors: tests/mutants.md
 mutants +files="host/grants/src/** host/egress/src/headers.rs host/egress/src/echo.rs host/egress/src/echo/** host/egress/src/scan.rs host/egress/src/credential.rs":

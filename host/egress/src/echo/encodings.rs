@@ -45,7 +45,7 @@ impl Needle {
         let mut fragments = vec![Vec::new()];
         for byte in bytes.iter().take(limits::ECHO_FRAGMENT_BYTES_MAX) {
             letters += usize::from(is_letter(byte));
-            if letters > 2 && fragments[0].len() >= 3 || letters > 5 {
+            if letters > 2 && fragments[0].len() >= 3 {
                 break;
             }
             if is_letter(byte) {

@@ -59,7 +59,7 @@ impl Running {
         }
         let is_due = self.is_due(&piece);
         self.signs = self.signs.saturating_add(signs_in(&piece));
-        if !self.held.is_empty() || !is_due {
+        if !self.held.is_empty() {
             self.held.extend_from_slice(&piece);
         }
         if !is_due {

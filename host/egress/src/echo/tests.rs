@@ -112,14 +112,113 @@ fn overlaps_and_neighbours_leave_nothing() {
     assert_eq!(needles.mask_text("xxxxxxxxxxxxy"), "************y");
     assert_eq!(needles.mask_text("abcdefghabcdefgh!"), "****************!");
     assert_eq!(needles.mask_text("abcdefg"), "abcdefg");
+    // Those that touch are one place.
+    assert_eq!(needles.mask(&mut b"abcdefghabcdefgh! abcdefgh".to_vec()), 2);
 }
 
 #[test]
 fn short_secrets_are_masked_plain_only() {
-    let needles = needles(&["pw1"]);
-    assert_eq!(needles.mask_text("pw1 cHcx 707731"), "*** cHcx 707731");
+    let short = needles(&["pw1"]);
+    assert_eq!(short.mask_text("pw1 cHcx 707731 %70w1"), "*** cHcx 707731 %70w1");
+    // From eight bytes on it is looked for in all of them.
+    assert_eq!(needles(&["abcdefgh"]).mask_text("6162636465666768"), "*".repeat(16));
     assert!(Needles::new(&[Secret::new(Vec::new())]).is_empty());
     assert_eq!(Needles::new(&[]).mask_text("pw1"), "pw1");
+}
+
+/// Each encoding once, and beside a place exactly what holds bits of the secret.
+#[test]
+fn a_place_is_as_long_as_what_shows_it() {
+    let mut of_nine = Vec::new();
+    encodings::of(b"abcdefghi", &mut of_nine);
+    assert_eq!(of_nine.len(), 5, "plain, base64 at three offsets, hexadecimal");
+    let needles = needles(&["abcdefghi"]);
+    for (before, after, masked) in [
+        // Whole groups of four: the neighbours' characters hold nothing of it.
+        ("xyz", "xyz", "eHl6************eHl6"),
+        // It shares the characters at both ends with its neighbours.
+        ("x", "xy", "e*************h5"),
+        ("xy", "x", "eH*************4"),
+    ] {
+        let text = b64::STANDARD.encode(format!("{before}abcdefghi{after}"));
+        assert_eq!(needles.mask_text(&text), masked, "{text}");
+    }
+    // The same without a neighbour that is base64, and without any.
+    let text = b64::STANDARD.encode("xabcdefghix");
+    let core = &text[2..13];
+    assert_eq!(needles.mask_text(&format!("={core}=")), "=***********=");
+    assert_eq!(needles.mask_text(core), "***********");
+}
+
+/// What the bound on the work of a search counts: each byte compared, and one for a needle that does not fit.
+#[test]
+fn each_byte_compared_is_counted() {
+    let mut all = Vec::new();
+    encodings::of(b"abcdefgh", &mut all);
+    assert_eq!(all[0].matches_at(b"xabcdefgh", 1), (8, Some((1, 9))));
+    assert_eq!(all[0].matches_at(b"abcdefgX", 0), (8, None));
+    assert_eq!(all[0].matches_at(b"Xbcdefgh", 0), (1, None));
+    assert_eq!(all[0].matches_at(b"abcdefg", 0), (1, None));
+    // A short text has a megabyte of them, however often it is compared.
+    let repetitive = needles(&[&format!("{}b", "a".repeat(500))]);
+    assert_eq!(repetitive.mask_text(&"a".repeat(1_000)), "a".repeat(1_000));
+    // Beyond that, and 64 for each of its own, it is masked whole.
+    let repetitive = needles(&[&format!("{}b", "a".repeat(3_000))]);
+    assert_eq!(repetitive.mask_text(&"a".repeat(6_000)), "*".repeat(6_000));
+}
+
+/// Up to the bound its first bytes are looked for at the end of a piece; of a longer secret its length is held back.
+#[test]
+fn where_a_secret_may_begin() {
+    let mut all = Vec::new();
+    encodings::of(b"abcdefgh", &mut all);
+    for (bytes, compared_max, at) in [
+        (&b"--abc"[..], 8, 2),
+        (b"--abc", 7, 0),
+        (b"--ab-", 8, 5),
+        (b"--abcdefgh", 8, 10),
+        (b"------------", 7, 5),
+        (b"", 8, 0),
+    ] {
+        let bytes = (bytes, compared_max);
+        assert_eq!(all[0].may_begin_at(bytes.0, bytes.1), at, "{bytes:?}");
+    }
+}
+
+/// Digits above nine are few in what the automaton looks for: each doubles the list.
+#[test]
+fn hexadecimal_digits_do_not_grow_the_list() {
+    for (secret, count, length) in [
+        (&b"\x01\x23\x45\x67\x89\x01\x23\x45"[..], 1, 12),
+        (b"\x1a\x2b\x3c\x4d\x5e\x6f\x7a\x8b", 4, 5),
+        (b"\xab\xcd\xef\xab\xcd\xef\xab\xcd", 8, 3),
+    ] {
+        let mut all = Vec::new();
+        encodings::of(secret, &mut all);
+        let fragments = all.last().unwrap().fragments();
+        let lengths: Vec<usize> = fragments.iter().map(Vec::len).collect();
+        assert_eq!(lengths, vec![length; count], "{secret:?}");
+    }
+}
+
+/// Three layers come off; what lies behind a fourth is the limit that is told of.
+#[test]
+fn layers_are_bounded() {
+    let needles = needles(&["ab/12+cd_SECRET=x"]);
+    for (echoed, is_found) in [("ab%25252F12+cd_SECRET=x", true), ("ab%2525252F12+cd_SECRET=x", false)] {
+        let masked = if is_found { "*".repeat(echoed.len()) } else { echoed.to_owned() };
+        assert_eq!(needles.mask_text(echoed), masked);
+    }
+}
+
+/// An escape at one end of a long secret says nothing of the other.
+#[test]
+fn a_long_secret_is_found_around_one_escape() {
+    let secret = "0123456789abcdef-".repeat(20);
+    let needles = needles(&[&secret]);
+    for echoed in [format!("%30{}", &secret[1..]), format!("{}%2d", &secret[..secret.len() - 1])] {
+        assert_eq!(needles.mask_text(&format!("<{echoed}>")), format!("<{}>", "*".repeat(echoed.len())));
+    }
 }
 
 #[test]

@@ -345,6 +345,7 @@ mod tests {
             ("plain", "plain"),
             ("%41%2b%2B", "A++"),
             (r#"\"\\\/\n\'\x41"#, "\"\\/\n'A"),
+            (r"\b\f\r\t", "\u{8}\u{c}\r\t"),
             (r"\u00e9\u0041\uD83D\uDD11", "éA\u{1F511}"),
             ("&amp;&lt;&gt;&quot;&apos;&#39;&#x2F;&#X2f;", "&<>\"''//"),
             ("%2541", "%41"),
@@ -353,6 +354,7 @@ mod tests {
             ("&#0000000000115;&#115x&#x0000073g&lowbar;&sol;&equals;&plus;", "ssxsg_/=+"),
             ("a&ampb&ltc&amplt;&AMP", "a&b<c&lt;&"),
             (r"\101\U0000006b%u0073%U0073", "Akss"),
+            (r"\060\175\303\251", "0}é"),
             // No escapes.
             ("%4", "%4"),
             ("%zz&b=c&", "%zz&b=c&"),
@@ -367,6 +369,18 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_ascii_punctuation_are_undone() {
+        for (names, meant) in [
+            ("&amp;&AMP;&lt;&LT;&gt;&GT;&quot;&QUOT;&apos;&lowbar;&UnderBar;", "&&<<>>\"\"'__"),
+            ("&plus;&sol;&equals;&hyphen;&dash;&period;&colon;&comma;&semi;&excl;&quest;", "+/=--.:,;!?"),
+            ("&num;&dollar;&percnt;&lpar;&rpar;&ast;&midast;&commat;&bsol;&Hat;&grave;", "#$%()**@\\^`"),
+            ("&lsqb;&lbrack;&rsqb;&rbrack;&lcub;&lbrace;&rcub;&rbrace;&verbar;&vert;", "[[]]{{}}||"),
+        ] {
+            assert_eq!(plain(names.as_bytes()), meant.as_bytes(), "{names}");
+        }
+    }
+
+    #[test]
     fn readers_to_whom_a_text_is_the_same_are_one() {
         let groups = |text: &str| {
             let groups = Readers::ALL.groups(Dialects::begun_in(text.as_bytes()));
@@ -376,6 +390,11 @@ mod tests {
         assert_eq!(groups("100%"), [(0b001, 4)]);
         assert_eq!(groups(r"100%\"), [(0b011, 2), (0b010, 2), (0b001, 2)]);
         assert_eq!(groups(r"%\&").len(), 7);
+        // Behind a layer that some of them undid, only those are asked.
+        let begun = |text: &[u8]| Dialects::begun_in(text);
+        let (undone, some) = Readers::ALL.groups(begun(br"100%\")).next().unwrap();
+        assert_eq!((undone.0, some), (0b011, Readers(1 << 0b011 | 1 << 0b111)));
+        assert_eq!(some.groups(begun(b"&")).collect::<Vec<_>>(), [(Dialects(0b100), Readers(1 << 0b111))]);
         assert_eq!(Dialects::undone_in(br"%\&4 100%").0, 0);
         assert_eq!(Dialects::undone_in(br"%\&#4 %2%20").0, 0b101);
     }
@@ -387,6 +406,55 @@ mod tests {
         assert_eq!(around_escapes(&text, 8), [(1_000 - reach, 1_003 + reach)]);
         assert_eq!(around_escapes(&b"%\\&".repeat(2)[..2], 8), []);
         assert_eq!(around_escapes(b"%41-%41", 8), [(0, 7)]);
+        // Two that are far from each other are looked at apart.
+        let text = [&b"%41"[..], &b"-".repeat(1_000), b"%41"].concat();
+        assert_eq!(around_escapes(&text, 8), [(0, 3 + reach), (1_003 - reach, 1_006)]);
+    }
+
+    /// What is at the end may become an escape, of these dialects, as long as one is.
+    #[test]
+    fn what_may_become_an_escape_is_not_whole() {
+        for (text, dialects, whole) in [
+            ("", ALL, 0),
+            ("abc", ALL, 3),
+            ("ab%4", ALL, 2),
+            ("ab%4 ", ALL, 5),
+            ("ab%4", Dialects(0b110), 4),
+            ("%41", ALL, 3),
+            ("-%41%4", ALL, 4),
+            ("-%41ab\\u00", ALL, 6),
+            ("-%41ab-", ALL, 7),
+            // Without its semicolon another digit, or the semicolon, may follow.
+            ("-a&#65", ALL, 2),
+            ("-%41&lt", ALL, 4),
+            ("-a&#65;", ALL, 7),
+            ("-a&#65;%41", ALL, 10),
+            ("-a&#65&#66;", ALL, 11),
+            ("&abcdefghijklmn", ALL, 0),
+            ("&abcdefghijklmno", ALL, 16),
+        ] {
+            assert_eq!(whole_until(text.as_bytes(), dialects), whole, "{text}");
+        }
+    }
+
+    /// The longest escape that is one in the last layer alone: an `&` written with zeros, twice.
+    #[test]
+    fn nothing_is_certain_within_a_nested_escape() {
+        let nested = b"&#x00000000026;#x00000000026;#x00000000041;";
+        for end in 1..nested.len() {
+            assert_eq!(certain_boundary(&nested[..end]), 0, "{end}");
+        }
+        let plain = [&nested[..1], &b"a".repeat(NESTED_BYTES_MAX)].concat();
+        assert_eq!(certain_boundary(&plain[..NESTED_BYTES_MAX]), 0);
+        assert_eq!(certain_boundary(&plain), 1 + NESTED_BYTES_MAX);
+        assert_eq!(certain_boundary(b"&-a&"), 2);
+    }
+
+    #[test]
+    fn a_place_is_of_whole_escapes() {
+        for (place, located) in [((0, 1), (0, 3)), ((1, 3), (3, 7)), ((2, 4), (6, 10)), ((3, 5), (7, 11))] {
+            assert_eq!(locate(b"%41%42c%64e", ALL, &[place]), [located], "{place:?}");
+        }
     }
 
     proptest::proptest! {

@@ -8,7 +8,7 @@ use crate::{
     decode::{self, DecodeLimits},
     exchange_log::LogAttempts,
     limits::SEARCHES_MAX,
-    testing::{Kit, Script, request, slot, state},
+    testing::{Kit, Script, request, response, slot, state},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{FutureExt, stream};
@@ -17,7 +17,7 @@ use portcullis_secrets::Secret;
 use proptest::{prelude::*, test_runner::TestRunner};
 use std::{
     io::{self, Write},
-    sync::Mutex,
+    sync::{Mutex, mpsc},
     time::Duration,
 };
 
@@ -137,8 +137,8 @@ fn kit() -> Kit {
     kit
 }
 
-/// Runs with every trace line kept; checks the guest, the rows and the lines.
-fn held(kit: &Kit, one: &Run) {
+/// What it ends with, and every trace line meanwhile.
+fn traced<T>(runs: impl Future<Output = T>) -> (T, Vec<u8>) {
     let lines = Lines::default();
     let kept = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -147,9 +147,14 @@ fn held(kit: &Kit, one: &Run) {
         .with_writer(move || kept.clone())
         .finish();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let (guest, rows, echoes) =
-        tracing::subscriber::with_default(subscriber, || runtime.block_on(run(kit, one)));
+    let ended = tracing::subscriber::with_default(subscriber, || runtime.block_on(runs));
     let traced = crate::state::lock(&lines.0).clone();
+    (ended, traced)
+}
+
+/// Checks the guest, the rows and the lines of a run.
+fn held(kit: &Kit, one: &Run) {
+    let ((guest, rows, echoes), traced) = traced(run(kit, one));
     assert!(!traced.is_empty(), "an echo is told of");
     let echoed = encoded(one.how);
     for (sink, bytes) in [("the guest", &guest), ("a row", &rows), ("a trace line", &traced)] {
@@ -157,6 +162,50 @@ fn held(kit: &Kit, one: &Run) {
         assert_eq!(shown, None, "in {sink}, echoed as {}: {}", one.how, String::from_utf8_lossy(bytes));
     }
     assert!(echoes > 0);
+}
+
+/// A body of one piece.
+struct Once(Option<Bytes>);
+
+#[async_trait::async_trait]
+impl Pieces for Once {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        Ok(self.0.take())
+    }
+}
+
+/// The twin of an echo: no place is noted, and nobody is warned. Whole and in pieces.
+#[test]
+fn a_warning_is_of_an_echo_alone() {
+    let kit = kit();
+    let prepared = Arc::new(kit.prepared(&state(&kit), request("GET", "https://api.vendor.test/v1/items")));
+    let needles = Arc::new(Needles::new([&Secret::new(CANARY.as_bytes().to_vec())]));
+    let twice = format!("{CANARY} {CANARY}");
+    for (value, body, places) in [("a", "b", 0), (&*twice, "b", 2), ("a", CANARY, 1), (&*twice, CANARY, 3)] {
+        for in_pieces in [false, true] {
+            let mut answer = response(200, &[("x-echo", value), ("v", "")]);
+            let body = Bytes::from(body.to_owned());
+            match in_pieces {
+                true => answer.pieces = Some(Piecewise::new(Once(Some(body)))),
+                false => answer.body = body,
+            }
+            let attempt = Attempt::new(Arc::clone(&prepared), 1);
+            attempt.trace.note(|noted| noted.needles = Some(Arc::clone(&needles)));
+            let trace = Arc::clone(&attempt.trace);
+            let ((), lines) = traced(async {
+                let mut scan = Scan::new(Script::new([Ok(answer)]).service());
+                let mut pieces = scan.call(attempt).await.unwrap().pieces.map(Piecewise::into_inner);
+                while let Some(pieces) = &mut pieces
+                    && let Some(piece) = pieces.next().await.unwrap()
+                {
+                    assert!(!piece.is_empty());
+                }
+            });
+            assert_eq!(trace.note(|noted| noted.echoes), places, "{value}, {in_pieces}");
+            let warned = memchr::memmem::find(&lines, b"a peer sent a secret back").is_some();
+            assert_eq!(warned, places > 0, "{value}, {in_pieces}");
+        }
+    }
 }
 
 #[test]
@@ -223,60 +272,68 @@ fn searches() -> Arc<Semaphore> {
 }
 
 /// A search that nobody waits for counts until it ends.
-#[tokio::test]
-async fn no_more_are_searched_at_once_than_may_be() {
+#[test]
+fn no_more_are_searched_at_once_than_may_be() {
+    let (runtime, let_go) = busy_beside();
     let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
-    let body = Bytes::from(b"%".repeat(128 << 10));
+    let body = Bytes::from(b"%".repeat(1 << 10));
     let searches = searches();
-    for left in (0..SEARCHES_MAX).rev() {
-        let abandoned = super::scanned(body.clone(), &needles, &searches);
-        assert!(abandoned.now_or_never().is_none(), "it is waited for");
-        assert_eq!(searches.available_permits(), left);
-    }
-    let mut next = std::pin::pin!(super::scanned(body, &needles, &searches));
-    assert!((&mut next).now_or_never().is_none());
-    assert!(next.await.is_ok(), "its turn comes");
-    // One that is over gives its place back.
-    assert!(searches.acquire_many(u32::try_from(SEARCHES_MAX).unwrap()).await.is_ok());
+    runtime.block_on(async {
+        for left in (0..SEARCHES_MAX).rev() {
+            let abandoned = super::scanned(body.clone(), &needles, &searches);
+            assert!(abandoned.now_or_never().is_none(), "it is waited for");
+            assert_eq!(searches.available_permits(), left);
+        }
+        let mut next = std::pin::pin!(super::scanned(body, &needles, &searches));
+        assert!((&mut next).now_or_never().is_none());
+        drop(let_go);
+        assert!(next.await.is_ok(), "its turn comes");
+        // One that is over gives its place back.
+        assert!(searches.acquire_many(u32::try_from(SEARCHES_MAX).unwrap()).await.is_ok());
+    });
+}
+
+/// Beside the threads that serve there is one, and it is busy until it is let go: what is searched there is waited for.
+fn busy_beside() -> (tokio::runtime::Runtime, mpsc::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let (let_go, busy) = mpsc::channel();
+    runtime.spawn_blocking(move || busy.recv());
+    (runtime, let_go)
 }
 
 /// What is slow to search must not keep the attempt from ending with its time, nor a thread from everybody else.
-#[tokio::test]
-async fn a_long_body_is_searched_beside_the_threads_that_serve() {
+#[test]
+fn a_long_body_is_searched_beside_the_threads_that_serve() {
+    let (runtime, let_go) = busy_beside();
     let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
     let body = |length: usize| {
-        let mut body = vec![b'%'; length];
-        body.extend_from_slice(b"sk_live_long_0123456789");
+        let mut body = vec![b'x'; length];
+        body[length - 23..].copy_from_slice(b"sk_live_long_0123456789");
         Bytes::from(body)
     };
+    let length = crate::limits::SCANNED_INLINE_BYTES_MAX;
     let all = searches();
-    let short = std::pin::pin!(super::scanned(body(100), &needles, &all));
-    let Some(Ok((_, 1))) = short.now_or_never() else { panic!("a short one is searched at once") };
-    let mut long =
-        std::pin::pin!(super::scanned(body(crate::limits::SCANNED_INLINE_BYTES_MAX), &needles, &all));
-    assert!((&mut long).now_or_never().is_none(), "a long one is waited for");
-    let Ok((masked, 1)) = long.await else { panic!("one place") };
-    assert!(masked.ends_with(b"***"));
+    runtime.block_on(async {
+        let short = std::pin::pin!(super::scanned(body(length - 1), &needles, &all));
+        let Some(Ok((_, 1))) = short.now_or_never() else { panic!("a short one is searched at once") };
+        let mut long = std::pin::pin!(super::scanned(body(length), &needles, &all));
+        assert!((&mut long).now_or_never().is_none(), "a long one is waited for");
+        drop(let_go);
+        let Ok((masked, 1)) = long.await else { panic!("one place") };
+        assert!(masked.ends_with(b"x***********************"));
+    });
 }
 
 /// The same for a short one that is full of signs, whole and in pieces; and whom nobody waited for is no whole body.
-#[tokio::test]
-async fn what_is_slow_to_search_is_searched_beside_them_too() {
-    struct Once(Option<Bytes>);
-    #[async_trait::async_trait]
-    impl Pieces for Once {
-        async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-            Ok(self.0.take())
-        }
-    }
+#[test]
+fn what_is_slow_to_search_is_searched_beside_them_too() {
+    let (runtime, let_go) = busy_beside();
     let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
     let signs = |count: usize| {
         let body = [b"%".repeat(count), b"x".repeat(200), b"sk_live_long_0123456789".to_vec()].concat();
         Bytes::from(body)
     };
     let (few, many) = (crate::limits::SCANNED_INLINE_SIGNS_MAX, crate::limits::SCANNED_INLINE_SIGNS_MAX + 1);
-    assert!(super::scanned(signs(few), &needles, &searches()).now_or_never().is_some());
-    assert!(super::scanned(signs(many), &needles, &searches()).now_or_never().is_none());
     let scanned = |count| Scanned {
         inner: Box::new(Once(Some(signs(count)))),
         scan: Some(Running::new(Arc::clone(&needles))),
@@ -284,26 +341,30 @@ async fn what_is_slow_to_search_is_searched_beside_them_too() {
         trace: Arc::default(),
         over: false,
     };
-    assert!(matches!(scanned(few).next().now_or_never(), Some(Ok(Some(_)))), "at once");
-    // Few a piece, and many in all.
-    let mut running = Running::new(Arc::clone(&needles));
-    let piece = b"%41 and so on ";
-    let slow = (0..=many).position(|_| {
-        let slow = running.is_slow(Some(piece));
-        running.push(Bytes::from_static(piece));
-        slow
+    runtime.block_on(async {
+        assert!(super::scanned(signs(few), &needles, &searches()).now_or_never().is_some());
+        assert!(super::scanned(signs(many), &needles, &searches()).now_or_never().is_none());
+        assert!(matches!(scanned(few).next().now_or_never(), Some(Ok(Some(_)))), "at once");
+        // Few a piece, and many in all.
+        let mut running = Running::new(Arc::clone(&needles));
+        let piece = b"%41 and so on ";
+        let slow = (0..=many).position(|_| {
+            let slow = running.is_slow(Some(piece));
+            running.push(Bytes::from_static(piece));
+            slow
+        });
+        assert_eq!(slow, Some(few));
+        assert!(!running.is_slow(Some(b"without any")), "where there is nothing to undo it is quick");
+        let mut left = scanned(many);
+        assert!(left.next().now_or_never().is_none(), "it is waited for");
+        assert!(left.next().await.is_err(), "cut off, and taken for the end");
+        drop(let_go);
+        let mut waited_for = scanned(many);
+        let mut whole = Vec::new();
+        while let Ok(Some(piece)) = waited_for.next().await {
+            whole.extend_from_slice(&piece);
+        }
+        assert!(waited_for.over && whole.len() == signs(many).len());
+        assert!(whole.ends_with(b"x***********************"));
     });
-    assert_eq!(slow, Some(few));
-    assert!(!running.is_slow(Some(b"without any")), "where there is nothing to undo it is quick");
-    let mut waited_for = scanned(many);
-    let mut whole = Vec::new();
-    while let Ok(Some(piece)) = waited_for.next().await {
-        whole.extend_from_slice(&piece);
-    }
-    assert!(
-        waited_for.over && whole.len() == signs(many).len() && whole.ends_with(b"x***********************")
-    );
-    let mut left = scanned(many);
-    assert!(left.next().now_or_never().is_none(), "it is waited for");
-    assert!(left.next().await.is_err(), "cut off, and taken for the end");
 }

@@ -73,6 +73,31 @@ fn a_border_anywhere_hides_nothing() {
     }
 }
 
+/// Where the end of a text means less than a secret is long, more of it is looked at.
+#[test]
+fn a_secret_of_which_the_end_alone_is_escaped() {
+    let needles = needles();
+    let body = SECRET[..8].to_owned() + &percent(&percent(&SECRET[8..]));
+    let (first, last) = body.as_bytes().split_at(body.len() - 1);
+    assert_eq!(pieces(&needles, &[first, last]), b"*".repeat(body.len()));
+    // The text is cut off right behind the first digit; what is left means all of it but that and the last.
+    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let body = "x".repeat(47) + &hex[..1] + &percent(&hex[1..]);
+    let (first, last) = body.as_bytes().split_at(body.len() - 1);
+    assert_eq!(
+        pieces(&needles, &[first, last]),
+        ["x".repeat(47), "*".repeat(body.len() - 47)].concat().as_bytes()
+    );
+}
+
+/// Within an escape of the third layer, and of a fourth that nobody undoes.
+#[test]
+fn layers_in_which_an_escape_is_open_are_bounded() {
+    let bytes = b"%2525252541";
+    let mut boundaries = Boundaries::new(bytes);
+    assert_eq!([8, 7, 6].map(|end| boundaries.last_until(end)), [8, 7, 0]);
+}
+
 #[test]
 fn an_event_is_not_held_back() {
     let mut running = Running::new(needles());
@@ -83,6 +108,16 @@ fn an_event_is_not_held_back() {
     assert_eq!(passed, b"50%4\n");
     for event in ["data: {\"a\":1}\n\n", "data: 50% & more \\ less\n\n", "event: x\ndata: s\n\n"] {
         assert_eq!(running.push(Bytes::from(event)).0, event);
+    }
+    let long = Bytes::from(vec![b' '; ECHO_HELD_BYTES_MAX]);
+    assert!(running.push(long.clone()) == (long, 0), "however long it is");
+    // Nor is a secret that nothing can make longer, or what can't begin one.
+    let secret = Secret::new(b"pw1".to_vec());
+    let mut running = Running::new(Arc::new(Needles::new([&secret])));
+    for (event, passed) in
+        [("is pw1", "is ***"), ("ab", "ab"), ("%70w", "%70w"), ("apw", "a"), ("1\n", "***\n")]
+    {
+        assert_eq!(running.push(Bytes::from(event)).0, passed, "{event}");
     }
 }
 
@@ -100,9 +135,10 @@ fn a_body_without_places_to_cut_is_bounded() {
     let long = Secret::new([b"ab".repeat(ECHO_HELD_BYTES_MAX), b"c".to_vec()].concat());
     let needles = Arc::new(Needles::new([&long]));
     let mut running = Running::new(needles);
-    for _ in 0..3 {
-        running.push(Bytes::from("ab".repeat(1 << 19)));
-        assert!(running.held.len() <= ECHO_HELD_BYTES_MAX);
+    for (passed, held) in [(0, 1 << 19), (0, ECHO_HELD_BYTES_MAX), (3 << 19, 0)] {
+        let (piece, echoes) = running.push(Bytes::from("ab".repeat(1 << 18)));
+        assert_eq!((piece.len(), running.held.len()), (passed, held));
+        assert!(piece.iter().all(|byte| *byte == b'*') && (echoes > 0) == (passed > 0));
     }
 }
 
@@ -122,6 +158,43 @@ fn what_stays_in_doubt_is_searched_as_it_grows() {
     assert!((at_first..at_first + 16).contains(&searched), "{searched}");
     all.extend_from_slice(&running.finish().0);
     assert_eq!(all, needles.mask_bytes(Bytes::from(body)).0);
+}
+
+#[test]
+fn a_step_is_slow_where_it_searches_many_signs() {
+    let many = b"%".repeat(SCANNED_INLINE_SIGNS_MAX + 1);
+    let (few, more) = (&many[1..], &many[..]);
+    let plain = vec![b'a'; 2 * ECHO_LOOKED_AGAIN_BYTES];
+    let much = more.repeat(32);
+    let max = SCANNED_INLINE_SIGNS_MAX;
+    // What is held, how much of it was in doubt, the signs so far, the piece; is the step due, is it slow?
+    for (held, in_doubt, signs, piece, is_due, is_slow) in [
+        (&[][..], 0, 0, Some(few), true, false),
+        (&[], 0, 0, Some(more), true, true),
+        (&[], 0, max, Some(b"%"), true, true),
+        (&[], 0, max + 1, Some(b"x"), true, false),
+        (more, more.len(), max + 1, Some(b"-"), true, true),
+        (more, more.len(), max + 1, None, true, true),
+        (few, few.len(), max, None, true, false),
+        // What may go on with an escape waits for 16 bytes; what may not does not.
+        (few, few.len(), 0, Some(&plain[..15]), false, false),
+        (few, few.len(), 0, Some(&plain[..16]), true, false),
+        (few, few.len(), 0, Some(b"-"), true, false),
+        (&plain, ECHO_LOOKED_AGAIN_BYTES, 0, Some(more), true, true),
+        // A quarter of what was in doubt is 2,048 bytes, whether they are held or come.
+        (&plain, plain.len(), 0, Some(&plain[..2_047]), false, false),
+        (&plain, plain.len(), 0, Some(&plain[..2_048]), true, false),
+        (&plain, plain.len() - 512, 0, Some(&plain[..1_407]), false, false),
+        (&plain, plain.len() - 512, 0, Some(&plain[..1_408]), true, false),
+        (&much, much.len(), max + 1, Some(more), false, false),
+    ] {
+        let mut running = Running::new(needles());
+        running.held.extend_from_slice(held);
+        (running.in_doubt, running.signs) = (in_doubt, signs);
+        let case = (held.len(), in_doubt, signs, piece.map(<[u8]>::len));
+        assert_eq!(piece.is_none_or(|piece| running.is_due(piece)), is_due, "{case:?}");
+        assert_eq!(running.is_slow(piece), is_slow, "{case:?}");
+    }
 }
 
 /// What a reader makes of a text who undoes these dialects, layer after layer.
@@ -144,6 +217,7 @@ proptest::proptest! {
         let end = end.min(bytes.len());
         let mut boundaries = Boundaries::new(bytes);
         let boundary = boundaries.last_until(end);
+        proptest::prop_assert!(boundary <= end);
         for (dialects, _) in Readers::ALL.groups(Dialects::begun_in(b"%\\&")) {
             let apart = [undone(&bytes[..boundary], dialects), undone(&bytes[boundary..], dialects)].concat();
             proptest::prop_assert_eq!(undone(bytes, dialects), apart, "{:?} at {}", dialects, boundary);

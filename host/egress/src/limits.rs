@@ -173,6 +173,8 @@ pub const CAPTURE_BYTES_MAX: usize = 16 << 10;
 /// What is looked at of a body that the log may show: what is shown, long values that are masked before it, and the longest
 /// encoding of a secret.
 pub const CAPTURE_SEARCHED_BYTES_MAX: usize = 2 << 20;
+/// The same of one that is slow to search.
+pub const CAPTURE_SLOW_BYTES_MAX: usize = 2 * CAPTURE_BYTES_MAX;
 /// A URL or one header value in the exchange log.
 pub const CAPTURE_LINE_BYTES_MAX: usize = 8 << 10;
 /// Texts at the places of one answer that are looked at as URLs.

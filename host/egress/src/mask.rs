@@ -170,21 +170,27 @@ impl Masker {
         if !wanted || body.is_empty() {
             return None;
         }
-        // Answers were searched whole already; here the search ends where nothing that is shown can reach.
-        let (clean, _) = needles.mask_cow(body.get(..limits::CAPTURE_SEARCHED_BYTES_MAX).unwrap_or(body));
-        let kind = Kind::of(content_type, &clean);
+        // Answers were searched whole already; here the search ends where nothing that is shown can reach, or, since this is a
+        // thread that serves, earlier where it is slow: without the end, in which a secret may have begun.
+        let slow = Needles::is_slow(body);
+        let most = if slow { limits::CAPTURE_SLOW_BYTES_MAX } else { limits::CAPTURE_SEARCHED_BYTES_MAX };
+        let searched = body.get(..most).unwrap_or(body);
+        let known = if searched.len() < body.len() { needles.open(searched) } else { searched.len() };
+        let (clean, _) = needles.mask_cow(searched);
+        let clean = &clean[..known];
+        let kind = Kind::of(content_type, clean);
         // Its URLs could be masked by their names alone.
         let hidden = self.named && matches!(kind, Kind::Json);
         let tokenized = match kind {
-            Kind::Json => json::mask(&clean, &self.names, limits::CAPTURE_BYTES_MAX),
-            Kind::Form => form::mask(&clean, &self.names),
+            Kind::Json => json::mask(clean, &self.names, limits::CAPTURE_BYTES_MAX),
+            Kind::Form => form::mask(clean, &self.names),
             Kind::Neither => None,
         };
         let shown = match tokenized {
             Some(shown) => shown,
             None if capture == Capture::All && !hidden => {
                 let mut shown = String::new();
-                text::push_inert(&mut shown, &text::prefix(&clean, limits::CAPTURE_BYTES_MAX));
+                text::push_inert(&mut shown, &text::prefix(clean, limits::CAPTURE_BYTES_MAX));
                 shown
             }
             None => return None,

@@ -69,8 +69,8 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
     }
 }
 
-/// A long body is searched beside the threads that serve everybody: a vendor that sends what is slow to search delays itself
-/// alone, and the attempt still ends when its time is over.
+/// A long body is searched beside the threads that serve everybody: a vendor that sends what is slow to search delays its
+/// own connection alone, and the attempt still ends when its time is over.
 async fn scanned(
     body: Bytes,
     needles: &Arc<Needles>,

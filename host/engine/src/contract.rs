@@ -64,9 +64,17 @@ impl Schema {
         Ok(validator.iter_errors(&value).flat_map(|error| self.faults(&error)).take(FAULTS_MAX).collect())
     }
 
-    /// The first line of NDJSON that has faults, counted from 1, and its faults. Takes time, as `validate` does.
-    pub fn validate_lines(&self, lines: &[u8]) -> Result<Option<(u64, Vec<Fault>)>, SchemaError> {
+    /// The first line of NDJSON that has faults, counted from 1, and its faults. Takes time, as `validate` does; once it
+    /// is `over` no further line is looked at.
+    pub fn validate_lines(
+        &self,
+        lines: &[u8],
+        over: impl Fn() -> bool,
+    ) -> Result<Option<(u64, Vec<Fault>)>, SchemaError> {
         for (line, number) in lines.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+            if over() {
+                return Ok(None);
+            }
             let faults = self.faults_of(line)?;
             if !faults.is_empty() {
                 return Ok(Some((number, faults)));
@@ -184,6 +192,18 @@ mod tests {
         );
         check(schema, "{}", &[("", "\"name\" is a required property")]);
         check(schema, "{\n\"name\": ", &[("", "not JSON (line 2, column 8)")]);
+    }
+
+    #[test]
+    fn the_first_line_that_does_not_fit_is_told_and_none_after_the_end() {
+        let schema = Schema::new(r#"{"properties":{"id":{"type":"integer"}}}"#);
+        let lines = b"{\"id\":1}\n{\"id\":2}\n{\"id\":\"3\"}\n{\"id\":\"4\"}";
+        let (line, faults) = schema.validate_lines(lines, || false).unwrap().unwrap();
+        assert_eq!((line, faults[0].pointer.as_str(), faults.len()), (3, "/id", 1));
+        assert_eq!(schema.validate_lines(&lines[..18], || false).unwrap(), None);
+        let looked_at = std::cell::Cell::new(0);
+        let over = || looked_at.replace(looked_at.get() + 1) == 2;
+        assert_eq!((schema.validate_lines(lines, over).unwrap(), looked_at.get()), (None, 3));
     }
 
     #[test]

@@ -150,8 +150,8 @@ pub struct Read {
     /// Records a page at most
     #[arg(long, value_name = "N")]
     pub max_records: Option<u32>,
-    /// Hold each record against its stream's schema; one that does not fit ends the read before its
-    /// page is written, and the position stays in front of it
+    /// Hold each record against the schema that the manifest has of this stream; one that does not fit
+    /// ends the read before its page is written, and the position stays in front of it
     #[arg(long)]
     pub validate: bool,
 }

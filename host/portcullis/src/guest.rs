@@ -23,8 +23,7 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
     ];
     let flags = replaced.iter().filter_map(|(path, by)| {
         let path = path.as_ref()?.to_str()?;
-        // A TOML string; what stands in it otherwise is escaped as Rust would.
-        Some(format!("{:?}", format!("--remap-path-prefix={path}={by}")))
+        Some(toml_string(&format!("--remap-path-prefix={path}={by}")))
     });
     let flags: Vec<_> = flags.collect();
     let mut command = Command::new(cargo);
@@ -36,6 +35,19 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
         command.arg("--target-dir").arg(target);
     }
     command
+}
+
+fn toml_string(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(control))),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// The folder of the workspace that the crate belongs to; its own where cargo does not say.
@@ -54,4 +66,17 @@ fn workspace(cargo: &str, folder: &Path) -> Option<OsString> {
 fn cargo_home() -> Option<OsString> {
     env::var_os("CARGO_HOME")
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into_os_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_toml_whatever_the_folder_is_called() {
+        let written = toml_string("/a \"b\"\\jose\u{301}\u{a0}\u{200b}\u{7f}\n");
+        assert_eq!(written, "\"/a \\\"b\\\"\\\\jose\u{301}\u{a0}\u{200b}\\u007F\\u000A\"");
+        let read: toml::Table = format!("flags = [{written}]").parse().unwrap();
+        assert_eq!(read["flags"][0].as_str(), Some("/a \"b\"\\jose\u{301}\u{a0}\u{200b}\u{7f}\n"));
+    }
 }

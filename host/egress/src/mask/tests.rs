@@ -278,3 +278,21 @@ proptest! {
         }
     }
 }
+
+/// What is slow to search is not searched to its end; what may have begun at the border is not shown.
+#[test]
+fn a_hostile_body_is_searched_as_far_as_it_is_shown() {
+    let secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+    let needles = Needles::new([&Secret::new(secret.as_bytes().to_vec())]);
+    for shift in 0..secret.len() {
+        // All of the first value is left out, so that the border comes into what is shown.
+        let head = "{\"email\":\"";
+        let filled = limits::CAPTURE_SLOW_BYTES_MAX - head.len() - "\",\"x\":\"".len() - shift;
+        let email = "%41".repeat(filled / 3) + &"a".repeat(filled % 3);
+        let body = format!("{head}{email}\",\"x\":\"{secret}\",\"y\":\"{}\"}}", "%41".repeat(1_000_000));
+        let shown = masker().body(Some("application/json"), body.as_bytes(), Capture::All, true, &needles);
+        let shown = shown.unwrap();
+        assert!(shown.starts_with("{\"email\":\"***\""), "{shown}");
+        assert!(!shown.contains(&secret[..1]), "{shift}: {shown}");
+    }
+}

@@ -28,7 +28,7 @@ impl Cancellation {
     }
 
     /// Ends when the run is to stop; never, where nobody is left to say so.
-    async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
             future::pending::<()>().await;

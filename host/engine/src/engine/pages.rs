@@ -12,7 +12,13 @@ use crate::{
 use portcullis_store::{
     AttemptEnd, FileMark, NewMark, NewPosition, PageCommit, Place, Position as Stored, PositionKey, RunKind,
 };
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// What stays the same through a read.
 struct Plan {
@@ -53,6 +59,15 @@ impl Engine {
             });
         };
         if options.validate {
+            // What the manifest says of every stream says nothing of this one.
+            if !facts.streams.contains_key(stream) {
+                return Err(EngineError::Refused {
+                    message: format!(
+                        "the manifest of `{connection}` has no schema of the stream `{stream}`: the config names it"
+                    ),
+                    help: Some("read it without `--validate`".to_owned()),
+                });
+            }
             schema.compile()?;
         }
         let reader = options.resume.clone().map(|reader| PositionKey {
@@ -162,7 +177,7 @@ impl Engine {
                 Step::Call(_) | Step::Wait(_) => return Err(EngineError::Host("a page was not delivered")),
             }
             let Page { records, count, next, checkpoint, .. } = page;
-            let records = match validated(plan, records).await? {
+            let records = match self.validated(run, plan, records).await? {
                 Ok(records) => records,
                 Err(failure) => return self.close(run, Ending::failed(failure), Some(last), sink).await,
             };
@@ -208,6 +223,38 @@ impl Engine {
         let failure = result.as_ref().err();
         let last = self.attempt_end(run, call.ordinal, call.attempt, report.requests, failure);
         (result, last)
+    }
+
+    /// The records, or why not: the first that is none of its stream, a cancel, the read's end. Schema work never runs on an async
+    /// worker thread, and its author decides how long it takes.
+    async fn validated(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        records: Vec<u8>,
+    ) -> Result<Result<Vec<u8>, Failure>, EngineError> {
+        let Some(schema) = plan.validated.clone() else { return Ok(Ok(records)) };
+        let stop = Stop(Arc::default());
+        let (stopped, clock, end) = (Arc::clone(&stop.0), Arc::clone(&self.clock), plan.end);
+        let over = move || stopped.load(Ordering::Relaxed) || clock.monotonic() > end;
+        let work = tokio::task::spawn_blocking(move || (schema.validate_lines(&records, over), records));
+        let (found, records) = tokio::select! {
+            biased;
+            () = run.cancellation.wait() => return Ok(Err(Failure::cancelled())),
+            done = work => done.map_err(|_| EngineError::Host("a schema could not be applied"))?,
+        };
+        if self.clock.monotonic() > plan.end {
+            return Ok(Err(Failure::new("timeout", "the read took longer than it may")));
+        }
+        let Some((line, faults)) = found? else { return Ok(Ok(records)) };
+        let places: Vec<_> =
+            faults.iter().map(|fault| format!("`{}`: {}", fault.pointer, fault.message)).collect();
+        let stream = &plan.stream;
+        let message = format!(
+            "record {line} of the page is not what the schema of `{stream}` says: {}",
+            places.join("; ")
+        );
+        Ok(Err(Failure::new("contract-drift", message)))
     }
 
     async fn commit(
@@ -299,18 +346,13 @@ impl Engine {
     }
 }
 
-/// The records, or the first that is none of its stream. Schema work never runs on an async worker thread.
-async fn validated(plan: &Plan, records: Vec<u8>) -> Result<Result<Vec<u8>, Failure>, EngineError> {
-    let Some(schema) = plan.validated.clone() else { return Ok(Ok(records)) };
-    let work = tokio::task::spawn_blocking(move || (schema.validate_lines(&records), records));
-    let (found, records) = work.await.map_err(|_| EngineError::Host("a schema could not be applied"))?;
-    let Some((line, faults)) = found? else { return Ok(Ok(records)) };
-    let places: Vec<_> =
-        faults.iter().map(|fault| format!("`{}`: {}", fault.pointer, fault.message)).collect();
-    let stream = &plan.stream;
-    let message =
-        format!("record {line} of the page is not what the schema of `{stream}` says: {}", places.join("; "));
-    Ok(Err(Failure::new("contract-drift", message)))
+/// Sets it when it is dropped.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 enum Onward {

@@ -18,11 +18,21 @@ struct Bench {
 }
 
 async fn bench(answers: impl IntoIterator<Item = CallReport>) -> Bench {
+    bench_of(answers, |_| {}).await
+}
+
+/// With a connection that is other than usual.
+async fn bench_of(
+    answers: impl IntoIterator<Item = CallReport>,
+    change: impl FnOnce(&mut ConnectionFacts),
+) -> Bench {
     let (folder, clock) = (tempfile::tempdir().unwrap(), SeededClock::default());
     let store: Arc<dyn Store> = world::store(folder.path(), &clock).await;
     let id = store.connection_id(CONNECTION, "acme/stripe").await.unwrap();
     let caller = Scripted::new(answers);
-    let connections = Arc::new(One(world::facts(id, false)));
+    let mut facts = Arc::unwrap_or_clone(world::facts(id, false));
+    change(&mut facts);
+    let connections = Arc::new(One(Arc::new(facts)));
     let (port, random) = (Arc::clone(&caller) as Arc<dyn Caller>, Arc::new(SeededRandom::new(1)));
     let engine = Engine::new(Arc::clone(&store), port, connections, Arc::new(clock.clone()), random);
     Bench { engine, store, caller, clock, folder }
@@ -263,6 +273,37 @@ async fn a_record_that_does_not_fit_stops_a_validated_read_before_its_page() {
     // Without a look at them it goes on from where it stopped, and takes them as they are.
     let read = bench.engine.read(CONNECTION, "customers", options(), &mut file).await.unwrap();
     assert_eq!((read.outcome, kept().lines().count()), (Outcome::Succeeded, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_schema_of_the_manifest_describes_is_not_validated_by_another() {
+    let bench = bench_of([report(Ok(Answer::Page(page("{}\n", None))))], |facts| {
+        facts.streams = [(crate::ANY_NAME.to_owned(), crate::Schema::new("{}"))].into();
+    })
+    .await;
+    let read = async |validate| {
+        let options = ReadOptions { validate, ..ReadOptions::default() };
+        bench.engine.read(CONNECTION, "tickets", options, &mut Pipe(false)).await
+    };
+    let refused = read(true).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "the manifest of `billing` has no schema of the stream `tickets`: the config names it"
+    );
+    assert_eq!(read(false).await.unwrap().outcome, Outcome::Succeeded);
+    assert_eq!(bench.runs().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_none_is_found_before_the_run() {
+    let bench = bench_of([], |facts| {
+        facts.streams = [("customers".to_owned(), crate::Schema::new("{\"type\":5}"))].into();
+    })
+    .await;
+    let options = ReadOptions { validate: true, ..ReadOptions::default() };
+    let refused = bench.engine.read(CONNECTION, "customers", options, &mut Pipe(false)).await;
+    assert!(matches!(refused, Err(EngineError::Schema(_))));
+    assert_eq!(bench.runs().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

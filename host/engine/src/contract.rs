@@ -3,6 +3,7 @@
 
 use crate::limits::{FAULT_CHARS_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX, SCHEMA_BYTES_MAX};
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
+use portcullis_manifest::json::{self, JsonError};
 use serde_json::Value;
 use std::{
     fmt,
@@ -51,11 +52,14 @@ impl Schema {
 
     fn faults_of(&self, document: &[u8]) -> Result<Vec<Fault>, SchemaError> {
         let validator = self.validator()?;
-        let value: Value = match serde_json::from_slice(document) {
+        let value = match json::parse(document, usize::MAX) {
             Ok(value) => value,
             Err(error) => {
-                let message = format!("not JSON (line {}, column {})", error.line(), error.column());
-                return Ok(vec![Fault { pointer: String::new(), message, known: Vec::new() }]);
+                return Ok(vec![Fault {
+                    pointer: String::new(),
+                    message: no_document(&error),
+                    known: Vec::new(),
+                }]);
             }
         };
         if validator.is_valid(&value) {
@@ -106,7 +110,7 @@ impl Schema {
             }
             _ => {
                 let message = shorten(&error.masked().to_string());
-                vec![Fault { pointer: parent, message, known: Vec::new() }]
+                vec![Fault { pointer: shorten(&parent), message, known: Vec::new() }]
             }
         }
     }
@@ -125,12 +129,8 @@ impl Schema {
 }
 
 fn compile(text: &str) -> Result<Validator, SchemaError> {
-    if text.len() > SCHEMA_BYTES_MAX {
-        return Err(SchemaError(format!("it has more than {SCHEMA_BYTES_MAX} bytes")));
-    }
-    let schema: Value = serde_json::from_str(text).map_err(|error| {
-        SchemaError(format!("not JSON (line {}, column {})", error.line(), error.column()))
-    })?;
+    let schema =
+        json::parse(text.as_bytes(), SCHEMA_BYTES_MAX).map_err(|error| SchemaError(no_document(&error)))?;
     // The author of a schema must not be able to stop the host with a pattern.
     let patterns =
         PatternOptions::fancy_regex().backtrack_limit(REGEX_BACKTRACKS_MAX).size_limit(REGEX_BYTES_MAX);
@@ -140,6 +140,14 @@ fn compile(text: &str) -> Result<Validator, SchemaError> {
         .offline()
         .build(&schema)
         .map_err(|error| SchemaError(shorten(&error.to_string())))
+}
+
+/// What the parser met may be what nobody should read.
+fn no_document(error: &JsonError) -> String {
+    match error {
+        JsonError::Syntax { line, column, .. } => format!("not JSON (line {line}, column {column})"),
+        other => other.to_string(),
+    }
 }
 
 fn shorten(text: &str) -> String {
@@ -218,6 +226,24 @@ mod tests {
         let document = format!("[{}1]", "1,".repeat(100));
         let faults = Schema::new(r#"{"items":{"type":"string"}}"#).validate(&document).unwrap();
         assert_eq!(faults.len(), FAULTS_MAX);
+        let long = "é".repeat(1 << 20);
+        for schema in [
+            r#"{"additionalProperties":{"type":"string"}}"#,
+            r#"{"properties":{"a":{}},"additionalProperties":false}"#,
+        ] {
+            let faults = Schema::new(schema).validate(&format!("{{\"{long}\":1}}")).unwrap();
+            assert_eq!(faults[0].pointer.chars().count(), FAULT_CHARS_MAX + 1, "{schema}");
+        }
+    }
+
+    /// What this reader sees must be what every other reader of the same bytes sees.
+    #[test]
+    fn a_document_with_two_meanings_fits_no_schema() {
+        let two = &[("", "an object has one key twice, or a reserved one")];
+        check("{}", r#"{"a":1,"a":"x"}"#, two);
+        check("{}", r#"[{"b":{"a":1,"\u0061":2}}]"#, two);
+        check(r#"{"type":"number"}"#, r#"{"$serde_json::private::Number":"7"}"#, two);
+        check("{}", r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#, two);
     }
 
     #[test]

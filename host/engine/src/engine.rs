@@ -2,6 +2,7 @@
 //! same words.
 
 mod attempt;
+mod judge;
 mod once;
 mod pages;
 

@@ -30,6 +30,8 @@ pub const FAULT_CHARS_MAX: usize = 300;
 pub const REGEX_BACKTRACKS_MAX: usize = 100_000;
 /// A compiled pattern.
 pub const REGEX_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How long a document may be held against a schema, or a page's records against theirs.
+pub const SCHEMA_TIME_MAX: Duration = Duration::from_secs(30);
 /// A schema's text.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The name of an action or stream that no manifest has.

@@ -55,23 +55,28 @@ fn problem(error: &serde_json::Error) -> String {
     shown(&text[..end])
 }
 
-/// Bounds the depth without recursion; returns the number of colons outside strings: one for each member.
+/// Bounds the depth without recursion, refuses reserved names; returns the number of colons outside strings: one for each member.
 fn scan(bytes: &[u8]) -> Result<usize, JsonError> {
     let (mut depth, mut members, mut in_string, mut escaped) = (0usize, 0usize, false, false);
-    for byte in bytes {
+    // Of the last string, without its quotes.
+    let (mut start, mut end) = (0, 0);
+    for (at, byte) in bytes.iter().enumerate() {
         if in_string {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = true,
-                b'"' => in_string = false,
+                b'"' => (in_string, end) = (false, at),
                 _ => {}
             }
             continue;
         }
         match byte {
-            b'"' => in_string = true,
+            b'"' => (in_string, start) = (true, at + 1),
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
+            b':' if is_reserved(bytes.get(start..end).unwrap_or_default()) => {
+                return Err(JsonError::Duplicate);
+            }
             b':' => members += 1,
             _ => {}
         }
@@ -80,6 +85,17 @@ fn scan(bytes: &[u8]) -> Result<usize, JsonError> {
         }
     }
     Ok(members)
+}
+
+/// By such names the parser hands numbers and raw texts to itself: what a stranger writes under one is not what it reads. `name`: as
+/// written between its quotes.
+fn is_reserved(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"$serde_json::private::";
+    if !name.contains(&b'\\') {
+        return name.starts_with(PREFIX);
+    }
+    let quoted = [b"\"", name, b"\""].concat();
+    serde_json::from_slice::<String>(&quoted).is_ok_and(|name| name.as_bytes().starts_with(PREFIX))
 }
 
 /// Recursion is bounded by `JSON_DEPTH_MAX`.
@@ -271,7 +287,22 @@ mod tests {
         assert_eq!(parse(br#"{"a":{"b":":{["}}"#, 100).unwrap()["a"]["b"], ":{[");
         assert_eq!(parse(br#"{"a":1,"a":2}"#, 100), Err(JsonError::Duplicate));
         assert_eq!(parse(br#"{"a":1,"\u0061":2}"#, 100), Err(JsonError::Duplicate));
-        assert_eq!(parse(br#"{"$serde_json::private::Number":"1"}"#, 100), Err(JsonError::Duplicate));
+        for reserved in [
+            r#"{"$serde_json::private::Number":"1"}"#,
+            r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#,
+            r#"[{"\u0024serde_json:\u003aprivate::RawValue" : "{}"}]"#,
+            // Two members are lost, and two are in a text.
+            r#"{"a":{"$serde_json::private::RawValue":"{\"a\":1,\"b\":2}"},"c":1,"c":2}"#,
+        ] {
+            assert_eq!(parse(reserved.as_bytes(), 100), Err(JsonError::Duplicate), "{reserved}");
+        }
+        for whole in [
+            r#"{"a:\"b":":\\","c:":{"d":[{"e":1.0e3},{"e":-2}]}}"#,
+            r#"["\\",":","\\\":"]"#,
+            r#"{"serde_json::private::Number":"$serde_json::private::Number"}"#,
+        ] {
+            assert!(parse(whole.as_bytes(), 100).is_ok(), "{whole}");
+        }
         assert_eq!(parse(b"[1]", 2), Err(JsonError::TooLarge(2)));
         let deep = |n: usize| [vec![b'['; n], vec![b']'; n]].concat();
         assert!(parse(&deep(JSON_DEPTH_MAX), 1000).is_ok());

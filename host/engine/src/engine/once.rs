@@ -1,6 +1,6 @@
 //! Runs of one call: an action, `check`, `discover`.
 
-use super::{Engine, Fruit, Run};
+use super::{Cancellation, Engine, Fruit, Run, judge};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
     limits::INPUT_BYTES_MAX,
@@ -62,13 +62,18 @@ impl Engine {
                 known: facts.actions.keys().cloned().collect(),
             });
         };
-        let faults = validate(&found.input, input).await??;
+        let run = self.draft(&facts, kind, action, options);
+        let not_judged = |failure: Failure| EngineError::Refused {
+            message: format!("the input of `{action}`: {}", failure.message),
+            help: None,
+        };
+        let faults = validate(&run.cancellation, &found.input, input).await?.map_err(not_judged)??;
         if !faults.is_empty() {
             return Err(EngineError::InvalidInput { action: action.to_owned(), faults });
         }
         // Found broken now, the schema of the output costs nothing; after the call it would cost the answer.
         let output = found.output.clone();
-        validate(&output, "null").await??;
+        validate(&run.cancellation, &output, "null").await?.map_err(not_judged)??;
         let invoke = Operation::Invoke { action: action.to_owned(), input: input.to_owned(), resume: None };
         let errand = Errand {
             operation: invoke,
@@ -76,7 +81,7 @@ impl Engine {
             output: Some(output),
             keyed: found.at_least_once,
         };
-        self.once(self.draft(&facts, kind, action, options), errand).await
+        self.once(run, errand).await
     }
 
     /// Runs `check`.
@@ -129,7 +134,7 @@ impl Engine {
             match step {
                 Step::End(ending) => {
                     let fruit = match result {
-                        Ok(answer) => harvest(answer, errand.output.as_ref()).await?,
+                        Ok(answer) => harvest(answer, errand.output.as_ref(), &run.cancellation).await?,
                         Err(_) => Fruit::default(),
                     };
                     return self.finish(run, ending, fruit, Some(last)).await;
@@ -168,13 +173,23 @@ fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
     }
 }
 
-async fn harvest(answer: Answer, schema: Option<&Schema>) -> Result<Fruit, EngineError> {
+async fn harvest(
+    answer: Answer,
+    schema: Option<&Schema>,
+    cancellation: &Cancellation,
+) -> Result<Fruit, EngineError> {
     match answer {
         Answer::Streams(streams) => Ok(Fruit { streams, ..Fruit::default() }),
         Answer::Done(output) => {
             let drift = match schema {
                 // It was compiled before the run: a fault of the host here must not cost the answer.
-                Some(schema) => validate(schema, &output).await?.unwrap_or_default(),
+                Some(schema) => match validate(cancellation, schema, &output).await? {
+                    Ok(faults) => faults.unwrap_or_default(),
+                    // Nor must the wait for it; and what nobody looked at must not pass for looked at.
+                    Err(failure) => {
+                        vec![Fault { pointer: String::new(), message: failure.message, known: Vec::new() }]
+                    }
+                },
                 None => Vec::new(),
             };
             Ok(Fruit { output: Some(output), drift, ..Fruit::default() })
@@ -183,9 +198,11 @@ async fn harvest(answer: Answer, schema: Option<&Schema>) -> Result<Fruit, Engin
     }
 }
 
-/// Schema work never runs on an async worker thread.
-async fn validate(schema: &Schema, document: &str) -> Result<Result<Vec<Fault>, SchemaError>, EngineError> {
+async fn validate(
+    cancellation: &Cancellation,
+    schema: &Schema,
+    document: &str,
+) -> Result<Result<Result<Vec<Fault>, SchemaError>, Failure>, EngineError> {
     let (schema, document) = (schema.clone(), document.to_owned());
-    let work = tokio::task::spawn_blocking(move || schema.validate(&document));
-    work.await.map_err(|_| EngineError::Host("a schema could not be applied"))
+    judge::judged(cancellation, move |_| schema.validate(&document)).await
 }

@@ -1,7 +1,7 @@
 //! Reads: one run, page after page. A page's position is committed after its records are durable where they go,
 //! so that a crash between the two repeats the page and loses none.
 
-use super::{Engine, Fruit, Run};
+use super::{Engine, Fruit, Run, judge};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Operation, Page, PageSink, Progress, ReadOptions, RunReport,
     Schema,
@@ -12,13 +12,7 @@ use crate::{
 use portcullis_store::{
     AttemptEnd, FileMark, NewMark, NewPosition, PageCommit, Place, Position as Stored, PositionKey, RunKind,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// What stays the same through a read.
 struct Plan {
@@ -225,8 +219,7 @@ impl Engine {
         (result, last)
     }
 
-    /// The records, or why not: the first that is none of its stream, a cancel, the read's end. Schema work never runs on an async
-    /// worker thread, and its author decides how long it takes.
+    /// The records, or why not: the first that is none of its stream, a cancel, the read's end.
     async fn validated(
         &self,
         run: &Run,
@@ -234,14 +227,14 @@ impl Engine {
         records: Vec<u8>,
     ) -> Result<Result<Vec<u8>, Failure>, EngineError> {
         let Some(schema) = plan.validated.clone() else { return Ok(Ok(records)) };
-        let stop = Stop(Arc::default());
-        let (stopped, clock, end) = (Arc::clone(&stop.0), Arc::clone(&self.clock), plan.end);
-        let over = move || stopped.load(Ordering::Relaxed) || clock.monotonic() > end;
-        let work = tokio::task::spawn_blocking(move || (schema.validate_lines(&records, over), records));
-        let (found, records) = tokio::select! {
-            biased;
-            () = run.cancellation.wait() => return Ok(Err(Failure::cancelled())),
-            done = work => done.map_err(|_| EngineError::Host("a schema could not be applied"))?,
+        let (clock, end) = (Arc::clone(&self.clock), plan.end);
+        let work = move |given_up: &dyn Fn() -> bool| {
+            let over = || given_up() || clock.monotonic() > end;
+            (schema.validate_lines(&records, over), records)
+        };
+        let (found, records) = match judge::judged(&run.cancellation, work).await? {
+            Ok(judged) => judged,
+            Err(failure) => return Ok(Err(failure)),
         };
         if self.clock.monotonic() > plan.end {
             return Ok(Err(Failure::new("timeout", "the read took longer than it may")));
@@ -343,15 +336,6 @@ impl Engine {
             let (pages, records) = (run.tally.pages, run.tally.records);
             progress(Progress { run_id: run.run_id.clone(), pages, records, waiting });
         }
-    }
-}
-
-/// Sets it when it is dropped.
-struct Stop(Arc<AtomicBool>);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -125,14 +125,20 @@ impl Masker {
 
     /// Headers as the log keeps them: names stay, values that may hold a secret do not.
     pub(crate) fn headers(&self, headers: &[(String, Vec<u8>)], needles: &Needles) -> Vec<(String, String)> {
+        let mut slow_bytes = 0_usize;
         headers
             .iter()
             .map(|(name, value)| {
                 let mut shown_name = String::with_capacity(name.len());
                 text::push_inert(&mut shown_name, name);
                 let lower = comparable(name);
+                let slow = Needles::is_slow(value);
+                slow_bytes += if slow { value.len() } else { 0 };
                 let shown = if is_never_stored(&lower) || self.headers.contains(&*lower) {
                     MASK.to_owned()
+                } else if slow && slow_bytes > limits::CAPTURE_SLOW_BYTES_MAX {
+                    // This is a thread that serves: it searches no more of them than of a body.
+                    format!("({} bytes)", value.len())
                 } else {
                     self.header_value(&lower, value, needles)
                 };

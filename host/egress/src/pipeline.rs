@@ -313,3 +313,5 @@ impl Call {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turns;

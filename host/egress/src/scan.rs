@@ -50,7 +50,9 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for Scan<S> {
             let (prepared, trace) = (Arc::clone(&attempt.prepared), Arc::clone(&attempt.trace));
             let mut response = inner.call(attempt).await?;
             let searches = &prepared.call.connection.searches;
-            let mut echoes = mask_headers(&mut response.headers, &needles);
+            let headers = std::mem::take(&mut response.headers);
+            let (headers, mut echoes) = scanned_headers(headers, &needles, searches).await?;
+            response.headers = headers;
             if let Some(inner) = response.pieces.take().map(Piecewise::into_inner) {
                 let scan = Some(Running::new(Arc::clone(&needles)));
                 let (trace, searches) = (Arc::clone(&trace), Arc::clone(searches));
@@ -81,6 +83,29 @@ async fn scanned(
     }
     let needles = Arc::clone(needles);
     beside(searches, move || needles.mask_bytes(body)).await
+}
+
+type Headers = Vec<(String, Vec<u8>)>;
+
+/// The same for them: they are bounded, but may be slow to search.
+async fn scanned_headers(
+    headers: Headers,
+    needles: &Arc<Needles>,
+    searches: &Arc<Semaphore>,
+) -> Result<(Headers, u32), Failure> {
+    let size = headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut all = Vec::with_capacity(size);
+    for (name, value) in &headers {
+        all.extend_from_slice(name.as_bytes());
+        all.push(b'\n');
+        all.extend_from_slice(value);
+        all.push(b'\n');
+    }
+    if !Needles::is_slow(&all) {
+        return Ok(mask_headers(headers, all, needles));
+    }
+    let needles = Arc::clone(needles);
+    beside(searches, move || mask_headers(headers, all, &needles)).await
 }
 
 /// Whose time is over while it waits for its turn, or for its end, waits no longer; the search itself goes on to its end.
@@ -147,18 +172,10 @@ impl Pieces for Scanned {
 }
 
 /// Searches all of them at once, and looks closer only where there is something to mask.
-fn mask_headers(headers: &mut [(String, Vec<u8>)], needles: &Needles) -> u32 {
-    let size = headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-    let mut all = Vec::with_capacity(size);
-    for (name, value) in headers.iter() {
-        all.extend_from_slice(name.as_bytes());
-        all.push(b'\n');
-        all.extend_from_slice(value);
-        all.push(b'\n');
-    }
+fn mask_headers(mut headers: Headers, all: Vec<u8>, needles: &Needles) -> (Headers, u32) {
     let (_, found) = needles.mask_bytes(Bytes::from(all));
     if found == 0 {
-        return 0;
+        return (headers, 0);
     }
     let mut echoes = 0_u32;
     for (name, value) in headers.iter_mut() {
@@ -168,7 +185,7 @@ fn mask_headers(headers: &mut [(String, Vec<u8>)], needles: &Needles) -> u32 {
         *name = String::from_utf8_lossy(&bytes).into_owned();
     }
     // At least one: where only the joined text matched, nothing is lost by saying so.
-    echoes.max(1)
+    (headers, echoes.max(1))
 }
 
 #[cfg(test)]

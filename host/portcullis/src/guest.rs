@@ -10,8 +10,11 @@ pub const TARGET: &str = "wasm32-wasip2";
 ///
 /// Paths end up in what panics say. Those of the workspace, of cargo's registry and of the target folder are replaced, which leaves
 /// nothing of this machine, as long as every path dependency lies within the workspace's folder: cargo names the symbols of one
-/// that lies elsewhere by its absolute path.
-#[expect(clippy::disallowed_methods, reason = "the one place that starts a compiler")]
+/// that lies elsewhere by its absolute path. Flags of the environment come first.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts a compiler, with cargo's own variables"
+)]
 pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
     let replaced = [
         (workspace(cargo, folder), "/connector"),
@@ -23,18 +26,30 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
     ];
     let flags = replaced.iter().filter_map(|(path, by)| {
         let path = path.as_ref()?.to_str()?;
-        Some(toml_string(&format!("--remap-path-prefix={path}={by}")))
+        Some(format!("--remap-path-prefix={path}={by}"))
     });
     let flags: Vec<_> = flags.collect();
     let mut command = Command::new(cargo);
     command
         .args(["build", "--release", "--target", TARGET, "--manifest-path"])
         .arg(folder.join("Cargo.toml"));
-    command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", flags.join(",")));
+    let quoted: Vec<_> = flags.iter().map(|flag| toml_string(flag)).collect();
+    command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", quoted.join(",")));
+    // Where the environment has flags, cargo reads none of the config.
+    let words = || Some(env::var("RUSTFLAGS").ok()?.replace(char::is_whitespace, "\x1f"));
+    if let Some(given) = env::var("CARGO_ENCODED_RUSTFLAGS").ok().or_else(words) {
+        command.env("CARGO_ENCODED_RUSTFLAGS", encoded(&given, &flags));
+    }
     if let Some(target) = target {
         command.arg("--target-dir").arg(target);
     }
     command
+}
+
+/// What was given, and these.
+fn encoded(given: &str, flags: &[String]) -> String {
+    let given = given.split('\x1f').filter(|flag| !flag.is_empty());
+    given.chain(flags.iter().map(String::as_str)).collect::<Vec<_>>().join("\x1f")
 }
 
 fn toml_string(text: &str) -> String {
@@ -71,6 +86,13 @@ fn cargo_home() -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_are_added_to_those_of_the_environment() {
+        let flags = ["--a=/x y".to_owned(), "--b".to_owned()];
+        assert_eq!(encoded("", &flags), "--a=/x y\x1f--b");
+        assert_eq!(encoded("-C\x1fdebuginfo=1\x1f\x1f", &flags), "-C\x1fdebuginfo=1\x1f--a=/x y\x1f--b");
+    }
 
     #[test]
     fn flags_are_toml_whatever_the_folder_is_called() {

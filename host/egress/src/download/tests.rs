@@ -94,7 +94,7 @@ async fn a_broken_one_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn without_a_strong_etag_or_ranges_it_begins_again() {
-    for (etag, ranges) in [("W/\"v1\"", true), ("\"v1\"", false)] {
+    for (etag, ranges) in [("W/\"v1\"", true), ("\"v1\"", false), ("\"v1\"\r\nETag: \"v2\"", true)] {
         let (kit, server) = vendor(move |number, text| {
             part(text, etag, ranges, if number == 0 { 1_500_000 } else { usize::MAX })
         })

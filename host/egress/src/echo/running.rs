@@ -10,7 +10,7 @@ use super::{
 };
 use crate::limits::{
     ECHO_HELD_BYTES_MAX, ECHO_LAYERS_MAX, ECHO_LOOKED_AGAIN_BYTES, ECHO_PREFIX_BYTES_MAX,
-    ECHO_WAITED_FOR_BYTES, SCANNED_INLINE_SIGNS_MAX,
+    ECHO_WAITED_FOR_BYTES, SCANNED_INLINE_BYTES_MAX, SCANNED_INLINE_SIGNS_MAX,
 };
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -23,19 +23,23 @@ pub(crate) struct Running {
     in_doubt: usize,
     /// Of all pieces so far.
     signs: usize,
+    /// Bytes that were searched once more, because they were held back.
+    again: usize,
 }
 
 impl Running {
     pub(crate) fn new(needles: Arc<Needles>) -> Self {
-        Self { needles, held: BytesMut::new(), in_doubt: 0, signs: 0 }
+        Self { needles, held: BytesMut::new(), in_doubt: 0, signs: 0, again: 0 }
     }
 
     /// Whether the next step belongs beside the threads that serve: there was much to undo in this body, since each sign may
-    /// begin an escape, for every reader, in every layer. Many small steps are as long as a large one. No piece: the end.
+    /// begin an escape, for every reader, in every layer; or much was searched again and again, which a long beginning of a
+    /// secret in small pieces is. Many small steps are as long as a large one. No piece: the end.
     pub(crate) fn is_slow(&self, piece: Option<&[u8]>) -> bool {
         let signs = piece.map_or(0, signs_in);
         let is_due = piece.is_none_or(|piece| self.is_due(piece));
-        is_due && (signs > 0 || !self.held.is_empty()) && self.signs + signs > SCANNED_INLINE_SIGNS_MAX
+        let much = self.signs + signs > SCANNED_INLINE_SIGNS_MAX || self.again > SCANNED_INLINE_BYTES_MAX;
+        is_due && (signs > 0 || !self.held.is_empty()) && much
     }
 
     /// Whether to search with this piece. What is in doubt waits for more, as long as that may be of an escape too: for some
@@ -65,6 +69,7 @@ impl Running {
         if !is_due {
             return (Bytes::new(), 0);
         }
+        self.again = self.again.saturating_add(self.in_doubt);
         let mut all = match self.held.is_empty() {
             true => piece,
             false => std::mem::take(&mut self.held).freeze(),

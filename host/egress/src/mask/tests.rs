@@ -296,3 +296,16 @@ fn a_hostile_body_is_searched_as_far_as_it_is_shown() {
         assert!(!shown.contains(&secret[..1]), "{shift}: {shown}");
     }
 }
+
+#[test]
+fn headers_that_are_slow_to_search_are_bounded_together() {
+    let slow = |length: usize| ("x-a".to_owned(), b"%".repeat(length));
+    let half = limits::CAPTURE_SLOW_BYTES_MAX / 2;
+    let plain = ("x-b".to_owned(), vec![b'a'; half]);
+    let masker = Masker::new(&[], &[]);
+    let shown = masker.headers(&[slow(half), plain.clone(), slow(half), slow(300), plain], &none());
+    let lengths: Vec<_> = shown.iter().map(|(_, value)| value.len()).collect();
+    let whole = limits::CAPTURE_LINE_BYTES_MAX;
+    assert_eq!(lengths, [whole, whole, whole, "(300 bytes)".len(), whole]);
+    assert_eq!(shown[3].1, "(300 bytes)");
+}

@@ -324,6 +324,29 @@ fn a_long_body_is_searched_beside_the_threads_that_serve() {
     });
 }
 
+/// So are headers, which are bounded: one that is slow keeps nobody else waiting.
+#[test]
+fn slow_headers_are_searched_beside_them() {
+    let (runtime, let_go) = busy_beside();
+    let needles = Arc::new(Needles::new([&Secret::new(b"sk_live_long_0123456789".to_vec())]));
+    let headers = |signs: usize| {
+        vec![("x-a".to_owned(), b"%".repeat(signs)), ("x-b".to_owned(), b"sk_live_long_0123456789".to_vec())]
+    };
+    let all = searches();
+    runtime.block_on(async {
+        let few = headers(crate::limits::SCANNED_INLINE_SIGNS_MAX);
+        let quick = super::scanned_headers(few, &needles, &all).now_or_never();
+        assert!(matches!(quick, Some(Ok((_, 1)))), "at once");
+        let many = headers(crate::limits::SCANNED_INLINE_SIGNS_MAX + 1);
+        let mut slow = std::pin::pin!(super::scanned_headers(many, &needles, &all));
+        assert!((&mut slow).now_or_never().is_none(), "waited for");
+        assert_eq!(all.available_permits(), SEARCHES_MAX - 1);
+        drop(let_go);
+        let Ok((masked, 1)) = slow.await else { panic!("one place") };
+        assert_eq!(masked[1], ("x-b".to_owned(), b"*".repeat(23)));
+    });
+}
+
 /// The same for a short one that is full of signs, whole and in pieces; and whom nobody waited for is no whole body.
 #[test]
 fn what_is_slow_to_search_is_searched_beside_them_too() {

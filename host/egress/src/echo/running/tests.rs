@@ -160,6 +160,21 @@ fn what_stays_in_doubt_is_searched_as_it_grows() {
     assert_eq!(all, needles.mask_bytes(Bytes::from(body)).0);
 }
 
+/// Nor are they all searched on a thread that serves: a beginning that is no escape is searched with each of them.
+#[test]
+fn what_is_searched_again_and_again_is_slow() {
+    let rule = Secret::new([b"-".repeat(3_000), b"c".to_vec()].concat());
+    let mut running = Running::new(Arc::new(Needles::new([&rule])));
+    let mut at_once = 0;
+    while !running.is_slow(Some(b"-")) {
+        assert!(running.push(Bytes::from_static(b"-")).0.is_empty());
+        at_once += 1;
+    }
+    // 1 + 2 + 3 + …: the bound is passed with as many as its root says.
+    assert_eq!(at_once, (2.0 * SCANNED_INLINE_BYTES_MAX as f64).sqrt().ceil() as usize);
+    assert!(!Running::new(needles()).is_slow(Some(b"-")));
+}
+
 #[test]
 fn a_step_is_slow_where_it_searches_many_signs() {
     let many = b"%".repeat(SCANNED_INLINE_SIGNS_MAX + 1);

@@ -14,6 +14,7 @@ fn help_of_everything() {
         "inspect",
         "approve",
         "revoke",
+        "explain",
         "check",
         "discover",
         "call",

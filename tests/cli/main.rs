@@ -6,6 +6,7 @@ mod approvals;
 mod bad_input;
 mod demo;
 mod dry_run;
+mod explain;
 mod fresh;
 mod help;
 mod origins;

@@ -61,11 +61,7 @@ async fn attach(attempt: &Attempt) -> Result<Option<Arc<Attachment>>, Failure> {
         attempt.trace.note(|noted| noted.needles = Some(needles));
         return Ok(None);
     };
-    let Some(credential) = connection.settings.credentials.get(slot) else {
-        let name = &connection.settings.name;
-        let remedy = format!("[connections.{name}]\ncredentials = {{ {slot} = \"CREDENTIAL\" }}");
-        return Err(Failure::denied(format!("slot `{slot}` is bound to no credential"), Some(remedy)));
-    };
+    let credential = connection.bound(slot)?;
     let refreshed = connection.attachments.refresh(connection, slot).await;
     let (attachment, needles) = refreshed.map_err(|error| {
         let reason = format!("credential `{}` of slot `{slot}`: {}", credential.name, chain(&error));

@@ -17,6 +17,7 @@ use crate::{
     prepared::{Attempt, Prepared},
     service::{Answering, Failure},
     settings::NetworkSettings,
+    state::ConnectionState,
 };
 use connect::ClientKey;
 use http::{HeaderName, HeaderValue, Version};
@@ -117,13 +118,8 @@ async fn dial(attempt: &Attempt) -> Result<Raw, Failure> {
     let prepared = &*attempt.prepared;
     let connection = &*prepared.call.connection;
     let (routes, url) = (&connection.routes, prepared.authorized.url());
-    let plain = url.scheme() != "https";
-    let mapping = match url.host() {
-        Host::Name(name) => routes.mapping(url, &name)?,
-        // No resolver is called for these, so they are judged here, on the value that is handed over.
-        Host::V4(address) => judge_literal(routes.guard(plain), IpAddr::V4(address), connection)?,
-        Host::V6(address) => judge_literal(routes.guard(plain), IpAddr::V6(address), connection)?,
-    };
+    let plain = is_plain(url);
+    let mapping = route(connection, url)?;
     let slot = prepared.authorized.credential().and_then(|slot| connection.slot_index(slot));
     let key = ClientKey { connection: routes.serial, slot, plain, mapping };
     let clients = &connection.egress.clients;
@@ -157,13 +153,45 @@ async fn dial(attempt: &Attempt) -> Result<Raw, Failure> {
     Raw::take(response, routes.guard(plain), host, &connection.settings.name)
 }
 
-fn judge_literal(
-    guard: &Guard,
-    address: IpAddr,
-    connection: &crate::state::ConnectionState,
-) -> Result<Option<usize>, Failure> {
-    let judged = guard.check(&address.to_string(), address);
+fn is_plain(url: &CanonicalUrl) -> bool {
+    url.scheme() != "https"
+}
+
+/// The mapping of the URL's host, where it has one. No resolver is called for a literal, so it is judged here, on the value that
+/// is handed over.
+pub(crate) fn route(connection: &ConnectionState, url: &CanonicalUrl) -> Result<Option<usize>, Failure> {
+    let literal = match url.host() {
+        Host::Name(name) => return connection.routes.mapping(url, &name),
+        Host::V4(address) => IpAddr::V4(address),
+        Host::V6(address) => IpAddr::V6(address),
+    };
+    let judged = connection.routes.guard(is_plain(url)).check(&literal.to_string(), literal);
     judged.map(|()| None).map_err(|denied| fault::denied(&denied, &connection.settings.name))
+}
+
+/// What would be dialled for the URL, and what it means now where that is asked: judged as the resolver does it.
+pub(crate) async fn lead(
+    connection: &ConnectionState,
+    url: &CanonicalUrl,
+    mapping: Option<usize>,
+    look_up: bool,
+) -> Result<((String, u16), Vec<IpAddr>), Failure> {
+    let routes = &connection.routes;
+    let (host, port) = match mapping {
+        Some(index) => (routes.connect_to[index].1.host.clone(), routes.connect_to[index].1.port),
+        None => (url.host().to_string().trim_matches(['[', ']']).to_owned(), url.port()),
+    };
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(literal) => vec![literal],
+        Err(_) if look_up => {
+            let found = connection.egress.clients.lookup.addresses(&host).await;
+            found.map_err(|error| Failure::unsent(Error::Connect(error.to_string())))?
+        }
+        Err(_) => Vec::new(),
+    };
+    let judged = routes.guard(is_plain(url)).check_all(&host, &addresses);
+    judged.map_err(|denied| fault::denied(&denied, &connection.settings.name))?;
+    Ok(((host, port), addresses))
 }
 
 /// The one place where the authorised request, the guest's headers, the host's and the credential meet.

@@ -212,7 +212,7 @@ impl HeaderPolicy {
     }
 
     /// Names that are read as a method were refused by `grants`.
-    fn check_query(&self, query: &str) -> Result<(), Failure> {
+    pub(crate) fn check_query(&self, query: &str) -> Result<(), Failure> {
         for (name, slot) in &self.slot_queries {
             if let Some(spelled) = name.found_in(query) {
                 let reason = format!(

@@ -14,6 +14,7 @@ pub(crate) mod echo;
 pub mod error;
 pub mod exchange;
 mod exchange_log;
+pub mod explain;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -42,6 +43,7 @@ pub use announce::Announcement;
 pub use download::Keep;
 pub use error::{Error, SettingsError};
 pub use exchange::{Announced, Exchange, ExchangeSink, Outcome, Withheld};
+pub use explain::{Explained, Question};
 pub use idempotency::{Intent, IntentEnd, IntentError, Intents, Prior};
 pub use payload::{Content, Held, Part, Payload};
 pub use pieces::Body;

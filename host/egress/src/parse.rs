@@ -51,10 +51,7 @@ impl<S: Inner<Parsed, Response>> Service<Asked> for Parse<S> {
 fn parse(asked: Asked) -> Result<Parsed, Failure> {
     let (request, settings) = (&*asked.request, &asked.call.connection.settings);
     budget::ask(&asked.call)?;
-    if request.url.len() > URL_BYTES_MAX {
-        let reason = format!("a URL of {} bytes, which is more than {URL_BYTES_MAX}", request.url.len());
-        return Err(Failure::denied(reason, None));
-    }
+    check_url(&request.url)?;
     if let Some(key) = &request.idempotency_key {
         check_key(key)?;
     }
@@ -67,6 +64,14 @@ fn parse(asked: Asked) -> Result<Parsed, Failure> {
     };
     let response_bytes_max = request.response_bytes_max.unwrap_or(u64::MAX).min(ceiling);
     Ok(Parsed { headers, deadline, response_bytes_max, asked })
+}
+
+pub(crate) fn check_url(url: &str) -> Result<(), Failure> {
+    if url.len() > URL_BYTES_MAX {
+        let reason = format!("a URL of {} bytes, which is more than {URL_BYTES_MAX}", url.len());
+        return Err(Failure::denied(reason, None));
+    }
+    Ok(())
 }
 
 /// Visible ASCII alone: any vendor takes it, and it is one header value, whoever parses it.

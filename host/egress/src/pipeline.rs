@@ -63,7 +63,7 @@ pub struct Egress {
 
 /// One connection's clients, buckets and rules.
 pub struct Connection {
-    state: Arc<ConnectionState>,
+    pub(crate) state: Arc<ConnectionState>,
 }
 
 /// One call of one run: counts ordinals and budgets.

@@ -11,7 +11,9 @@ use crate::{
     limits::{DENIALS_MAX, ROWS_LEFT_MAX, WITHHELD_MAX},
     mask::Masker,
     rate_limit::Share,
+    service::Failure,
 };
+use portcullis_secrets::Credential;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -41,6 +43,15 @@ impl ConnectionState {
     /// Position of a slot among the connection's: part of a client's key.
     pub fn slot_index(&self, slot: &str) -> Option<usize> {
         self.settings.credentials.keys().position(|name| name == slot)
+    }
+
+    /// The credential of a slot.
+    pub fn bound(&self, slot: &str) -> Result<&Credential, Failure> {
+        self.settings.credentials.get(slot).ok_or_else(|| {
+            let name = &self.settings.name;
+            let remedy = format!("[connections.{name}]\ncredentials = {{ {slot} = \"CREDENTIAL\" }}");
+            Failure::denied(format!("slot `{slot}` is bound to no credential"), Some(remedy))
+        })
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Command {
     Approve(Approve),
     /// End an approval at once, for running calls too
     Revoke(Revoke),
+    /// Say what would become of a request, by which rules, without sending it
+    Explain(Explain),
     /// Run the connector's own check of its config and credentials
     Check(OneConnection),
     /// List the streams that the connector finds
@@ -105,6 +107,29 @@ pub struct Revoke {
     /// A connection's name; `sha256:HEX`: every approval of that component; or the id of one, `apr_…`
     #[arg(value_name = "CONNECTION|DIGEST|APPROVAL")]
     pub target: String,
+}
+
+/// `explain`
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Name in `[connections.*]`
+    pub connection: String,
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// The whole URL
+    pub url: String,
+    /// As this action would send it, whose `http` list may allow less
+    #[arg(long, value_name = "NAME", conflicts_with = "stream")]
+    pub action: Option<String>,
+    /// As a read of this stream would send it
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+    /// The credential slot that the connector would name
+    #[arg(long, value_name = "NAME")]
+    pub slot: Option<String>,
+    /// Look the host's name up, and judge each of its addresses
+    #[arg(long)]
+    pub online: bool,
 }
 
 /// `check`, `discover`

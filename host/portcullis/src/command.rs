@@ -10,6 +10,7 @@ pub mod approve;
 mod build;
 mod call;
 mod connectors;
+mod explain;
 mod inspect;
 mod logs;
 mod read;
@@ -28,6 +29,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Inspect(options) => inspect::run(arguments, options),
         Command::Approve(options) => approve::run(arguments, options),
         Command::Revoke(options) => revoke::run(arguments, options),
+        Command::Explain(options) => block_on(explain::run(arguments, options)),
         Command::Check(options) => block_on(call::check(arguments, options)),
         Command::Discover(options) => block_on(call::discover(arguments, options)),
         Command::Call(options) => block_on(call::run(arguments, options)),

@@ -35,7 +35,7 @@ impl From<Exit> for ExitCode {
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the run failed
+  1  the run failed; the request to `explain` would be refused
   2  wrong usage, or input that its schema refuses
   3  a fault in config, manifest, lock, registry or data; or stdout could not be written
   4  not approved, revoked, or different from what is approved

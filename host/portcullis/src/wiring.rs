@@ -3,6 +3,7 @@
 mod caller;
 mod connections;
 mod exchanges;
+pub mod explain;
 mod intents;
 mod logs;
 mod scratch;

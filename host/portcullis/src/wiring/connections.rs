@@ -112,9 +112,7 @@ impl Loader {
         connection: &config::Connection,
         approval: &Approval,
     ) -> Result<Loaded, Failure> {
-        approvals::refuse_shared(&self.config.data)?;
-        let Package { bytes, component, .. } = approvals::approved_package(&self.config, approval)?;
-        self.refuse_differences(connection, approval, &component)?;
+        let Package { bytes, component, .. } = approved(&self.config, connection, approval)?;
         self.refuse_missing_secrets(connection).await?;
         let folders = Arc::new(folders::open(connection, &component.manifest)?);
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
@@ -128,7 +126,8 @@ impl Loader {
         let connection_id = self.store.connection_id(&connection.name, &connector).await;
         let connection_id =
             connection_id.map_err(|error| Failure::fault("the store failed").because(&error))?;
-        let settings = self.egress_settings(connection, approval, &component, connection_id.clone())?;
+        let settings =
+            egress_settings(&self.config, connection, approval, &component, connection_id.clone())?;
         let egress = self.egress.connection(settings);
         let egress = egress.map_err(|error| {
             let message = format!("connection `{}` can't reach the network", connection.name);
@@ -157,44 +156,6 @@ impl Loader {
         })
     }
 
-    /// What is configured now must be what was approved.
-    fn refuse_differences(
-        &self,
-        connection: &config::Connection,
-        approval: &Approval,
-        component: &Component,
-    ) -> Result<(), Failure> {
-        let now = pinned::approval(
-            &self.config,
-            connection,
-            component,
-            approval.approval_id.clone(),
-            approval.approved_at.clone(),
-        )
-        .map_err(Failure::documents)?;
-        let mut differences = pinned::differences(approval, &now);
-        if now.connector == approval.connector && !connection.version.matches(&approval.version) {
-            differences.push(format!(
-                "version: approved {}, the config asks for {}",
-                approval.version, connection.version
-            ));
-        }
-        if connection.connector != approval.connector {
-            let name = &connection.connector;
-            differences.push(format!("connector: the config names {}/{}", name.publisher, name.name));
-        }
-        if differences.is_empty() {
-            return Ok(());
-        }
-        let message = format!(
-            "connection `{}` differs from what is approved: {}",
-            connection.name,
-            differences.join("; ")
-        );
-        Err(Failure::new(crate::exit::Exit::NotApproved, message)
-            .with_help(format!("portcullis approve {}", connection.name)))
-    }
-
     /// A missing or careless secret is found before a run begins, with the words of its provider.
     async fn refuse_missing_secrets(&self, connection: &config::Connection) -> Result<(), Failure> {
         for name in connection.credentials.values() {
@@ -209,54 +170,105 @@ impl Loader {
         }
         Ok(())
     }
+}
 
-    fn egress_settings(
-        &self,
-        connection: &config::Connection,
-        approval: &Approval,
-        component: &Component,
-        connection_id: String,
-    ) -> Result<ConnectionSettings, Failure> {
-        let grants = Grants::new(approval.rules.clone(), connection.allow.clone())
-            .and_then(|grants| grants.with_from_response(approval.from_response.clone()))
-            .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?
-            .within(self.config.boundary.clone());
-        let addresses = AddressPolicy::new(connection.network.addresses.clone())
-            .map_err(|error| Failure::fault("`addresses` can't hold").because(&error))?;
-        let manifest = &component.manifest;
-        let credential = |(slot, name): (&String, &String)| {
-            let mut credential = self.config.credentials.get(name)?.clone();
-            // The author knows the vendor's limit; the operator's word goes first.
-            credential.requests_per_second = credential.requests_per_second.or(manifest.requests_per_second);
-            Some((slot.clone(), credential))
-        };
-        let declared = manifest.actions.values().map(|action| &action.sensitive);
-        let declared = declared.chain(manifest.streams.values().map(|stream| &stream.sensitive)).flatten();
-        let standing = ended::Standing::new(&self.config.data, &connection.name, approval);
-        Ok(ConnectionSettings {
-            name: connection.name.clone(),
-            connection_id,
-            connector: format!("{}/{}", approval.connector.publisher, approval.connector.name),
-            connector_version: approval.version.to_string(),
-            grants,
-            credentials: connection.credentials.iter().filter_map(credential).collect(),
-            providers: self.config.providers.clone(),
-            network: NetworkSettings {
-                connect_to: connection.network.connect_to.clone().into_iter().collect(),
-                ca_pem: connection.network.ca_file.as_ref().map(|(_, bytes)| bytes.clone()),
-                addresses,
-                roots: connection.network.roots,
-            },
-            sensitive: declared.chain(&connection.sensitive).cloned().collect(),
-            capture: connection.capture,
-            timeout: connection.limits.timeout,
-            response_bytes_max: connection.limits.response_bytes_max,
-            requests_max: connection.limits.requests_max,
-            bytes_out_max: connection.limits.bytes_out_max,
-            streamed_bytes_max: connection.limits.spool_bytes_max,
-            revoked: Arc::new(move || standing.ended().is_some()),
-        })
+/// The approved bytes, where what is configured now is what was approved.
+pub fn approved(
+    config: &Config,
+    connection: &config::Connection,
+    approval: &Approval,
+) -> Result<Package, Failure> {
+    approvals::refuse_shared(&config.data)?;
+    let package = approvals::approved_package(config, approval)?;
+    refuse_differences(config, connection, approval, &package.component)?;
+    Ok(package)
+}
+
+fn refuse_differences(
+    config: &Config,
+    connection: &config::Connection,
+    approval: &Approval,
+    component: &Component,
+) -> Result<(), Failure> {
+    let (id, time) = (approval.approval_id.clone(), approval.approved_at.clone());
+    let now = pinned::approval(config, connection, component, id, time).map_err(Failure::documents)?;
+    let mut differences = pinned::differences(approval, &now);
+    if now.connector == approval.connector && !connection.version.matches(&approval.version) {
+        differences.push(format!(
+            "version: approved {}, the config asks for {}",
+            approval.version, connection.version
+        ));
     }
+    if connection.connector != approval.connector {
+        let name = &connection.connector;
+        differences.push(format!("connector: the config names {}/{}", name.publisher, name.name));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("connection `{}` differs from what is approved: {}", connection.name, differences.join("; "));
+    Err(Failure::new(crate::exit::Exit::NotApproved, message)
+        .with_help(format!("portcullis approve {}", connection.name)))
+}
+
+/// What decides each request of the connection: the approved rules, the operator's and the boundary.
+fn grants(config: &Config, connection: &config::Connection, approval: &Approval) -> Result<Grants, Failure> {
+    let grants = Grants::new(approval.rules.clone(), connection.allow.clone())
+        .and_then(|grants| grants.with_from_response(approval.from_response.clone()))
+        .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?;
+    Ok(grants.within(config.boundary.clone()))
+}
+
+/// What decides each address that is dialled for the connection.
+fn addresses(connection: &config::Connection) -> Result<AddressPolicy, Failure> {
+    AddressPolicy::new(connection.network.addresses.clone())
+        .map_err(|error| Failure::fault("`addresses` can't hold").because(&error))
+}
+
+/// What egress has to know of the connection.
+pub fn egress_settings(
+    config: &Config,
+    connection: &config::Connection,
+    approval: &Approval,
+    component: &Component,
+    connection_id: String,
+) -> Result<ConnectionSettings, Failure> {
+    let grants = grants(config, connection, approval)?;
+    let addresses = addresses(connection)?;
+    let manifest = &component.manifest;
+    let credential = |(slot, name): (&String, &String)| {
+        let mut credential = config.credentials.get(name)?.clone();
+        // The author knows the vendor's limit; the operator's word goes first.
+        credential.requests_per_second = credential.requests_per_second.or(manifest.requests_per_second);
+        Some((slot.clone(), credential))
+    };
+    let declared = manifest.actions.values().map(|action| &action.sensitive);
+    let declared = declared.chain(manifest.streams.values().map(|stream| &stream.sensitive)).flatten();
+    let standing = ended::Standing::new(&config.data, &connection.name, approval);
+    Ok(ConnectionSettings {
+        name: connection.name.clone(),
+        connection_id,
+        connector: format!("{}/{}", approval.connector.publisher, approval.connector.name),
+        connector_version: approval.version.to_string(),
+        grants,
+        credentials: connection.credentials.iter().filter_map(credential).collect(),
+        providers: config.providers.clone(),
+        network: NetworkSettings {
+            connect_to: connection.network.connect_to.clone().into_iter().collect(),
+            ca_pem: connection.network.ca_file.as_ref().map(|(_, bytes)| bytes.clone()),
+            addresses,
+            roots: connection.network.roots,
+        },
+        sensitive: declared.chain(&connection.sensitive).cloned().collect(),
+        capture: connection.capture,
+        timeout: connection.limits.timeout,
+        response_bytes_max: connection.limits.response_bytes_max,
+        requests_max: connection.limits.requests_max,
+        bytes_out_max: connection.limits.bytes_out_max,
+        streamed_bytes_max: connection.limits.spool_bytes_max,
+        revoked: Arc::new(move || standing.ended().is_some()),
+    })
 }
 
 fn facts(

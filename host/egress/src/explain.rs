@@ -1,0 +1,67 @@
+//! What would become of a request, without sending it: what the pipeline decides, by the functions that decide there.
+//!
+//! What only a run or an exchange shows is no part of it: budget, breaker, rate limit, revocation, the URLs that answers named,
+//! the headers of the guest.
+use crate::{Connection, Error, dial, error::DenialDetail, parse::check_url, service::Failure};
+use portcullis_grants::{AuthorizedRequest, Rule};
+use std::net::IpAddr;
+
+/// A request to explain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Question<'q> {
+    /// Method.
+    pub method: &'q str,
+    /// URL.
+    pub url: &'q str,
+    /// The `http` list of the action or stream, where it has one.
+    pub operation: Option<&'q [Rule]>,
+    /// The slot that the guest would name.
+    pub slot: Option<&'q str>,
+    /// Whether a name is looked up, which asks the machine's resolver.
+    pub look_up: bool,
+}
+
+/// An allowed request.
+#[derive(Debug)]
+pub struct Explained {
+    /// By which two rules, and with which slot's credential.
+    pub authorized: AuthorizedRequest,
+    /// The name or literal that is dialled, and its port.
+    pub dialled: (String, u16),
+    /// Whether `connect-to` leads there.
+    pub mapped: bool,
+    /// What the name means now, all of it allowed; none where nothing was looked up.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Connection {
+    /// What would become of it. A refusal has the words and the remedy that the exchange log would have.
+    pub async fn explain(&self, question: Question<'_>) -> Result<Explained, DenialDetail> {
+        self.decide(question).await.map_err(|failure| match failure.error {
+            Error::Denied { denial, .. } => *denial,
+            error => {
+                DenialDetail { reason: failure.detail.unwrap_or_else(|| error.to_string()), remedy: None }
+            }
+        })
+    }
+
+    async fn decide(&self, question: Question<'_>) -> Result<Explained, Failure> {
+        let Question { method, url, operation, slot, look_up } = question;
+        let (state, settings) = (&*self.state, &self.state.settings);
+        check_url(url)?;
+        let authorized = settings.grants.authorize(&settings.name, method, url, operation, slot);
+        let authorized = authorized.map_err(|denial| Failure::denied(denial.to_string(), denial.remedy))?;
+        if let Some(query) = authorized.url().query() {
+            state.headers.check_query(query)?;
+        }
+        if let Some(slot) = authorized.credential() {
+            state.bound(slot)?;
+        }
+        let mapping = dial::route(state, authorized.url())?;
+        let (dialled, addresses) = dial::lead(state, authorized.url(), mapping, look_up).await?;
+        Ok(Explained { authorized, dialled, mapped: mapping.is_some(), addresses })
+    }
+}
+
+#[cfg(test)]
+mod tests;

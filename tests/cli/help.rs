@@ -10,6 +10,7 @@ fn help_of_everything() {
     for command in [
         "demo",
         "build",
+        "test",
         "connectors",
         "inspect",
         "approve",

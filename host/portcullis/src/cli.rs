@@ -38,6 +38,8 @@ pub enum Command {
     Demo(Demo),
     /// Build a connector from its folder and put it into the registry
     Build(Build),
+    /// Build a connector and play its cassettes in the sandbox
+    Test(Test),
     /// List what the registry holds and what each connection runs
     Connectors,
     /// Show what a component says of itself, without running it
@@ -68,6 +70,23 @@ pub struct Demo {
     /// Leave config, registry, lock and data in DIR, and keep the vendor double running until Ctrl-C
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+}
+
+/// `test`
+#[derive(Args, Debug)]
+pub struct Test {
+    /// The connector's folder
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Cassettes of another folder than the connector's own `tests/cassettes`
+    #[arg(long, value_name = "DIR")]
+    pub cassettes: Option<PathBuf>,
+    /// Only cassettes with this in their name
+    #[arg(long, value_name = "PART")]
+    pub filter: Option<String>,
+    /// Write a JUnit report too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// `build`

@@ -18,6 +18,7 @@ mod report;
 pub use report::near_property;
 pub mod revoke;
 mod runs;
+mod test;
 mod withheld;
 
 /// Runs the command that was typed.
@@ -25,6 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     match &arguments.command {
         Command::Demo(options) => crate::demo::run(options, arguments.json),
         Command::Build(options) => build::run(arguments, options),
+        Command::Test(options) => block_on(test::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),
         Command::Approve(options) => approve::run(arguments, options),

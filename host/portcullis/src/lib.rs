@@ -1,6 +1,7 @@
 //! Portcullis: config, commands and wiring behind the binary. Logic that another crate needs lives there, not here.
 
 mod approvals;
+mod cassette;
 mod cli;
 mod command;
 mod config;

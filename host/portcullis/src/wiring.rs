@@ -19,6 +19,7 @@ use portcullis_egress::Egress;
 use portcullis_engine::Engine;
 use portcullis_runtime::{Runtime, RuntimeSettings};
 use portcullis_store::{DataLock, ExchangeLog, LockError, SqliteStore, Store};
+pub use scratch::Scratch;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,7 +41,7 @@ impl Host {
     /// Opens the data folder for writing and closes the runs that a crash left open.
     pub async fn open(config_file: &Path, wait: Duration) -> Result<Self> {
         let config = Arc::new(Config::read(config_file)?);
-        let runtime = runtime(&config)?;
+        let runtime = runtime(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let random: Arc<dyn Random> = Arc::new(RealRandom);
         let data = acquire(&config, wait, &*clock).await?;
@@ -63,6 +64,7 @@ impl Host {
             runtime,
             store: store.clone(),
             spool,
+            clock: clock.clone(),
             random: random.clone(),
             spools: Default::default(),
         });
@@ -94,10 +96,10 @@ impl Host {
 }
 
 /// The pooling engine comes first: a non-dumpable process can't open its pagemap, and would lose the fast setting.
-fn runtime(config: &Config) -> Result<Arc<Runtime>> {
-    crate::files::private_folder(&config.data)?;
+pub fn runtime(data: &Path) -> Result<Arc<Runtime>> {
+    crate::files::private_folder(data)?;
     let settings = RuntimeSettings {
-        cache: config.data.join("cache"),
+        cache: data.join("cache"),
         instances_max: INSTANCES_MAX,
         compile_child: (PathBuf::from("/proc/self/exe"), vec![crate::COMPILE_CHILD.to_owned()]),
     };

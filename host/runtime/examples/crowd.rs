@@ -105,6 +105,7 @@ fn settings(mib: u64, all: &Arc<All>) -> CallSettings {
         assets: Arc::default(),
         folders: Arc::default(),
         seed: [0; 32],
+        clock: Arc::new(portcullis_clock::RealClock),
         debt: Arc::default(),
         cancelled: tokio::sync::watch::channel(false).1,
     }

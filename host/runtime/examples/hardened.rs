@@ -65,6 +65,7 @@ async fn call(made: &Runtime, component: &[u8]) -> Result<String, Box<dyn std::e
         assets: Arc::default(),
         folders: Arc::default(),
         seed: [0; 32],
+        clock: Arc::new(portcullis_clock::RealClock),
         debt: Arc::default(),
         cancelled,
     };

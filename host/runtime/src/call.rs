@@ -5,6 +5,7 @@ pub use crate::{
     compile::compile_child_main,
     runtime::{Prepared, Runtime},
 };
+use portcullis_clock::Clock;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 /// Process-wide settings.
@@ -49,6 +50,8 @@ pub struct CallSettings {
     pub folders: Arc<BTreeMap<String, Arc<Folder>>>,
     /// Seed of `wasi:random`: the same for a repeated attempt.
     pub seed: [u8; 32],
+    /// What the guest's clocks show. Its limits are held by real time.
+    pub clock: Arc<dyn Clock>,
     /// What the connection's guests computed lately: the same for all of its calls.
     pub debt: Arc<Debt>,
     /// Cancels when it turns true.

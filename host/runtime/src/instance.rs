@@ -104,7 +104,7 @@ fn store(engine: &Engine, settings: CallSettings, meter: &Arc<Meter>, pure: bool
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::HANDLES_MAX);
     let state = CallState {
-        wasi: wasi::context(&output, settings.seed),
+        wasi: wasi::context(&output, settings.seed, &settings.clock),
         table,
         limiter: Limiter { memory_bytes_max, memory_bytes: 0 },
         meter: Arc::clone(meter),

@@ -158,6 +158,7 @@ impl Product {
             assets: self.assets.clone(),
             folders: Arc::default(),
             seed: [7; 32],
+            clock: Arc::new(RealClock),
             debt: self.debt.clone(),
             cancelled: self.cancel.subscribe(),
         };

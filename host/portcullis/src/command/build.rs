@@ -14,42 +14,47 @@ use std::{
     process::Stdio,
 };
 
-/// Builds the connector in a folder.
+/// Builds the connector in a folder and puts it into the registry.
 pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
-    let manifest = Connector::read_folder(&options.dir).map_err(Failure::documents)?;
-    let assets = Connector::read_assets(&options.dir).map_err(Failure::documents)?;
-    let code = build(&options.dir)?;
-    let whole = embed::embed(&code, &manifest, &assets)
-        .map_err(|error| Failure::fault("the component cannot carry the manifest").because(&error))?;
-    // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
-    let component = Component::read(&whole)
-        .map_err(|error| Failure::fault("the build is not a connector").because(&error))?;
-    let package = Package { file: options.dir.clone(), bytes: whole, component }.judged();
-    let package = package.map_err(|failure| Failure {
-        message: "the build is not a connector".to_owned(),
-        help: Some(
-            "its roles have the functions of the WIT of this portcullis, and it imports no others".to_owned(),
-        ),
-        ..failure
-    })?;
+    let package = package(&options.dir)?;
     let Package { bytes, component, .. } = &package;
     let file = registry::put(&registry_folder(arguments, options)?, bytes, component)?;
-    let name = format!("{}/{}", manifest.name.publisher, manifest.name.name);
+    let (name, version) = (&component.manifest.name, &component.manifest.version);
     if arguments.json {
         output::json_line(&json!({
-            "connector": name,
-            "version": manifest.version.to_string(),
+            "connector": name.to_string(),
+            "version": version.to_string(),
             "digest": component.digest,
             "size": component.size,
             "imports": component.imports,
             "file": file.display().to_string(),
         }));
     } else {
-        output::line(&format!("{name} {}  {} bytes", manifest.version, component.size));
+        output::line(&format!("{name} {version}  {} bytes", component.size));
         output::line(&component.digest);
         output::line(&file.display().to_string());
     }
     Ok(Exit::Success)
+}
+
+/// The connector in a folder, built and judged.
+pub fn package(dir: &Path) -> Result<Package> {
+    let manifest = Connector::read_folder(dir).map_err(Failure::documents)?;
+    let assets = Connector::read_assets(dir).map_err(Failure::documents)?;
+    let code = build(dir)?;
+    let whole = embed::embed(&code, &manifest, &assets)
+        .map_err(|error| Failure::fault("the component cannot carry the manifest").because(&error))?;
+    // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
+    let component = Component::read(&whole)
+        .map_err(|error| Failure::fault("the build is not a connector").because(&error))?;
+    let package = Package { file: dir.to_owned(), bytes: whole, component }.judged();
+    package.map_err(|failure| Failure {
+        message: "the build is not a connector".to_owned(),
+        help: Some(
+            "its roles have the functions of the WIT of this portcullis, and it imports no others".to_owned(),
+        ),
+        ..failure
+    })
 }
 
 /// `--registry`, else the config's where there is a config, else `./registry`.

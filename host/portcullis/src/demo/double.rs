@@ -3,7 +3,7 @@
 //! product and prints nothing; it refuses every request without the key that it was started with. RFC 9110, 9112, 9113.
 
 mod form;
-mod identity;
+pub mod identity;
 mod limits;
 mod log;
 mod server;
@@ -11,7 +11,9 @@ mod stripe;
 
 pub use log::{Counters, Received};
 
-use self::{identity::Identity, log::Log, server::Shared, stripe::Model};
+pub use identity::Identity;
+
+use self::{log::Log, server::Shared, stripe::Model};
 use portcullis_clock::Clock;
 use std::{
     net::{Ipv4Addr, SocketAddr},

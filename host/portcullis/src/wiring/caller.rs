@@ -6,7 +6,7 @@ use super::{
     state::ConnectionState,
 };
 use async_trait::async_trait;
-use portcullis_clock::Random;
+use portcullis_clock::{Clock, Random};
 use portcullis_egress::CallContext;
 use portcullis_engine::{
     ANY_NAME, Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position,
@@ -32,6 +32,8 @@ pub struct RuntimeCaller {
     pub store: Arc<dyn Store>,
     /// `data/spool`.
     pub spool: PathBuf,
+    /// What guests see of time.
+    pub clock: Arc<dyn Clock>,
     /// For ids of blobs.
     pub random: Arc<dyn Random>,
     /// By run and connection.
@@ -89,6 +91,7 @@ impl Caller for RuntimeCaller {
             assets: loaded.assets.clone(),
             folders: loaded.folders.clone(),
             seed: seed(&request),
+            clock: self.clock.clone(),
             debt: loaded.debt.clone(),
             cancelled: request.cancelled.clone(),
         };

@@ -3,10 +3,10 @@
 
 use super::stdio::{Output, Standard};
 use crate::{instance::CallState, limits};
-use portcullis_clock::{Clock, RealClock};
+use portcullis_clock::Clock;
 use rand::{SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use wasmtime::component::Linker;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
@@ -15,7 +15,7 @@ pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
 }
 
 /// Every grant is written out, the defaults too.
-pub(crate) fn context(output: &Output, seed: [u8; 32]) -> WasiCtx {
+pub(crate) fn context(output: &Output, seed: [u8; 32], clock: &Arc<dyn Clock>) -> WasiCtx {
     let insecure: [u8; 32] = Sha256::new().chain_update(b"insecure").chain_update(seed).finalize().into();
     let [low @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = insecure;
     WasiCtxBuilder::new()
@@ -26,8 +26,8 @@ pub(crate) fn context(output: &Output, seed: [u8; 32]) -> WasiCtx {
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .wall_clock(Coarse)
-        .monotonic_clock(Coarse)
+        .wall_clock(Coarse(clock.clone()))
+        .monotonic_clock(Coarse(clock.clone()))
         .secure_random(StdRng::from_seed(seed))
         .insecure_random(StdRng::from_seed(insecure))
         .insecure_random_seed(u128::from_le_bytes(low))
@@ -36,7 +36,7 @@ pub(crate) fn context(output: &Output, seed: [u8; 32]) -> WasiCtx {
 }
 
 /// No finer than `CLOCK_RESOLUTION`: nothing to time a cache with.
-struct Coarse;
+struct Coarse(Arc<dyn Clock>);
 
 impl Coarse {
     fn round(time: Duration) -> Duration {
@@ -50,7 +50,7 @@ impl HostWallClock for Coarse {
         limits::CLOCK_RESOLUTION
     }
     fn now(&self) -> Duration {
-        Self::round(Duration::from_millis(u64::try_from(RealClock.now().as_millis()).unwrap_or(0)))
+        Self::round(Duration::from_millis(u64::try_from(self.0.now().as_millis()).unwrap_or(0)))
     }
 }
 
@@ -59,6 +59,6 @@ impl HostMonotonicClock for Coarse {
         u64::try_from(limits::CLOCK_RESOLUTION.as_nanos()).unwrap_or(u64::MAX)
     }
     fn now(&self) -> u64 {
-        u64::try_from(Self::round(RealClock.monotonic()).as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(Self::round(self.0.monotonic()).as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -218,6 +218,7 @@ impl Setting {
             assets: Arc::new(self.assets.clone()),
             folders: Arc::default(),
             seed: self.seed,
+            clock: Arc::new(portcullis_clock::RealClock),
             debt: Arc::clone(&self.debt),
             cancelled: self.cancel.subscribe(),
         }

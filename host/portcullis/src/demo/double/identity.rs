@@ -10,15 +10,16 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
 /// What the double shows to those who connect.
-pub(super) struct Identity {
+pub struct Identity {
     /// The authority's certificate.
-    pub(super) ca_pem: String,
+    pub ca_pem: String,
     /// TLS 1.2 and 1.3 with ring, `h2` before `http/1.1`.
-    pub(super) acceptor: TlsAcceptor,
+    pub acceptor: TlsAcceptor,
 }
 
 impl Identity {
-    pub(super) fn new(names: &[String]) -> Result<Self, DoubleError> {
+    /// For these names.
+    pub fn new(names: &[String]) -> Result<Self, DoubleError> {
         let (ca_pem, chain, key) = certificates(names).map_err(DoubleError::Certificate)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)

@@ -1,0 +1,305 @@
+//! Cassettes: one call of a connector with the exchanges that it had, and what came of it. A TOML file each, beside the code,
+//! for people to read and to write. Unknown keys are errors with their line.
+pub mod player;
+#[cfg(test)]
+mod tests;
+
+use crate::exit::{Exit, Failure, Result, at_file};
+use portcullis_grants::Origin;
+use portcullis_manifest::{
+    Diagnostic,
+    diagnose::{Document, Spanned, Table, shown},
+};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Where they lie in a connector's folder.
+pub const FOLDER: &str = "tests/cassettes";
+/// The largest file, and the largest body beside one.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Words for `[statuses]`, beside the error kinds of the WIT.
+pub const SUCCEEDS: &str = "succeeds";
+
+/// One call, its exchanges, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Cassette {
+    /// The file's name without `.toml`.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// What is called.
+    pub call: Called,
+    /// The connection's config.
+    pub config: Value,
+    /// Origins that stand in the rules.
+    pub origins: BTreeMap<String, Origin>,
+    /// Records asked for in a page.
+    pub max_records: Option<u32>,
+    /// What has to come of it.
+    pub expected: Expected,
+    /// The error kind, or `succeeds`, that another status of the vendor has to become, where it is not the usual one.
+    pub statuses: BTreeMap<u16, String>,
+    /// In the order in which they are asked for.
+    pub exchanges: Vec<Recorded>,
+}
+
+/// What is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// `check = true`
+    Check,
+    /// `action = "NAME"`, `input = '…'`
+    Action {
+        /// The action.
+        name: String,
+        /// JSON text.
+        input: String,
+    },
+    /// `stream = "NAME"`
+    Stream(String),
+}
+
+impl Called {
+    /// For people: `stream customers`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Check => "check".to_owned(),
+            Self::Action { name, .. } => format!("action {name}"),
+            Self::Stream(name) => format!("stream {name}"),
+        }
+    }
+}
+
+/// What has to come of the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expected {
+    /// It succeeds: a `check`.
+    Success,
+    /// An action's output.
+    Output(Value),
+    /// All records of a stream, in order.
+    Records(Vec<Value>),
+    /// `error = "KIND"`.
+    Error(String),
+}
+
+/// One exchange with the vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Method.
+    pub method: String,
+    /// Whole URL, as the connector asks for it: without what a credential adds.
+    pub url: String,
+    /// Compared where it is there.
+    pub request_body: Option<Vec<u8>>,
+    /// Status.
+    pub status: u16,
+    /// Headers of the answer.
+    pub headers: Vec<(String, String)>,
+    /// Body of the answer.
+    pub body: Vec<u8>,
+}
+
+impl Cassette {
+    /// All cassettes of a folder by name; every fault of all of them at once.
+    pub fn read_all(folder: &Path) -> Result<Vec<Self>> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(at_file("read", folder)(error)),
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths = paths.collect::<std::io::Result<Vec<_>>>().map_err(at_file("read", folder))?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.sort();
+        let (mut cassettes, mut faults) = (Vec::new(), Vec::new());
+        for path in paths {
+            match Self::read(&path)? {
+                Ok(cassette) => cassettes.push(cassette),
+                Err(more) => faults.extend(more),
+            }
+        }
+        if faults.is_empty() { Ok(cassettes) } else { Err(Failure::documents(faults)) }
+    }
+
+    fn read(file: &Path) -> Result<std::result::Result<Self, Vec<Diagnostic>>> {
+        let bytes = crate::files::read_regular(file, FILE_BYTES_MAX)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::fault(format!("`{}` is not UTF-8", file.display())))?;
+        Ok(Self::parse(file, &text))
+    }
+
+    /// Parses the text of a file.
+    pub fn parse(file: &Path, text: &str) -> std::result::Result<Self, Vec<Diagnostic>> {
+        let document = Document::parse(file, text)?;
+        let read = read(&document, file);
+        document.finish(read)
+    }
+
+    /// `https` origins of its exchanges that have to be dialled: host and port.
+    pub fn hosts(&self) -> Result<Vec<String>> {
+        let mut hosts = Vec::new();
+        for exchange in &self.exchanges {
+            let host = host_of(&exchange.url).ok_or_else(|| {
+                let url = shown(&exchange.url);
+                Failure::new(Exit::Fault, format!("`{}`: `{url}` can't be replayed", self.file.display()))
+                    .with_help("cassettes hold `https://` URLs of a host name, without a port")
+            })?;
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        Ok(hosts)
+    }
+}
+
+/// The name in `https://NAME/…`. None where it is no name, or there is a port.
+fn host_of(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://")?;
+    let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let named = host.contains(|c: char| c.is_ascii_lowercase()) && host.chars().all(is_name);
+    named.then(|| host.to_owned())
+}
+
+fn read(document: &Document, file: &Path) -> Option<Cassette> {
+    let mut root = document.root();
+    let call = called(&mut root);
+    let config = root.json("config").map_or(Value::Object(serde_json::Map::new()), |config| config.value);
+    let origins = root.string_map("origins");
+    let origins = origins.into_iter().filter_map(|(name, text)| match text.value.parse::<Origin>() {
+        Ok(origin) => Some((name.value, origin)),
+        Err(error) => {
+            root.fault(text.span, format!("`{}`: {error}", shown(&text.value)), None);
+            None
+        }
+    });
+    let origins = origins.collect();
+    let max_records = root.integer("max-records", 1..=i64::from(u32::MAX));
+    let max_records = max_records.and_then(|max| u32::try_from(max.value).ok());
+    let expected = expected(&mut root, call.as_ref());
+    let statuses = root.string_map("statuses").into_iter().filter_map(|(status, kind)| {
+        let number = status.value.parse::<u16>().ok().filter(|status| (400..=599).contains(status));
+        if number.is_none() {
+            let help = Some("`[statuses]` has lines like `404 = \"succeeds\"`".to_owned());
+            root.fault(status.span.clone(), format!("`{}` is no status", shown(&status.value)), help);
+        }
+        Some((number?, kind.value))
+    });
+    let statuses = statuses.collect();
+    let exchanges: Vec<_> =
+        root.tables("exchange").into_iter().filter_map(|table| exchange(table, file)).collect();
+    Some(Cassette {
+        name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        file: file.to_owned(),
+        call: call?,
+        config,
+        origins,
+        max_records,
+        expected: expected?,
+        statuses,
+        exchanges,
+    })
+}
+
+fn called(root: &mut Table<'_>) -> Option<Called> {
+    let check = root.boolean("check").is_some_and(|check| check.value);
+    let (action, stream) = (root.string("action"), root.string("stream"));
+    let input = root.string("input");
+    match (check, action, stream) {
+        (true, None, None) => Some(Called::Check),
+        (false, Some(action), None) => {
+            let input = input.map_or("{}".to_owned(), |input| input.value);
+            Some(Called::Action { name: action.value, input })
+        }
+        (false, None, Some(stream)) => Some(Called::Stream(stream.value)),
+        _ => {
+            let help = "add `action = \"NAME\"`, `stream = \"NAME\"` or `check = true`".to_owned();
+            root.fault(0..0, "a cassette is of one call", Some(help));
+            None
+        }
+    }
+}
+
+/// What a call of this kind may end with.
+fn expected(root: &mut Table<'_>, call: Option<&Called>) -> Option<Expected> {
+    let (output, records, error) = (root.string("output"), root.string("records"), root.string("error"));
+    let json = |text: &Spanned<String>, root: &Table<'_>, what: &str| match serde_json::from_str::<Value>(
+        &text.value,
+    ) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            root.fault(text.span.clone(), format!("`{what}` is not JSON: {error}"), None);
+            None
+        }
+    };
+    match (call?, output, records, error) {
+        (_, None, None, Some(error)) => Some(Expected::Error(error.value)),
+        (Called::Check, None, None, None) => Some(Expected::Success),
+        (Called::Action { .. }, Some(output), None, None) => {
+            json(&output, root, "output").map(Expected::Output)
+        }
+        (Called::Stream(_), None, Some(records), None) => {
+            let lines = records.value.lines().filter(|line| !line.trim().is_empty());
+            let record = |line: &str| {
+                json(&Spanned { value: line.to_owned(), span: records.span.clone() }, root, "records")
+            };
+            lines.map(record).collect::<Option<Vec<_>>>().map(Expected::Records)
+        }
+        (call, ..) => {
+            let what = match call {
+                Called::Check => "nothing, or `error = \"KIND\"`",
+                Called::Action { .. } => "`output = '…'` or `error = \"KIND\"`",
+                Called::Stream(_) => "`records = '''…'''` or `error = \"KIND\"`",
+            };
+            root.fault(0..0, format!("{} ends with {what}", call.words()), None);
+            None
+        }
+    }
+}
+
+fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
+    let request = table.required_string("request")?;
+    let Some((method, url)) = request.value.split_once(' ') else {
+        let help = Some("`request = \"GET https://api.example.com/v1/things\"`".to_owned());
+        table.fault(request.span, "`request` is a method and a URL", help);
+        return None;
+    };
+    let request_body = bytes(&mut table, "request-body", file);
+    let status = table.required_integer("status", 200..=599)?;
+    let headers = table.string_map("headers").into_iter().map(|(name, value)| (name.value, value.value));
+    let headers: Vec<_> = headers.collect();
+    let body = bytes(&mut table, "body", file).unwrap_or_default();
+    Some(Recorded {
+        method: method.to_owned(),
+        url: url.trim().to_owned(),
+        request_body,
+        status: u16::try_from(status.value).ok()?,
+        headers,
+        body,
+    })
+}
+
+/// `KEY = "text"`, or `KEY-file = "name"` of a file beside the cassette.
+fn bytes(table: &mut Table<'_>, key: &str, cassette: &Path) -> Option<Vec<u8>> {
+    let (text, named) = (table.string(key), table.string(&format!("{key}-file")));
+    let Some(named) = named else { return text.map(|text| text.value.into_bytes()) };
+    let plain = !named.value.is_empty() && !named.value.contains(['/', '\\']) && named.value != "..";
+    let read = match plain {
+        true => {
+            crate::files::read_regular(&crate::config::folder_of(cassette).join(&named.value), FILE_BYTES_MAX)
+                .map_err(|error| error.to_string())
+        }
+        false => Err("a file beside the cassette has no `/` in its name".to_owned()),
+    };
+    match read {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            table.fault(named.span, format!("`{}`: {error}", shown(&named.value)), None);
+            None
+        }
+    }
+}

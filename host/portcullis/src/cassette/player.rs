@@ -1,0 +1,185 @@
+//! Plays a cassette: a vendor over TLS on loopback that has its answers and no others, and tells what it was asked for.
+use super::Recorded;
+use crate::{
+    demo::double::{DoubleError, Identity},
+    exit::{Failure, Result},
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+
+/// A request is read up to here.
+const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A request that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Method.
+    pub method: String,
+    /// Whole URL.
+    pub url: String,
+    /// Body.
+    pub body: Vec<u8>,
+    /// Which exchange answered; none = there is no such one.
+    pub answered_by: Option<usize>,
+}
+
+/// What is played now.
+#[derive(Default)]
+struct Pass {
+    exchanges: Vec<Recorded>,
+    /// Every request is answered with it.
+    status: Option<u16>,
+    asked: Vec<Asked>,
+}
+
+/// A vendor under the names of its exchanges.
+pub struct Player {
+    address: SocketAddr,
+    authority: String,
+    pass: Arc<Mutex<Pass>>,
+    server: JoinHandle<()>,
+}
+
+impl Player {
+    /// Listens on loopback for these names.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the vendor of a test: a listener on loopback while it runs"
+    )]
+    pub async fn start(names: &[String]) -> Result<Self> {
+        let failed = |error: DoubleError| Failure::fault("no cassette can be played").because(&error);
+        let identity = Identity::new(names).map_err(failed)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(|error| failed(DoubleError::Listen(error)))?;
+        let address = listener.local_addr().map_err(|error| failed(DoubleError::Listen(error)))?;
+        let pass = Arc::new(Mutex::new(Pass::default()));
+        let server = tokio::spawn(serve(listener, identity.acceptor, Arc::clone(&pass)));
+        Ok(Self { address, authority: identity.ca_pem, pass, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate of its authority.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Forgets what it was asked for, and plays these from the beginning; `status` instead of every answer.
+    pub fn play(&self, exchanges: &[Recorded], status: Option<u16>) {
+        *locked(&self.pass) = Pass { exchanges: exchanges.to_vec(), status, asked: Vec::new() };
+    }
+
+    /// What it was asked for since then.
+    pub fn asked(&self) -> Vec<Asked> {
+        locked(&self.pass).asked.clone()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, pass: Arc<Mutex<Pass>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_ended) = connections.join_next() => {}
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                let (acceptor, pass) = (acceptor.clone(), Arc::clone(&pass));
+                connections.spawn(async move {
+                    // A peer that fails the handshake asked for nothing.
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = service_fn(|request| {
+                        let pass = Arc::clone(&pass);
+                        async move { answer(&pass, request).await }
+                    });
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    // How the peer left is its own affair.
+                    let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        }
+    }
+}
+
+async fn answer(
+    pass: &Mutex<Pass>,
+    request: Request<Incoming>,
+) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    let body = body.map_or_else(|_| Vec::new(), |body| body.to_bytes().to_vec());
+    let host = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    let header = || Some(head.headers.get(http::header::HOST)?.to_str().ok()?.to_owned());
+    let host = host.or_else(header).unwrap_or_default();
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("https://{host}{path}");
+    Ok(respond(&mut locked(pass), Asked { method: head.method.to_string(), url, body, answered_by: None }))
+}
+
+/// The first exchange that fits and has not answered yet, or else the last that fits: a request may be repeated.
+fn respond(pass: &mut Pass, mut asked: Asked) -> Response<Full<Bytes>> {
+    let fits = |recorded: &Recorded| {
+        recorded.method == asked.method
+            && recorded.url == asked.url
+            && recorded.request_body.as_ref().is_none_or(|body| *body == asked.body)
+    };
+    let fitting: Vec<usize> = (0..pass.exchanges.len()).filter(|at| fits(&pass.exchanges[*at])).collect();
+    let used = |at: &usize| pass.asked.iter().any(|asked| asked.answered_by == Some(*at));
+    let found = fitting.iter().find(|at| !used(at)).or(fitting.last()).copied();
+    asked.answered_by = found;
+    pass.asked.push(asked);
+    match (pass.status, found.and_then(|at| pass.exchanges.get(at))) {
+        (Some(status), _) => {
+            let error = r#"{"error":{"message":"an answer of no cassette"}}"#;
+            let headers = [("content-type".to_owned(), "application/json".to_owned())];
+            response(status, &headers, error.as_bytes())
+        }
+        (None, Some(recorded)) => response(recorded.status, &recorded.headers, &recorded.body),
+        (None, None) => response(501, &[], b"the cassette has no such exchange"),
+    }
+}
+
+fn response(status: u16, headers: &[(String, String)], body: &[u8]) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::copy_from_slice(body)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        // Framing is the server's.
+        let framing = |name: &HeaderName| {
+            matches!(
+                name.as_str(),
+                "content-length" | "transfer-encoding" | "connection" | "content-encoding"
+            )
+        };
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value))
+            && !framing(&name)
+        {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+/// Each change is one assignment: a holder that panicked left nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,69 @@
+//! `test`: plays a connector's cassettes in the real sandbox and says of each what holds and what does not.
+mod checks;
+mod mistakes;
+mod report;
+mod sandbox;
+
+use crate::{
+    cassette::{self, Cassette},
+    cli::{Arguments, Test},
+    command::build,
+    exit::{Exit, Failure, Result},
+};
+use checks::Check;
+use report::Report;
+use sandbox::Sandbox;
+use std::collections::BTreeSet;
+
+/// Builds the connector and plays its cassettes.
+pub async fn run(arguments: &Arguments, options: &Test) -> Result<Exit> {
+    let package = build::package(&options.dir)?;
+    let folder = options.cassettes.clone().unwrap_or_else(|| options.dir.join(cassette::FOLDER));
+    let cassettes = Cassette::read_all(&folder)?;
+    let wanted =
+        |cassette: &&Cassette| options.filter.as_ref().is_none_or(|part| cassette.name.contains(part));
+    let chosen: Vec<_> = cassettes.iter().filter(wanted).collect();
+    if chosen.is_empty() {
+        let message = match &options.filter {
+            Some(part) if !cassettes.is_empty() => format!("no cassette has `{part}` in its name"),
+            _ => format!("there is no cassette in `{}`", folder.display()),
+        };
+        return Err(Failure::new(Exit::Usage, message)
+            .with_help("a cassette is a call with its exchanges: docs/authors/testing.md shows one"));
+    }
+    let sandbox = Sandbox::new(package).await?;
+    let mut report = Report::new(arguments.json);
+    let mut used = BTreeSet::new();
+    for cassette in &chosen {
+        for check in checks::of(&sandbox, cassette, &mut used).await? {
+            report.add(check);
+        }
+    }
+    // A part of the cassettes says nothing of what all of them use.
+    if options.filter.is_none() {
+        report.add(unused(&sandbox, &used));
+    }
+    if let Some(file) = &options.junit {
+        report.junit(file)?;
+    }
+    Ok(report.end())
+}
+
+/// Every declared rule is used by some cassette: one that is not is asked for in vain, or not tested.
+fn unused(sandbox: &Sandbox, used: &BTreeSet<String>) -> Check {
+    let manifest = &sandbox.component.manifest;
+    let all = manifest.rules.iter().map(|rule| (&rule.place, rule.rule.to_string()));
+    let named = manifest.from_response.iter().map(|from| (&from.rule.place, from.rule.rule.to_string()));
+    let left: Vec<String> = all
+        .chain(named)
+        .filter(|(place, _)| !used.contains(*place))
+        .map(|(place, rule)| format!("`{rule}` ({place})"))
+        .collect();
+    let fault = (!left.is_empty()).then(|| {
+        format!(
+            "no cassette uses {}\nadd a cassette that does, or remove the rule from connector.toml",
+            left.join(", ")
+        )
+    });
+    Check::new("rules", None, fault, std::time::Duration::ZERO)
+}

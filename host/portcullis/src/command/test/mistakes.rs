@@ -1,0 +1,101 @@
+//! What a connector should not do, though its answer be right.
+use super::sandbox::Ended;
+use crate::cassette::Cassette;
+use portcullis_manifest::diagnose::shown;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A record is a row of somebody's table.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// A shorter value is in many lines by chance.
+const SENSITIVE_CHARS_MIN: usize = 6;
+const SHOWN_CHARS_MAX: usize = 400;
+
+/// One line of somebody's text, not too long.
+pub fn shortened(text: &str) -> String {
+    let text: String = shown(text);
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// A record that belongs into a blob.
+pub fn large_record<'p>(pages: impl Iterator<Item = &'p [u8]>) -> Option<String> {
+    let mut number = 0;
+    for page in pages {
+        for line in page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            number += 1;
+            if line.len() > RECORD_BYTES_MAX {
+                return Some(format!(
+                    "record {number} has {} bytes, more than {RECORD_BYTES_MAX}: put what is large into a file or leave it out",
+                    line.len()
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// A guest-level repetition of a request that the vendor refused: retries are the host's, with backoff and a budget.
+pub fn repeated(ended: &[Ended]) -> Option<String> {
+    for ended in ended {
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for row in ended.exchanges.iter().filter(|row| row.attempt == 1) {
+            let count = counts.entry((&row.method, &row.url)).or_default();
+            *count += 1;
+            if *count > 1 {
+                return Some(format!(
+                    "{} {} was asked for again by hand after the vendor had refused it: return the error, the host retries",
+                    row.method, row.url
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// A log line with the value of a property that the manifest calls sensitive.
+pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Option<String> {
+    let mut values = Vec::new();
+    for exchange in &cassette.exchanges {
+        for body in exchange.request_body.iter().chain([&exchange.body]) {
+            if let Ok(body) = serde_json::from_slice::<Value>(body) {
+                collect(&body, sensitive, &mut values);
+            }
+        }
+    }
+    if let crate::cassette::Called::Action { input, .. } = &cassette.call
+        && let Ok(input) = serde_json::from_str::<Value>(input)
+    {
+        collect(&input, sensitive, &mut values);
+    }
+    let lines = ended.iter().flat_map(|ended| &ended.logged);
+    for line in lines {
+        if let Some((name, _)) = values.iter().find(|(_, value)| line.contains(value.as_str())) {
+            return Some(format!(
+                "a log line holds the value of `{name}`, which the manifest calls sensitive"
+            ));
+        }
+    }
+    None
+}
+
+/// The texts below sensitive names, at any depth.
+fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String)>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, sensitive, values)),
+        Value::Object(map) => {
+            for (name, value) in map {
+                let named = sensitive.iter().any(|known| known.eq_ignore_ascii_case(name));
+                match value {
+                    Value::String(text) if named && text.chars().count() >= SENSITIVE_CHARS_MIN => {
+                        values.push((name.clone(), text.clone()));
+                    }
+                    other => collect(other, sensitive, values),
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,194 @@
+//! `test`: a connector's cassettes in the sandbox. What a careless author does is named, each mistake by a check that its twin passes.
+
+use portcullis_tests::{Project, binary, built, checkout};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// A stream of the probe by the orders in `config`.
+fn stream(config: &str, records: &str) -> String {
+    format!("stream = \"rows\"\nconfig = {config}\nrecords = '''\n{records}'''\n")
+}
+
+/// An action of the probe, and its exchanges: (request, status, body).
+fn action(name: &str, input: &str, end: &str, exchanges: &[(&str, u16, &str)]) -> String {
+    let exchange = |(request, status, body): &(&str, u16, &str)| {
+        format!("\n[[exchange]]\nrequest = \"{request}\"\nstatus = {status}\nbody = '{body}'\n")
+    };
+    format!("action = \"{name}\"\ninput = '{input}'\n{end}\n")
+        + &exchanges.iter().map(exchange).collect::<String>()
+}
+
+/// The probe puts every answer into its output: no status is an error to it.
+const NO_ERRORS: &str = "statuses = { 400 = \"succeeds\", 401 = \"succeeds\", 403 = \"succeeds\", 404 = \"succeeds\", \
+                         409 = \"succeeds\", 422 = \"succeeds\", 429 = \"succeeds\", 503 = \"succeeds\" }";
+
+/// The binary with an author's environment: it starts cargo, whose target folder is that of all guests.
+fn run(arguments: &[&str]) -> Output {
+    let target = built().parent().unwrap().join("guests");
+    Command::new(binary()).args(arguments).env("CARGO_TARGET_DIR", target).output().unwrap()
+}
+
+/// Every check that failed, and what it said; and how many there were.
+fn played(connector: &Path, folder: Option<&Path>, more: &[&str]) -> (BTreeMap<String, String>, usize) {
+    let dir = connector.display().to_string();
+    let mut arguments = vec!["test", &dir, "--json"];
+    let folder = folder.map(|folder| folder.display().to_string());
+    arguments.extend(folder.iter().flat_map(|folder| ["--cassettes", folder]));
+    arguments.extend(more);
+    let ran = run(&arguments);
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!lines.is_empty(), "{err}");
+    let failed = lines.iter().filter(|line| line["passed"] == false);
+    let word = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+    let failed: BTreeMap<_, _> = failed.map(|line| (word(line, "test"), word(line, "fault"))).collect();
+    assert_eq!(ran.status.code(), Some(i32::from(!failed.is_empty())), "{err}");
+    (failed, lines.len())
+}
+
+#[test]
+fn the_connector_of_the_demo_holds_its_cassettes() {
+    let (failed, checks) = played(&checkout().join("connectors/stripe"), None, &[]);
+    assert_eq!(failed, BTreeMap::new());
+    assert!(checks > 100, "{checks}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let project = Project::new();
+    let url = "GET https://api.probe.test/a";
+    let send = r#"{"method":"GET","url":"https://api.probe.test/a"}"#;
+    let answer = |status: u16, body: &str| {
+        format!("output = '{{\"status\":{status},\"headers\":[],\"body\":\"{body}\"}}'\n{NO_ERRORS}")
+    };
+    let two = "{\"id\":0,\"page\":0,\"text\":\"\"}\n{\"id\":1,\"page\":1,\"text\":\"\"}\n";
+    let mistakes: Vec<(&str, String, &str, &str)> = vec![
+        ("good-stream", stream("{ pages = 2 }", two), "", ""),
+        ("good-error", action("fail", r#"{"kind":"not-found"}"#, "error = \"not-found\"", &[]), "", ""),
+        (
+            "other-records",
+            stream("{ pages = 2 }", &two.replace("\"id\":1", "\"id\":7")),
+            "other-records",
+            "record 2 differs",
+        ),
+        ("missing-record", stream("{ pages = 1 }", two), "missing-record", "the records are over"),
+        (
+            "endless-paging",
+            stream("{ loop = true }", two),
+            "endless-paging",
+            "paging has no end: page 3 asks for the same `next`",
+        ),
+        (
+            "large-record",
+            stream("{ record-bytes = 1100000 }", "{\"id\":0}\n"),
+            "large-record",
+            "record 1 differs",
+        ),
+        ("no-object", stream("{ invalid-page = 0 }", two), "no-object", "line 2"),
+        ("panics", action("panic", r#"{"message":"oh no"}"#, "output = '{}'", &[]), "panics", "oh no"),
+        (
+            "wrong-kind",
+            action("fail", r#"{"kind":"internal"}"#, "error = \"not-found\"", &[]),
+            "wrong-kind",
+            "expected the error `not-found`, it is `internal`",
+        ),
+        ("no-error", action("echo", "{}", "error = \"not-found\"", &[]), "no-error", "and it succeeded"),
+        (
+            "other-output",
+            action("echo", r#"{"a":1}"#, "output = '{\"a\":2}'", &[]),
+            "other-output",
+            "the output differs",
+        ),
+        (
+            "unknown-request",
+            action("send", send, &answer(200, "x"), &[("GET https://api.probe.test/b", 200, "x")]),
+            "unknown-request",
+            "asked for what the cassette does not have:\n  GET https://api.probe.test/a\nit has:\n  GET https://api.probe.test/b",
+        ),
+        (
+            "unasked",
+            action(
+                "send",
+                send,
+                "output = '{}'",
+                &[(url, 200, "x"), ("GET https://api.probe.test/b", 200, "x")],
+            ),
+            "unasked",
+            "differs",
+        ),
+        (
+            "undeclared",
+            action(
+                "send",
+                r#"{"method":"DELETE","url":"https://api.probe.test/a"}"#,
+                "output = '{}'",
+                &[(url, 200, "x")],
+            ),
+            "undeclared",
+            "was denied: ",
+        ),
+        (
+            "by-hand",
+            action(
+                "send-many",
+                r#"{"method":"GET","url":"https://api.probe.test/a","n":2}"#,
+                &format!("output = '{{\"ok\":2,\"failed\":null}}'\n{NO_ERRORS}"),
+                &[(url, 200, "x")],
+            ),
+            "by-hand status 400",
+            "was asked for again by hand",
+        ),
+        ("spins", action("spin", "{}", "output = '{}'", &[]), "spins", "CPU"),
+        (
+            "swallows",
+            action(
+                "send-many",
+                r#"{"method":"GET","url":"https://api.probe.test/a","n":1}"#,
+                "output = '{\"ok\":1,\"failed\":null}'",
+                &[(url, 200, "x")],
+            ),
+            "swallows status 401",
+            "401 has to be `unauthorized`, and it succeeded",
+        ),
+    ];
+    std::fs::create_dir(project.path("cassettes")).unwrap();
+    for (name, text, ..) in &mistakes {
+        project.file(&format!("cassettes/{name}.toml"), text.as_bytes());
+    }
+    let junit = project.path("junit.xml").display().to_string();
+    let folder = project.path("cassettes");
+    let probe = checkout().join("tests/guests/probe");
+    let (failed, _) = played(&probe, Some(&folder), &["--junit", &junit]);
+    for (name, _, check, said) in &mistakes {
+        if check.is_empty() {
+            let of = failed.keys().find(|check| check.starts_with(name));
+            assert_eq!(of, None, "{failed:#?}");
+            continue;
+        }
+        let found = failed.get(*check).unwrap_or_else(|| panic!("{check} passed: {failed:#?}"));
+        assert!(found.contains(said), "{check}: {found}");
+    }
+    assert!(failed["rules"].contains("`POST https://api.probe.test/**` (http[0].allow[1])"), "{failed:#?}");
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert_eq!(xml.matches("<failure ").count(), failed.len());
+    // A part of them says nothing of the rules.
+    let (failed, checks) = played(&probe, Some(&folder), &["--filter", "good-"]);
+    assert!(failed.is_empty() && checks > 4, "{failed:?}");
+}
+
+#[test]
+fn what_is_no_cassette_is_said_with_its_line() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("cassettes")).unwrap();
+    project.file("cassettes/a.toml", b"stream = \"rows\"\nrecrods = ''\n");
+    let (probe, folder) = (checkout().join("tests/guests/probe"), project.path("cassettes"));
+    let (probe, folder) = (probe.display().to_string(), folder.display().to_string());
+    let ran = run(&["test", &probe, "--cassettes", &folder]);
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(3), "{said}");
+    assert!(said.contains("a.toml:2:1") && said.contains("did you mean `records`?"), "{said}");
+}

@@ -9,6 +9,7 @@ mod dry_run;
 mod explain;
 mod fresh;
 mod help;
+mod init;
 mod origins;
 mod output;
 mod pins;

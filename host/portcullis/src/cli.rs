@@ -36,6 +36,8 @@ impl Arguments {
 pub enum Command {
     /// Show the whole product at work, offline, against a vendor double on loopback
     Demo(Demo),
+    /// Make a folder to begin in: a commented config, registry, data and secrets
+    Init(Init),
     /// Build a connector from its folder and put it into the registry
     Build(Build),
     /// List what the registry holds and what each connection runs
@@ -68,6 +70,14 @@ pub struct Demo {
     /// Leave config, registry, lock and data in DIR, and keep the vendor double running until Ctrl-C
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+}
+
+/// `init`
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The folder; made where it does not exist. Without it, that of `--config`
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `build`

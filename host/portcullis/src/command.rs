@@ -11,6 +11,7 @@ mod build;
 mod call;
 mod connectors;
 mod explain;
+mod init;
 mod inspect;
 mod logs;
 mod read;
@@ -24,6 +25,7 @@ mod withheld;
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     match &arguments.command {
         Command::Demo(options) => crate::demo::run(options, arguments.json),
+        Command::Init(options) => init::run(arguments, options),
         Command::Build(options) => build::run(arguments, options),
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),

@@ -10,6 +10,8 @@ fn help_of_everything() {
     for command in [
         "demo",
         "init",
+        "config",
+        "schema",
         "build",
         "connectors",
         "inspect",
@@ -25,6 +27,7 @@ fn help_of_everything() {
     ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }
+    snapshot!("help-config-show", project, project.run(&["config", "show", "--help"]));
 }
 
 #[test]

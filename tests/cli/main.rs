@@ -4,6 +4,7 @@
 mod announced;
 mod approvals;
 mod bad_input;
+mod config;
 mod demo;
 mod dry_run;
 mod explain;

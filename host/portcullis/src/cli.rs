@@ -38,6 +38,11 @@ pub enum Command {
     Demo(Demo),
     /// Make a folder to begin in: a commented config, registry, data and secrets
     Init(Init),
+    /// Check the config file alone, or show what it means
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the JSON Schema of the config file, for editors
+    Schema,
     /// Build a connector from its folder and put it into the registry
     Build(Build),
     /// List what the registry holds and what each connection runs
@@ -78,6 +83,23 @@ pub struct Init {
     /// The folder; made where it does not exist. Without it, that of `--config`
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// `config`
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Say `ok`, or every fault with its line and what to write instead; looks at neither lock nor secrets
+    Check,
+    /// Show each value with the line it comes from; a secret only as its reference, which is not read
+    Show(ConfigShow),
+}
+
+/// `config show`
+#[derive(Args, Debug)]
+pub struct ConfigShow {
+    /// All that holds: defaults too, and whole paths
+    #[arg(long)]
+    pub resolved: bool,
 }
 
 /// `build`

@@ -9,6 +9,7 @@ mod announced;
 pub mod approve;
 mod build;
 mod call;
+mod config;
 mod connectors;
 mod explain;
 mod init;
@@ -26,6 +27,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     match &arguments.command {
         Command::Demo(options) => crate::demo::run(options, arguments.json),
         Command::Init(options) => init::run(arguments, options),
+        Command::Config(options) => config::run(arguments, options),
+        Command::Schema => config::schema(arguments),
         Command::Build(options) => build::run(arguments, options),
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),

@@ -111,6 +111,7 @@ fn next(config: &Path) -> Vec<String> {
             inside("secrets/NAME.key").display()
         ),
         format!("fill in a credential and a connection: `{shown}` has an example of each"),
+        format!("see that the config holds: `{portcullis} config check`"),
         format!("approve what it may do: `{portcullis} approve CONNECTION`"),
         format!("have it check its config and key: `{portcullis} check CONNECTION`"),
     ]

@@ -18,6 +18,7 @@ fn help_of_everything() {
         "approve",
         "revoke",
         "explain",
+        "doctor",
         "check",
         "discover",
         "call",

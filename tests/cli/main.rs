@@ -6,6 +6,7 @@ mod approvals;
 mod bad_input;
 mod config;
 mod demo;
+mod doctor;
 mod dry_run;
 mod explain;
 mod fresh;

@@ -55,6 +55,8 @@ pub enum Command {
     Revoke(Revoke),
     /// Say what would become of a request, by which rules, without sending it
     Explain(Explain),
+    /// Look for what is wrong with the setup, each finding with a remedy; changes nothing
+    Doctor(Doctor),
     /// Run the connector's own check of its config and credentials
     Check(OneConnection),
     /// List the streams that the connector finds
@@ -160,6 +162,14 @@ pub struct Explain {
     #[arg(long, value_name = "NAME")]
     pub slot: Option<String>,
     /// Look the host's name up, and judge each of its addresses
+    #[arg(long)]
+    pub online: bool,
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Look up the name of each granted host too, and judge its addresses; nothing is connected to
     #[arg(long)]
     pub online: bool,
 }

@@ -11,6 +11,7 @@ mod build;
 mod call;
 mod config;
 mod connectors;
+mod doctor;
 mod explain;
 mod init;
 mod inspect;
@@ -35,6 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Approve(options) => approve::run(arguments, options),
         Command::Revoke(options) => revoke::run(arguments, options),
         Command::Explain(options) => block_on(explain::run(arguments, options)),
+        Command::Doctor(options) => block_on(doctor::run(arguments, options)),
         Command::Check(options) => block_on(call::check(arguments, options)),
         Command::Discover(options) => block_on(call::discover(arguments, options)),
         Command::Call(options) => block_on(call::run(arguments, options)),

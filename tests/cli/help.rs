@@ -25,6 +25,8 @@ fn help_of_everything() {
         "read",
         "runs",
         "logs",
+        "completions",
+        "man",
     ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }

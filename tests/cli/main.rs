@@ -12,6 +12,7 @@ mod explain;
 mod fresh;
 mod help;
 mod init;
+mod manual;
 mod origins;
 mod output;
 mod pins;

@@ -69,6 +69,10 @@ pub enum Command {
     Runs(Runs),
     /// Show exchanges: every request that left or was refused
     Logs(Logs),
+    /// Print what a shell completes commands and options by
+    Completions(Completions),
+    /// Write man pages: one for each command
+    Man(Man),
 }
 
 /// `demo`
@@ -221,6 +225,21 @@ pub struct Read {
     /// ends the read before its page is written, and the position stays in front of it
     #[arg(long)]
     pub validate: bool,
+}
+
+/// `completions`
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// Whose
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`
+#[derive(Args, Debug)]
+pub struct Man {
+    /// The folder; made where it does not exist. Pages of an earlier version in it are written over
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `runs`

@@ -16,6 +16,7 @@ mod explain;
 mod init;
 mod inspect;
 mod logs;
+mod manual;
 mod read;
 mod report;
 pub use report::near_property;
@@ -43,6 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Runs(options) => block_on(runs::run(arguments, options)),
         Command::Logs(options) => block_on(logs::run(arguments, options)),
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::pages(arguments, options),
     }
 }
 

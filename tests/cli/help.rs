@@ -9,6 +9,9 @@ fn help_of_everything() {
     snapshot!("help", project, project.run(&["--help"]));
     for command in [
         "demo",
+        "init",
+        "config",
+        "schema",
         "build",
         "test",
         "connectors",
@@ -16,15 +19,19 @@ fn help_of_everything() {
         "approve",
         "revoke",
         "explain",
+        "doctor",
         "check",
         "discover",
         "call",
         "read",
         "runs",
         "logs",
+        "completions",
+        "man",
     ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }
+    snapshot!("help-config-show", project, project.run(&["config", "show", "--help"]));
 }
 
 #[test]

@@ -20,7 +20,7 @@ const EDGES: [(&str, &[&str]); 9] = [
 const TEST_EDGES: [(&str, &str); 1] = [("runtime", "secrets")];
 
 /// Libraries that give a crate a power, and the only crates that may hold them.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("reqwest", &["egress"]),
     ("hickory-resolver", &["egress"]),
     ("webpki-roots", &["egress"]),
@@ -37,6 +37,8 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("wasmtime-wasi-http", &["runtime"]),
     ("toml", &["manifest", "portcullis"]),
     ("clap", &["portcullis"]),
+    ("clap_complete", &["portcullis"]),
+    ("clap_mangen", &["portcullis"]),
     ("miette", &["portcullis"]),
     ("indicatif", &["portcullis"]),
     ("anyhow", &["portcullis"]),

@@ -3,7 +3,7 @@
 //! What only a run or an exchange shows is no part of it: budget, breaker, rate limit, revocation, the URLs that answers named,
 //! the headers of the guest.
 use crate::{Connection, Error, dial, error::DenialDetail, parse::check_url, service::Failure};
-use portcullis_grants::{AuthorizedRequest, Rule};
+use portcullis_grants::{AuthorizedRequest, CanonicalUrl, Rule};
 use std::net::IpAddr;
 
 /// A request to explain.
@@ -34,15 +34,30 @@ pub struct Explained {
     pub addresses: Vec<IpAddr>,
 }
 
+/// A host as it would be dialled.
+#[derive(Debug)]
+pub struct Found {
+    /// The name or literal that is dialled, and its port.
+    pub dialled: (String, u16),
+    /// Whether `connect-to` leads there.
+    pub mapped: bool,
+    /// What the name means now, all of it allowed.
+    pub addresses: Vec<IpAddr>,
+}
+
 impl Connection {
     /// What would become of it. A refusal has the words and the remedy that the exchange log would have.
     pub async fn explain(&self, question: Question<'_>) -> Result<Explained, DenialDetail> {
-        self.decide(question).await.map_err(|failure| match failure.error {
-            Error::Denied { denial, .. } => *denial,
-            error => {
-                DenialDetail { reason: failure.detail.unwrap_or_else(|| error.to_string()), remedy: None }
-            }
-        })
+        self.decide(question).await.map_err(detail)
+    }
+
+    /// What a host's name means now, whatever the rules say of paths: looked up and judged as it is before a request is sent there.
+    pub async fn look_up(&self, scheme: &str, host: &str, port: u16) -> Result<Found, DenialDetail> {
+        let url = CanonicalUrl::parse(&format!("{scheme}://{host}:{port}/"))
+            .map_err(|error| DenialDetail { reason: error.to_string(), remedy: None })?;
+        let mapping = dial::route(&self.state, &url).map_err(detail)?;
+        let (dialled, addresses) = dial::lead(&self.state, &url, mapping, true).await.map_err(detail)?;
+        Ok(Found { dialled, mapped: mapping.is_some(), addresses })
     }
 
     async fn decide(&self, question: Question<'_>) -> Result<Explained, Failure> {
@@ -60,6 +75,14 @@ impl Connection {
         let mapping = dial::route(state, authorized.url())?;
         let (dialled, addresses) = dial::lead(state, authorized.url(), mapping, look_up).await?;
         Ok(Explained { authorized, dialled, mapped: mapping.is_some(), addresses })
+    }
+}
+
+/// The words for the operator.
+fn detail(failure: Failure) -> DenialDetail {
+    match failure.error {
+        Error::Denied { denial, .. } => *denial,
+        error => DenialDetail { reason: failure.detail.unwrap_or_else(|| error.to_string()), remedy: None },
     }
 }
 

@@ -43,7 +43,7 @@ pub use announce::Announcement;
 pub use download::Keep;
 pub use error::{Error, SettingsError};
 pub use exchange::{Announced, Exchange, ExchangeSink, Outcome, Withheld};
-pub use explain::{Explained, Question};
+pub use explain::{Explained, Found, Question};
 pub use idempotency::{Intent, IntentEnd, IntentError, Intents, Prior};
 pub use payload::{Content, Held, Part, Payload};
 pub use pieces::Body;

@@ -53,10 +53,16 @@ fn digest_file_name(digest: &str) -> String {
     digest.replace(':', "-")
 }
 
-/// Refuses a `data`, or one of the folders in it that say what may run, to which others may write.
+/// `data`, and the folders in it that say what may run.
+pub fn deciding_folders(data: &Path) -> [PathBuf; 5] {
+    let [approved, components, current, revoked] =
+        ["approved", "components", "current", "revoked"].map(|name| data.join(name));
+    [data.to_owned(), approved, components, current, revoked]
+}
+
+/// Refuses those to which others may write.
 pub fn refuse_shared(data: &Path) -> Result<()> {
-    let inside = ["approved", "components", "current", "revoked"].map(|name| data.join(name));
-    [data.to_owned()].iter().chain(&inside).try_for_each(|folder| {
+    deciding_folders(data).iter().try_for_each(|folder| {
         portcullis_store::refuse_shared(folder)
             .map_err(|error| Failure::fault("`data` is no place for approvals").because(&error))
     })
@@ -104,25 +110,32 @@ fn kept_package(kept: &Path, digest: &str) -> Result<Package> {
 /// The approved bytes: the kept ones, else the registry's where their digest is the pinned one. A lock that pins another digest
 /// than the one that was approved here is refused; a version that this `data` meets for the first time is remembered.
 pub fn approved_package(config: &Config, approval: &Approval) -> Result<Package> {
+    let (package, kept) = find_approved(config, approval)?;
+    if !kept {
+        keep(&config.data, &package)?;
+    }
+    known::remember(&config.data, approval)?;
+    Ok(package)
+}
+
+/// The same, and nothing is written; whether it is the kept one.
+pub fn find_approved(config: &Config, approval: &Approval) -> Result<(Package, bool)> {
     known::refuse_pinned(&config.data, approval)?;
-    let kept = kept_file(&config.data, &approval.digest);
-    let package = if kept.exists() {
-        kept_package(&kept, &approval.digest)?
+    let file = kept_file(&config.data, &approval.digest);
+    let kept = file.exists();
+    let package = if kept {
+        kept_package(&file, &approval.digest)?
     } else {
         let name = &approval.connector;
         let file =
             config.registry.join(&name.publisher).join(&name.name).join(format!("{}.wasm", approval.version));
-        let package = registry::open(&file).map_err(|failure| match file.try_exists() {
+        registry::open(&file).map_err(|failure| match file.try_exists() {
             Ok(false) => failure.with_help(format!(
                 "put the approved file back there (`{}`), or approve what `portcullis connectors` shows to be there",
                 approval.digest
             )),
             _ => failure,
-        })?;
-        if package.component.digest == approval.digest {
-            keep(&config.data, &package)?;
-        }
-        package
+        })?
     };
     if package.component.digest != approval.digest {
         return Err(Failure::fault(format!(
@@ -134,8 +147,7 @@ pub fn approved_package(config: &Config, approval: &Approval) -> Result<Package>
         .with_help("put the approved file back; a changed connector needs a new version"));
     }
     refuse_other_manifest(approval, &package)?;
-    known::remember(&config.data, approval)?;
-    Ok(package)
+    Ok((package, kept))
 }
 
 /// The lock must say of the approved bytes what their manifest says: else a version would be remembered that they are not.

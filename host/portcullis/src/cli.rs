@@ -36,6 +36,13 @@ impl Arguments {
 pub enum Command {
     /// Show the whole product at work, offline, against a vendor double on loopback
     Demo(Demo),
+    /// Make a folder to begin in: a commented config, registry, data and secrets
+    Init(Init),
+    /// Check the config file alone, or show what it means
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the JSON Schema of the config file, for editors
+    Schema,
     /// Build a connector from its folder and put it into the registry
     Build(Build),
     /// Build a connector and play its cassettes in the sandbox
@@ -50,6 +57,8 @@ pub enum Command {
     Revoke(Revoke),
     /// Say what would become of a request, by which rules, without sending it
     Explain(Explain),
+    /// Look for what is wrong with the setup, each finding with a remedy; changes nothing
+    Doctor(Doctor),
     /// Run the connector's own check of its config and credentials
     Check(OneConnection),
     /// List the streams that the connector finds
@@ -62,6 +71,10 @@ pub enum Command {
     Runs(Runs),
     /// Show exchanges: every request that left or was refused
     Logs(Logs),
+    /// Print what a shell completes commands and options by
+    Completions(Completions),
+    /// Write man pages: one for each command
+    Man(Man),
 }
 
 /// `demo`
@@ -87,6 +100,31 @@ pub struct Test {
     /// Write a JUnit report too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+}
+
+/// `init`
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The folder; made where it does not exist. Without it, that of `--config`
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `config`
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Say `ok`, or every fault with its line and what to write instead; looks at neither lock nor secrets
+    Check,
+    /// Show each value with the line it comes from; a secret only as its reference, which is not read
+    Show(ConfigShow),
+}
+
+/// `config show`
+#[derive(Args, Debug)]
+pub struct ConfigShow {
+    /// All that holds: defaults too, and whole paths
+    #[arg(long)]
+    pub resolved: bool,
 }
 
 /// `build`
@@ -151,6 +189,14 @@ pub struct Explain {
     pub online: bool,
 }
 
+/// `doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Look up the name of each granted host too, and judge its addresses; nothing is connected to
+    #[arg(long)]
+    pub online: bool,
+}
+
 /// `check`, `discover`
 #[derive(Args, Debug)]
 pub struct OneConnection {
@@ -198,6 +244,21 @@ pub struct Read {
     /// ends the read before its page is written, and the position stays in front of it
     #[arg(long)]
     pub validate: bool,
+}
+
+/// `completions`
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// Whose
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`
+#[derive(Args, Debug)]
+pub struct Man {
+    /// The folder; made where it does not exist. Pages of an earlier version in it are written over
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `runs`

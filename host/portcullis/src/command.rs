@@ -9,10 +9,14 @@ mod announced;
 pub mod approve;
 mod build;
 mod call;
+mod config;
 mod connectors;
+mod doctor;
 mod explain;
+mod init;
 mod inspect;
 mod logs;
+mod manual;
 mod read;
 mod report;
 pub use report::near_property;
@@ -25,6 +29,9 @@ mod withheld;
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     match &arguments.command {
         Command::Demo(options) => crate::demo::run(options, arguments.json),
+        Command::Init(options) => init::run(arguments, options),
+        Command::Config(options) => config::run(arguments, options),
+        Command::Schema => config::schema(arguments),
         Command::Build(options) => build::run(arguments, options),
         Command::Test(options) => block_on(test::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),
@@ -32,12 +39,15 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Approve(options) => approve::run(arguments, options),
         Command::Revoke(options) => revoke::run(arguments, options),
         Command::Explain(options) => block_on(explain::run(arguments, options)),
+        Command::Doctor(options) => block_on(doctor::run(arguments, options)),
         Command::Check(options) => block_on(call::check(arguments, options)),
         Command::Discover(options) => block_on(call::discover(arguments, options)),
         Command::Call(options) => block_on(call::run(arguments, options)),
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Runs(options) => block_on(runs::run(arguments, options)),
         Command::Logs(options) => block_on(logs::run(arguments, options)),
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::pages(arguments, options),
     }
 }
 

@@ -2,15 +2,18 @@
 
 pub mod authored;
 pub mod diagnose;
+pub mod keys;
 pub mod pinned;
 mod place;
+pub mod resolved;
+pub mod schema;
 
 pub use place::Place;
 
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
-use portcullis_secrets::{Credential, Providers};
+use portcullis_secrets::{Credential, Providers, SecretError};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -192,6 +195,20 @@ impl Config {
         }
         document.mask_at(path);
         document.diagnostic(document.key_span_of(path), message, help)
+    }
+
+    /// What is wrong with credentials, as far as that shows without their secrets. The excerpts show none of their strings.
+    pub fn credential_faults(&self) -> Vec<Diagnostic> {
+        let fault = |(name, credential): (&String, &Credential)| {
+            let error = credential.check().err()?;
+            let help = match &error {
+                SecretError::Colon(_) => Some("the password goes into `password`, as a reference".to_owned()),
+                SecretError::Place { .. } => Some("name another header or query pair".to_owned()),
+                other => other.remedy(),
+            };
+            Some(self.fault_masked(&["credentials", name], error.to_string(), help))
+        };
+        self.credentials.iter().filter_map(fault).collect()
     }
 
     /// The text was read once already; places in it are looked for where there is a fault alone.

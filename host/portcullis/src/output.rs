@@ -179,6 +179,11 @@ pub fn shown_line(text: &str) -> String {
     escaped(text)
 }
 
+/// `1 connection`, `2 connections`.
+pub fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Rows as aligned columns.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|title| title.chars().count()).collect();

@@ -14,6 +14,7 @@ use crate::{
     exit::{Exit, Failure, Result, at_database},
 };
 use connections::Loader;
+pub use connections::refuse_differences;
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
 use portcullis_egress::Egress;
 use portcullis_engine::Engine;
@@ -27,7 +28,7 @@ use std::{
 };
 
 /// Instances that may live at once in one process, far below what `vm.max_map_count` lets the machine map.
-const INSTANCES_MAX: u32 = 256;
+pub const INSTANCES_MAX: u32 = 256;
 
 /// Everything a running command holds.
 pub struct Host {

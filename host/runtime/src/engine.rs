@@ -34,7 +34,7 @@ pub(crate) fn compiling() -> Result<Engine, CompileError> {
 }
 
 /// Instances that this machine can map at once, at most `instances_max`.
-pub(crate) fn instances_bound(instances_max: u32) -> u32 {
+pub fn instances_bound(instances_max: u32) -> u32 {
     instances_max.clamp(1, (map_count_max() / limits::MAPS_PER_INSTANCE).max(1))
 }
 

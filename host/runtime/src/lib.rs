@@ -29,7 +29,7 @@ pub use call::{
 pub use compile::{
     ChildLimits, check_child_main, check_component, compile_child_main, compile_child_main_within,
 };
-pub use engine::{harden_process, pagemap_scan_available};
+pub use engine::{harden_process, instances_bound, pagemap_scan_available};
 pub use error::{CallError, CompileError, ConnectorError, ErrorKind};
 pub use folder::Folder;
 pub use ports::{Entry, LogLevel, Logs, State, StorageError};

@@ -115,7 +115,7 @@ fn secrets(root: &mut Table<'_>, folder: &Path) -> Secrets {
 fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, Credential> {
     let mut read = BTreeMap::new();
     for (name, mut table) in root.entries("credentials") {
-        let Some(scheme) = scheme(&mut table, providers) else { continue };
+        let scheme = scheme(&mut table, providers);
         let requests_per_second = table.float("requests-per-second");
         if let Some(rate) = &requests_per_second
             && let Err(error) = portcullis_manifest::connector::requests_per_second(rate.value)
@@ -124,6 +124,7 @@ fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, 
         }
         let short = table.boolean("short").is_some_and(|short| short.value);
         table.reject_later("rotate-every");
+        let Some(scheme) = scheme else { continue };
         let credential = Credential {
             name: name.value.clone(),
             scheme,

@@ -184,7 +184,8 @@ pub fn approved(
     Ok(package)
 }
 
-fn refuse_differences(
+/// Refuses a connection that is configured otherwise than it was approved.
+pub fn refuse_differences(
     config: &Config,
     connection: &config::Connection,
     approval: &Approval,

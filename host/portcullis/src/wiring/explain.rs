@@ -2,7 +2,7 @@
 use super::connections::{approved, egress_settings};
 use crate::{
     approvals,
-    config::{Config, pinned::origins::Narrowed},
+    config::{self, Config, pinned::origins::Narrowed},
     exit::{Exit, Failure, Result},
 };
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use portcullis_egress::{
 };
 use portcullis_engine::ANY_NAME;
 use portcullis_grants::Rule;
-use portcullis_manifest::diagnose;
+use portcullis_manifest::{Approval, Component, diagnose};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A connection that may run, as egress has it.
@@ -32,12 +32,7 @@ impl Explainer {
         let approval = approvals::current(config, &lock, name)?;
         let component = approved(config, connection, approval)?.component;
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
-        let settings = egress_settings(config, connection, approval, &component, String::new())?;
-        let nothing = Arc::new(Nothing);
-        let egress = Egress::new(Arc::new(RealClock), Arc::new(RealRandom), nothing.clone(), nothing);
-        let egress = egress.connection(settings).map_err(|error| {
-            Failure::fault(format!("connection `{name}` can't reach the network")).because(&error)
-        })?;
+        let egress = egress(config, connection, approval, &component)?;
         let names = |names: Vec<&String>| names.into_iter().cloned().collect();
         Ok(Self {
             egress,
@@ -56,6 +51,21 @@ impl Explainer {
     pub fn stream(&self, name: &str) -> Result<Option<&[Rule]>> {
         operation("stream", name, &self.streams, &self.narrowed.streams)
     }
+}
+
+/// An approved connection's way out, for whoever only asks.
+pub fn egress(
+    config: &Config,
+    connection: &config::Connection,
+    approval: &Approval,
+    component: &Component,
+) -> Result<Arc<Connection>> {
+    let settings = egress_settings(config, connection, approval, component, String::new())?;
+    let nothing = Arc::new(Nothing);
+    let egress = Egress::new(Arc::new(RealClock), Arc::new(RealRandom), nothing.clone(), nothing);
+    egress.connection(settings).map_err(|error| {
+        Failure::fault(format!("connection `{}` can't reach the network", connection.name)).because(&error)
+    })
 }
 
 fn operation<'r>(

@@ -1,0 +1,117 @@
+//! Who may write to what decides: config, lock, `data`, registry; and who may read `data`.
+use super::Findings;
+use crate::{
+    approvals,
+    config::{Config, folder_of},
+    exit::Failure,
+};
+use portcullis_store::LockError;
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+
+pub fn look(config: &Config, findings: &mut Findings) {
+    data(config, findings);
+    let mut safe = true;
+    for (what, path) in [
+        ("the folder of the config", folder_of(&config.file)),
+        ("the config", config.file.as_path()),
+        ("the lock", config.lock_file().as_path()),
+        ("the registry", config.registry.as_path()),
+    ] {
+        safe &= writable(what, path, findings);
+    }
+    if safe {
+        findings.ok("files", "nobody else may write to config, lock or registry");
+    }
+    if !config.registry.is_dir() {
+        findings.warning(
+            "files",
+            format!(
+                "the registry `{}` is no folder: no connector can be approved",
+                config.registry.display()
+            ),
+            format!("mkdir '{}'", config.registry.display()),
+        );
+    }
+}
+
+fn data(config: &Config, findings: &mut Findings) {
+    let data = &config.data;
+    let metadata = match fs::metadata(data) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("`{}` does not exist yet: the first approval makes it", data.display());
+            return findings.ok("data", what);
+        }
+        Err(error) => {
+            let what = format!("`{}` can't be looked at: {error}", data.display());
+            return findings.error("data", what, "run `doctor` as the user who runs portcullis");
+        }
+    };
+    if !metadata.is_dir() {
+        let remedy = "move it away, or name another folder: `data = \"PATH\"`";
+        return findings.error("data", format!("`{}` is no folder", data.display()), remedy);
+    }
+    let before = findings.list.len();
+    for folder in approvals::deciding_folders(data) {
+        match portcullis_store::refuse_shared(&folder) {
+            Ok(()) => {}
+            Err(LockError::Shared { folder, owner, mode, remedy }) => findings.error(
+                "data",
+                format!("others may write to `{}` (user {owner}, mode {mode:04o}), and what they put there would be trusted", folder.display()),
+                remedy.replace('`', ""),
+            ),
+            Err(error) => {
+                let failure = Failure::fault("it can't be judged").because(&error);
+                findings.failure("data", &failure, "run `doctor` as the user who runs portcullis");
+            }
+        }
+    }
+    if findings.list.len() > before {
+        return;
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        findings.ok("data", format!("nobody else may read or write `{}`", data.display()));
+    } else {
+        findings.warning(
+            "data",
+            format!(
+                "others may look into `{}` (mode {mode:04o}), which holds what vendors answered",
+                data.display()
+            ),
+            format!("chmod 700 '{}'", data.display()),
+        );
+    }
+}
+
+/// Whether nobody else may write to it. What is not there is nobody's.
+fn writable(what: &str, path: &Path, findings: &mut Findings) -> bool {
+    let Ok(metadata) = fs::metadata(path) else { return true };
+    let (mode, shown) = (metadata.mode() & 0o7777, path.display());
+    let us = rustix::process::geteuid().as_raw();
+    if metadata.uid() != us && metadata.uid() != 0 {
+        let owner = metadata.uid();
+        findings.warning(
+            "files",
+            format!("{what} `{shown}` belongs to user {owner}, who may change it"),
+            format!("chown {us} '{shown}'"),
+        );
+        return false;
+    }
+    // In a sticky folder nobody replaces what is another's.
+    let all = mode & 0o002 != 0 && mode & 0o1000 == 0;
+    if all {
+        findings.error(
+            "files",
+            format!("everybody may write to {what} `{shown}` (mode {mode:04o})"),
+            format!("chmod go-w '{shown}'"),
+        );
+    } else if mode & 0o020 != 0 {
+        findings.warning(
+            "files",
+            format!("its group may write to {what} `{shown}` (mode {mode:04o})"),
+            format!("chmod g-w '{shown}'"),
+        );
+    }
+    !all && mode & 0o020 == 0
+}

@@ -1,0 +1,404 @@
+//! The table of keys against the parser, in both directions, and against docs/configuration.md.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::config::{Config, authored, schema};
+use portcullis_engine::Schema;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A place for keys: the text before it, the lines that its table can't do without, the text after it.
+struct Place {
+    name: &'static str,
+    section: &'static Section,
+    head: &'static str,
+    base: &'static [(&'static str, &'static str)],
+    tail: &'static str,
+}
+
+const LIVE: &str = "[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:live.key\"\n";
+
+fn places() -> Vec<Place> {
+    let place = |name, section, head, base, tail| Place { name, section, head, base, tail };
+    vec![
+        place("", &ROOT, "", &[], ""),
+        place("secrets.file", &SECRETS[0], "[secrets.own]\n", &[("type", "\"file\""), ("path", "\"x\"")], ""),
+        place(
+            "secrets.directory",
+            &SECRETS[1],
+            "[secrets.own]\n",
+            &[("type", "\"directory\""), ("path", "\"x\"")],
+            "",
+        ),
+        place("secrets.env", &SECRETS[2], "[secrets.own]\n", &[("type", "\"env\"")], ""),
+        place(
+            "credentials.bearer",
+            &CREDENTIALS[0],
+            "[credentials.one]\n",
+            &[("scheme", "\"bearer\""), ("secret", "\"env:KEY\"")],
+            "",
+        ),
+        place(
+            "credentials.basic",
+            &CREDENTIALS[1],
+            "[credentials.one]\n",
+            &[("scheme", "\"basic\""), ("username", "\"me\"")],
+            "",
+        ),
+        place(
+            "credentials.header",
+            &CREDENTIALS[2],
+            "[credentials.one]\n",
+            &[("scheme", "\"api-key\""), ("secret", "\"env:KEY\""), ("header", "\"X-Key\"")],
+            "",
+        ),
+        place(
+            "credentials.query",
+            &CREDENTIALS[3],
+            "[credentials.one]\n",
+            &[("scheme", "\"api-key\""), ("secret", "\"env:KEY\""), ("query", "\"key\"")],
+            "",
+        ),
+        place("boundary", &BOUNDARY, "[boundary]\n", &[], ""),
+        place(
+            "connections",
+            &CONNECTIONS[0],
+            "[connections.one]\n",
+            &[("connector", "\"acme/x\""), ("allow", "\"requested\"")],
+            LIVE,
+        ),
+        place(
+            "limits",
+            &LIMITS,
+            "[connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n[connections.one.limits]\n",
+            &[],
+            "",
+        ),
+        place(
+            "network",
+            &NETWORK,
+            "[connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n[connections.one.network]\n",
+            &[],
+            "",
+        ),
+    ]
+}
+
+impl Place {
+    /// The document in which this key has this value.
+    fn with(&self, key: &str, value: &str) -> String {
+        let others = self.base.iter().filter(|(name, _)| *name != key);
+        let others: String = others.map(|(name, value)| format!("{name} = {value}\n")).collect();
+        format!("{}{others}{key} = {value}\n{}", self.head, self.tail)
+    }
+}
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    let file = std::path::Path::new("/nowhere/portcullis.toml");
+    authored::parse(file, text).map_err(|faults| faults.into_iter().map(|fault| fault.message).collect())
+}
+
+/// What an editor says of the same text.
+fn editor(schema: &Schema, text: &str) -> bool {
+    let value: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let faults = schema.validate(&serde_json::to_string(&value).unwrap()).unwrap();
+    faults.is_empty()
+}
+
+fn compiled() -> Schema {
+    let schema = Schema::new(schema::schema().to_string());
+    schema.compile().unwrap();
+    schema
+}
+
+/// Values that a key of this kind takes.
+fn samples(key: &Key) -> Vec<String> {
+    let texts: &[&str] = match key.is {
+        Is::Text if key.name == "header" => &["\"X-Api-Key\""],
+        Is::Text if key.name == "query" => &["\"api_key\""],
+        Is::Text => &["\"some text\"", "\"\""],
+        // A real one: the parser reads it.
+        Is::Path if key.name == "ca-file" => return vec![Value::from(ca_file()).to_string()],
+        Is::Path => &["\"some/path\"", "\"/some/path\""],
+        Is::Reference => &["\"file:a/b.key\"", "\"file:keys.json#/stripe/live\"", "\"env:KEY\""],
+        Is::NameOrReference => &["\"me\"", "{ secret = \"file:user\" }"],
+        Is::Connector => &["\"acme/x\"", "\"acme/x@^1\"", "\"acme/x-2@=1.2.0\"", "\"0/0@>=1, <2\""],
+        Is::Choice(words) => return words.iter().map(|word| Value::from(*word).to_string()).collect(),
+        Is::Bytes => &["\"1B\"", "\"64KiB\"", "\"1MiB\""],
+        Is::Time => &["\"1ms\"", "\"30s\"", "\"1m\""],
+        Is::Count(most) => return vec!["1".to_owned(), most.to_string()],
+        Is::Rate => &["0.00028", "1", "1000000"],
+        Is::Flag => &["true", "false"],
+        Is::Texts if key.name == "addresses" => &["[]", "[\"10.1.0.0/16\", \"127.0.0.1/32\"]"],
+        Is::Texts => &["[]", "[\"name\"]"],
+        Is::Rules => &["[\"GET https://a.test/**\"]", "[\"DELETE,GET https://*/**\"]"],
+        Is::RulesOrRequested => {
+            &["\"requested\"", "[]", "[\"GET http://a.test:8080/x\", \"GET,PUT https://*.a.test/*/x\"]"]
+        }
+        Is::Map if key.name == "credentials" => &["{}", "{ slot = \"live\" }"],
+        Is::Map => &["{}", "{ \"a.test:443\" = \"127.0.0.1:8443\" }"],
+        Is::Origins => &["{}", "{ one = \"https://a.test\", 0-x = \"http://b.test:8080/tenant\" }"],
+        Is::Paths => &["{}", "{ out = \"./out\" }"],
+        Is::Foreign => &["{}", "{ any = { thing = [1, true, \"x\"] } }"],
+        Is::Table(_) | Is::Named(..) => &["{}"],
+    };
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn ca_file() -> String {
+    static FILE: std::sync::OnceLock<tempfile::NamedTempFile> = std::sync::OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), made.cert.pem()).unwrap();
+        file
+    });
+    file.path().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_key_is_accepted_by_the_parser_and_by_the_schema() {
+    let schema = compiled();
+    for place in places() {
+        for key in place.section.keys {
+            for value in samples(key) {
+                let text = place.with(key.name, &value);
+                parse(&text).map(drop).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));
+                assert!(editor(&schema, &text), "the schema refuses\n{text}");
+            }
+        }
+    }
+}
+
+/// Every key that the parser asks for is a word in its source.
+fn words() -> BTreeSet<String> {
+    let sources = [
+        include_str!("../authored.rs"),
+        include_str!("../authored/connection.rs"),
+        include_str!("../keys.rs"),
+        include_str!("../../../../../docs/configuration.md"),
+    ];
+    let mut words = BTreeSet::new();
+    for source in sources {
+        for part in source.split(['"', '`']) {
+            if !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            {
+                words.insert(part.to_owned());
+            }
+        }
+    }
+    words
+}
+
+#[test]
+fn no_other_key_is_accepted_by_either() {
+    let schema = compiled();
+    let words = words();
+    assert!(words.len() > 80 && words.contains("rotate-every"), "{words:?}");
+    for place in places() {
+        for word in words.iter().filter(|word| !place.section.keys.iter().any(|key| key.name == **word)) {
+            let text = place.with(word, "\"x\"");
+            let Err(faults) = parse(&text) else {
+                panic!("{}: the parser accepts `{word}`\n{text}", place.name)
+            };
+            let refused = |fault: &String| {
+                fault.starts_with(&format!("unknown key `{word}`"))
+                    || fault == &format!("`{word}` is not supported yet")
+                    || fault == "an API key goes into one place"
+                    || fault == "`prefix` belongs to a header"
+            };
+            assert!(faults.iter().any(refused), "the parser knows `{word}`: {faults:?}\n{text}");
+            assert!(!editor(&schema, &text), "the schema has `{word}`\n{text}");
+        }
+    }
+}
+
+#[test]
+fn what_the_parser_accepts_the_schema_does_and_types_are_the_same() {
+    let schema = compiled();
+    let values = [
+        "\"x\"",
+        "1",
+        "0",
+        "-1",
+        "1.5",
+        "true",
+        "[]",
+        "[1]",
+        "[\"x\"]",
+        "{}",
+        "{ a = 1 }",
+        "{ a = \"x\" }",
+        "1979-05-27",
+    ];
+    for place in places() {
+        for key in place.section.keys {
+            for value in values {
+                let text = place.with(key.name, value);
+                let parsed = parse(&text);
+                let edited = editor(&schema, &text);
+                match parsed {
+                    Ok(_) => assert!(edited, "the schema refuses what the parser reads\n{text}"),
+                    // A date is a string to JSON.
+                    Err(_) if value == "1979-05-27" => {}
+                    Err(faults) => {
+                        let typed = faults.iter().any(|fault| fault.contains(", found "));
+                        assert!(!(typed && edited), "the schema has another type: {faults:?}\n{text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn choices_units_and_ranges_are_the_same() {
+    let schema = compiled();
+    let words = words();
+    let units = [
+        "1B", "1KiB", "1MiB", "1GiB", "1TiB", "1KB", "1", "B", "1 B", "-1B", "1.5KiB", "1ms", "1s", "1m",
+        "1h", "1d", "1w", "1S",
+    ];
+    for place in places() {
+        for key in place.section.keys {
+            let (values, exact): (Vec<String>, bool) = match key.is {
+                Is::Choice(_) => {
+                    (words.iter().map(|word| Value::from(word.as_str()).to_string()).collect(), true)
+                }
+                Is::Bytes | Is::Time => (units.iter().map(|unit| format!("\"{unit}\"")).collect(), false),
+                Is::Count(most) => ([0, -1, most + 1].iter().map(ToString::to_string).collect(), true),
+                Is::Rate => (["0.0", "-1", "1000001"].map(str::to_owned).to_vec(), true),
+                _ => continue,
+            };
+            for value in values {
+                let text = place.with(key.name, &value);
+                let (parsed, edited) = (parse(&text), editor(&schema, &text));
+                match &parsed {
+                    Ok(_) => assert!(edited, "{text}"),
+                    Err(faults) if exact => assert!(!edited, "{faults:?}\n{text}"),
+                    // Over the bound of this key: a string's size is the parser's to judge.
+                    Err(faults) => {
+                        let form = faults.iter().any(|fault| fault.contains("expected a "));
+                        assert_eq!(edited, !form, "{faults:?}\n{text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Everything of a config that has a default.
+fn meaning(config: &Config) -> String {
+    let mut text = format!("{:?} {:?}", config.registry, config.data);
+    for credential in config.credentials.values() {
+        text.push_str(&format!(" {}", credential.short));
+    }
+    for (name, one) in &config.connections {
+        let folders: Vec<_> = one.folders.values().map(|folder| &folder.path).collect();
+        let network = &one.network;
+        text.push_str(&format!(
+            " {name} {:?} {:?} {folders:?} {} {:?} {:?} {:?} {:?} {:?} {:?}",
+            one.credentials,
+            one.origins,
+            one.config,
+            one.capture,
+            one.sensitive,
+            one.limits,
+            network.connect_to,
+            network.addresses,
+            network.roots
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_defaults_are_those_of_the_parser() {
+    let mut seen = 0;
+    for place in places() {
+        for (key, default) in place.section.keys.iter().filter_map(|key| Some((key, key.default?))) {
+            let value = schema::default_of(key, default).to_string();
+            let (with, without) = (place.with(key.name, &value), place.with("", "").replace(" = \n", ""));
+            assert_eq!(meaning(&parse(&with).unwrap()), meaning(&parse(&without).unwrap()), "{with}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 25, "{seen}");
+}
+
+/// Rows of the tables whose first column is `key`: section, key, the first word of the second column where that is its default.
+fn documented() -> Vec<(String, String, Option<String>)> {
+    let (mut section, mut columns, mut rows) = (String::new(), Vec::new(), Vec::new());
+    for line in include_str!("../../../../../docs/configuration.md").lines() {
+        if let Some(title) = line.strip_prefix("##") {
+            section = title.trim_matches(['#', ' ', '`', '[', ']']).to_owned();
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        match cells.as_slice() {
+            ["key", rest @ ..] if line.starts_with('|') => columns = rest.to_vec(),
+            _ if !line.starts_with('|') => columns.clear(),
+            [names, second, ..] if !columns.is_empty() && !names.starts_with("---") => {
+                for name in names.split(", ") {
+                    let default =
+                        (columns.first() == Some(&"default")).then(|| second.trim_matches('`').to_owned());
+                    rows.push((section.clone(), name.trim_matches('`').to_owned(), default));
+                }
+            }
+            _ => {}
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_documentation_has_the_same_keys_and_defaults() {
+    let sections: [(&str, Vec<&Section>); 7] = [
+        ("", vec![&ROOT]),
+        ("secrets.NAME", SECRETS.iter().collect()),
+        ("credentials.NAME", CREDENTIALS.iter().collect()),
+        ("boundary", vec![&BOUNDARY]),
+        ("connections.NAME", CONNECTIONS.iter().collect()),
+        ("connections.NAME.limits", vec![&LIMITS]),
+        ("connections.NAME.network", vec![&NETWORK]),
+    ];
+    let rows = documented();
+    for (name, forms) in sections {
+        let documented: BTreeSet<&str> =
+            rows.iter().filter(|(section, ..)| section == name).map(|(_, key, _)| key.as_str()).collect();
+        let keys = forms.iter().flat_map(|form| form.keys);
+        // Tables have a heading of their own.
+        let keys: Vec<&Key> = keys.filter(|key| !matches!(key.is, Is::Table(_) | Is::Named(..))).collect();
+        let known: BTreeSet<&str> = keys.iter().map(|key| key.name).collect();
+        assert_eq!(documented, known, "[{name}]");
+        for key in keys {
+            let row = rows.iter().find(|(section, row, _)| section == name && row == key.name).unwrap();
+            if let Some(default) = &row.2 {
+                assert_eq!(
+                    default.trim_matches('"'),
+                    key.default.unwrap_or_default(),
+                    "[{name}] {}",
+                    key.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_examples_fit() {
+    let schema = compiled();
+    let init = include_str!("../../command/init/portcullis.toml");
+    // With its examples: a `#` and no space.
+    let example =
+        |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+    let init: String = init.lines().map(|line| example(line) + "\n").collect();
+    assert!(init.contains("\nowner = ") && editor(&schema, &init), "{init}");
+    let readme = include_str!("../../../../../README.md");
+    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(editor(&schema, example), "{example}");
+    for section in
+        [&ROOT, &BOUNDARY, &LIMITS, &NETWORK].into_iter().chain(SECRETS).chain(CREDENTIALS).chain(CONNECTIONS)
+    {
+        assert!(section.keys.iter().all(|key| !key.words.is_empty() && !section.words.is_empty()));
+    }
+}

@@ -1,0 +1,126 @@
+//! JSON Schema (2020-12) of `portcullis.toml`, for editors. It says which keys there are and what may stand behind them, as far as
+//! one key alone tells it; what several keys or files have to agree on is the parser's to judge.
+use super::keys::{Is, Key, Names, ROOT, Section};
+use serde_json::{Map, Value, json};
+
+/// A name of a connection or an origin.
+const LABEL: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
+
+/// The schema of the whole file.
+pub fn schema() -> Value {
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "portcullis.toml",
+    });
+    merge(&mut schema, section(&ROOT));
+    schema
+}
+
+fn section(section: &Section) -> Value {
+    let properties: Map<String, Value> =
+        section.keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
+    let required: Vec<&str> = section.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let mut schema = json!({
+        "description": section.words,
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties,
+    });
+    if !required.is_empty() {
+        merge(&mut schema, json!({ "required": required }));
+    }
+    schema
+}
+
+fn property(key: &Key) -> Value {
+    let mut schema = json!({ "description": key.words });
+    if let Some(default) = key.default {
+        merge(&mut schema, json!({ "default": default_of(key, default) }));
+    }
+    let of = match key.is {
+        Is::Table(inner) => {
+            let inner = section(inner);
+            merge(&mut schema, inner);
+            // The key's own words are about this place.
+            merge(&mut schema, json!({ "description": key.words }));
+            return schema;
+        }
+        is => value(is),
+    };
+    merge(&mut schema, of);
+    schema
+}
+
+fn value(is: Is) -> Value {
+    let rule = json!({
+        "type": "string",
+        "pattern": "^[A-Z]+(,[A-Z]+)* https?://[^ ]+$",
+        "examples": ["GET,POST https://api.example.com/v1/**"],
+    });
+    let reference = json!({
+        "type": "string",
+        "pattern": "^[a-z0-9][a-z0-9-]*:.+$",
+        "examples": ["file:secrets/example.key", "env:EXAMPLE_KEY", "directory:/run/secrets#example"],
+    });
+    match is {
+        Is::Text | Is::Path => json!({ "type": "string" }),
+        Is::Reference => reference,
+        Is::NameOrReference => json!({ "oneOf": [
+            { "type": "string" },
+            { "type": "object", "additionalProperties": false, "properties": { "secret": reference }, "required": ["secret"] },
+        ]}),
+        Is::Connector => {
+            json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}(@.+)?$" })
+        }
+        Is::Choice(words) => json!({ "type": "string", "enum": words }),
+        Is::Bytes => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }),
+        Is::Time => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
+        Is::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
+        Is::Rate => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000 }),
+        Is::Flag => json!({ "type": "boolean" }),
+        Is::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Is::Rules => json!({ "type": "array", "items": rule, "minItems": 1 }),
+        Is::RulesOrRequested => {
+            json!({ "oneOf": [{ "const": "requested" }, { "type": "array", "items": rule }] })
+        }
+        Is::Map | Is::Paths => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Is::Origins => json!({
+            "type": "object",
+            "propertyNames": { "pattern": LABEL },
+            "additionalProperties": { "type": "string", "pattern": "^https?://" },
+        }),
+        Is::Foreign => json!({ "type": "object" }),
+        Is::Table(inner) => section(inner),
+        Is::Named(names, forms) => {
+            let forms: Vec<Value> = forms.iter().map(section).collect();
+            let of = match forms.as_slice() {
+                [one] => one.clone(),
+                _ => json!({ "oneOf": forms }),
+            };
+            let mut schema = json!({ "type": "object", "additionalProperties": of });
+            let names = match names {
+                Names::Any => return schema,
+                Names::Label => json!({ "pattern": LABEL }),
+                Names::NotBuiltIn => json!({ "not": { "enum": portcullis_secrets::Providers::BUILT_IN } }),
+            };
+            merge(&mut schema, json!({ "propertyNames": names }));
+            schema
+        }
+    }
+}
+
+/// The default as the value that it is.
+pub fn default_of(key: &Key, default: &str) -> Value {
+    match key.is {
+        Is::Count(_) | Is::Rate | Is::Flag | Is::Texts | Is::Map | Is::Origins | Is::Paths | Is::Foreign => {
+            serde_json::from_str(default).unwrap_or(Value::Null)
+        }
+        _ => default.into(),
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}

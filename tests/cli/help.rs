@@ -13,6 +13,8 @@ fn help_of_everything() {
         "connectors",
         "inspect",
         "approve",
+        "review",
+        "update",
         "revoke",
         "explain",
         "check",

@@ -13,6 +13,7 @@ mod origins;
 mod output;
 mod pins;
 mod revoke;
+mod updates;
 
 use portcullis_tests::{Project, Ran};
 

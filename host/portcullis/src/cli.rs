@@ -44,6 +44,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Show what a connection's connector asks for, and pin it in the lock
     Approve(Approve),
+    /// Show what the newest version asks for beyond what is approved, and pin nothing
+    Review(OneConnection),
+    /// Take newer versions that ask for nothing more, and say which ones wait for an approval
+    Update(Update),
     /// End an approval at once, for running calls too
     Revoke(Revoke),
     /// Say what would become of a request, by which rules, without sending it
@@ -99,6 +103,13 @@ pub struct Approve {
     /// Approve this digest and no other
     #[arg(long, value_name = "sha256:HEX")]
     pub digest: Option<String>,
+}
+
+/// `update`
+#[derive(Args, Debug)]
+pub struct Update {
+    /// Name in `[connections.*]`; all of them where none is named
+    pub connection: Option<String>,
 }
 
 /// `revoke`

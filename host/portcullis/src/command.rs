@@ -15,9 +15,12 @@ mod inspect;
 mod logs;
 mod read;
 mod report;
+pub use inspect::{named_line, rule_line};
 pub use report::near_property;
+mod review;
 pub mod revoke;
 mod runs;
+mod update;
 mod withheld;
 
 /// Runs the command that was typed.
@@ -28,6 +31,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),
         Command::Approve(options) => approve::run(arguments, options),
+        Command::Review(options) => review::run(arguments, options),
+        Command::Update(options) => update::run(arguments, options),
         Command::Revoke(options) => revoke::run(arguments, options),
         Command::Explain(options) => block_on(explain::run(arguments, options)),
         Command::Check(options) => block_on(call::check(arguments, options)),

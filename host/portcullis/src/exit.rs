@@ -38,7 +38,7 @@ Exit codes:
   1  the run failed; the request to `explain` would be refused
   2  wrong usage, or input that its schema refuses
   3  a fault in config, manifest, lock, registry or data; or stdout could not be written
-  4  not approved, revoked, or different from what is approved
+  4  not approved, revoked, or different from what is approved; a version that `review` or `update` found waits for it
   5  the outcome is unknown: an effect may have happened
   6  another process holds the data folder or the lock file; a `revoke` has taken effect
   7  cancelled

@@ -23,6 +23,7 @@ fn help_of_everything() {
         "read",
         "runs",
         "logs",
+        "denials",
     ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }

@@ -5,6 +5,7 @@ mod announced;
 mod approvals;
 mod bad_input;
 mod demo;
+mod denials;
 mod dry_run;
 mod explain;
 mod fresh;

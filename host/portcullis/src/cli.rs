@@ -64,6 +64,8 @@ pub enum Command {
     Runs(Runs),
     /// Show exchanges: every request that left or was refused
     Logs(Logs),
+    /// Group refused requests by the rule that would let them pass, and write out such rules
+    Denials(Denials),
 }
 
 /// `demo`
@@ -232,4 +234,18 @@ pub struct Logs {
     /// One HAR 1.2 document instead
     #[arg(long)]
     pub har: bool,
+}
+
+/// `denials`
+#[derive(Args, Debug)]
+pub struct Denials {
+    /// Only of this connection
+    #[arg(long)]
+    pub connection: Option<String>,
+    /// Only of the last `30m`, `2h`, `7d`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Write out the fewest rules of `allow` that let the groups with these numbers pass
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub allow: Vec<usize>,
 }

@@ -10,6 +10,7 @@ pub mod approve;
 mod build;
 mod call;
 mod connectors;
+mod denials;
 mod explain;
 mod inspect;
 mod logs;
@@ -41,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Runs(options) => block_on(runs::run(arguments, options)),
         Command::Logs(options) => block_on(logs::run(arguments, options)),
+        Command::Denials(options) => block_on(denials::run(arguments, options)),
     }
 }
 

@@ -325,7 +325,7 @@ fn proposal_text(connection: &str, listed: &[(String, Rule)], proposed: &[Propos
     }
     for one in proposed {
         let marks = [(one.writes, "WRITES"), (one.wildcard, "WILDCARD")];
-        let marks = marks.into_iter().filter_map(|(on, mark)| on.then(|| mark.to_owned()));
+        let marks = marks.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark.to_owned());
         let marks: Vec<String> =
             ["new".to_owned()].into_iter().chain(marks).chain(one.rule.flags()).collect();
         text.push_str(&format!("  {},  # {}\n", quoted(&one.rule), marks.join("; ")));

@@ -95,7 +95,7 @@ pub const ROWS: &[Row] = &[
     row("the default port, written out", &[(In::Manifest, SEARCH, "POST https://api.vendor.test:443/v1/search")], Same, Same, "COVERED"),
     // Scheme of the URL.
     wide("plain http", &[(In::Manifest, SEARCH, "POST http://api.vendor.test/v1/search")], More, "plain `http`", "POST http://*/**"),
-    wide("plain http without a credential", &[(In::Manifest, FILES, "GET http://*.files.vendor.test/d/*")], More, "plain `http`", "GET http://*/**"),
+    wide("plain http without a credential", &[(In::Manifest, FILES, "GET http://*.files.vendor.test:443/d/*")], More, "plain `http`", "GET http://*:443/**"),
     wide("another port without a credential", &[(In::Manifest, FILES, "GET https://*.files.vendor.test:8443/d/*")], More, "port 8443", "GET https://*:8443/**"),
     // Method.
     wide("a method more", &[(In::Manifest, READ, "GET,PATCH https://api.vendor.test/v1/customers/*")], Same, "in method", "PATCH https://*/**"),

@@ -17,6 +17,8 @@ fn help_of_everything() {
         "connectors",
         "inspect",
         "approve",
+        "review",
+        "update",
         "revoke",
         "explain",
         "doctor",
@@ -28,6 +30,7 @@ fn help_of_everything() {
         "logs",
         "completions",
         "man",
+        "denials",
     ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }

@@ -7,6 +7,7 @@ mod bad_input;
 mod cassettes;
 mod config;
 mod demo;
+mod denials;
 mod doctor;
 mod dry_run;
 mod explain;
@@ -18,6 +19,7 @@ mod origins;
 mod output;
 mod pins;
 mod revoke;
+mod updates;
 
 use portcullis_tests::{Project, Ran};
 

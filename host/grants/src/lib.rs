@@ -11,6 +11,7 @@ pub mod host;
 pub mod limits;
 pub mod origin;
 pub mod path;
+pub mod propose;
 pub mod query;
 mod remedy;
 pub mod rule;

@@ -39,6 +39,11 @@ impl ValuePattern {
     fn matches(&self, value: &str) -> bool {
         if self.open { value.starts_with(&self.text) } else { value == self.text }
     }
+
+    /// Whether this is every value that `inner` may be.
+    fn covers(&self, inner: &Self) -> bool {
+        if self.open { inner.text.starts_with(&self.text) } else { self == inner }
+    }
 }
 
 /// The listed names, each with its values. Empty = no query at all.
@@ -65,6 +70,11 @@ impl QueryRule {
     /// In the order of the names.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &ValuePattern)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Whether every query that passes `inner` passes this.
+    pub(crate) fn covers(&self, inner: &Self) -> bool {
+        inner.0.iter().all(|(name, value)| self.0.get(name).is_some_and(|outer| outer.covers(value)))
     }
 
     /// Why a query does not pass; none where each of its pairs is listed. A name may come more than once.

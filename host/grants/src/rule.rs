@@ -208,6 +208,14 @@ impl Rule {
         Self { methods, scheme: *scheme, host: HostPattern::Exact(host.clone()), port: *port, path }
     }
 
+    /// The same place under these methods.
+    pub(crate) fn with_methods(&self, methods: &[Method]) -> Self {
+        let mut methods = methods.to_vec();
+        methods.sort();
+        methods.dedup();
+        Self { methods, ..self.clone() }
+    }
+
     /// What a security person should know: wildcard host, wildcard at a private suffix, plain http, … in words.
     pub fn flags(&self) -> Vec<String> {
         let mut flags = Vec::new();

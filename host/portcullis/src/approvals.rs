@@ -150,6 +150,16 @@ pub fn find_approved(config: &Config, approval: &Approval) -> Result<(Package, b
     Ok((package, kept))
 }
 
+/// The same to look at alone: nothing is kept or remembered, and what is not there or not the pinned bytes is none.
+pub fn seen_package(config: &Config, approval: &Approval) -> Option<Package> {
+    let name = &approval.connector;
+    let entry =
+        config.registry.join(&name.publisher).join(&name.name).join(format!("{}.wasm", approval.version));
+    let files = [kept_file(&config.data, &approval.digest), entry];
+    let pinned = |package: &Package| package.component.digest == approval.digest;
+    files.iter().find_map(|file| registry::open(file).ok().filter(pinned))
+}
+
 /// The lock must say of the approved bytes what their manifest says: else a version would be remembered that they are not.
 fn refuse_other_manifest(approval: &Approval, package: &Package) -> Result<()> {
     let differences = pinned::manifest_differences(approval, &package.component.manifest);

@@ -53,6 +53,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Show what a connection's connector asks for, and pin it in the lock
     Approve(Approve),
+    /// Show what the newest version asks for beyond what is approved, and pin nothing
+    Review(OneConnection),
+    /// Take newer versions that ask for nothing more, and say which ones wait for an approval
+    Update(Update),
     /// End an approval at once, for running calls too
     Revoke(Revoke),
     /// Say what would become of a request, by which rules, without sending it
@@ -75,6 +79,8 @@ pub enum Command {
     Completions(Completions),
     /// Write man pages: one for each command
     Man(Man),
+    /// Group refused requests by the rule that would let them pass, and write out such rules
+    Denials(Denials),
 }
 
 /// `demo`
@@ -156,6 +162,13 @@ pub struct Approve {
     /// Approve this digest and no other
     #[arg(long, value_name = "sha256:HEX")]
     pub digest: Option<String>,
+}
+
+/// `update`
+#[derive(Args, Debug)]
+pub struct Update {
+    /// Name in `[connections.*]`; all of them where none is named
+    pub connection: Option<String>,
 }
 
 /// `revoke`
@@ -301,4 +314,18 @@ pub struct Logs {
     /// One HAR 1.2 document instead
     #[arg(long)]
     pub har: bool,
+}
+
+/// `denials`
+#[derive(Args, Debug)]
+pub struct Denials {
+    /// Only of this connection
+    #[arg(long)]
+    pub connection: Option<String>,
+    /// Only of the last `30m`, `2h`, `7d`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Write out the fewest rules of `allow` that let the groups with these numbers pass
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub allow: Vec<usize>,
 }

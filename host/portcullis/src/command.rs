@@ -11,6 +11,7 @@ mod build;
 mod call;
 mod config;
 mod connectors;
+mod denials;
 mod doctor;
 mod explain;
 mod init;
@@ -19,10 +20,13 @@ mod logs;
 mod manual;
 mod read;
 mod report;
+pub use inspect::{named_line, rule_line};
 pub use report::near_property;
+mod review;
 pub mod revoke;
 mod runs;
 mod test;
+mod update;
 mod withheld;
 
 /// Runs the command that was typed.
@@ -37,6 +41,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),
         Command::Approve(options) => approve::run(arguments, options),
+        Command::Review(options) => review::run(arguments, options),
+        Command::Update(options) => update::run(arguments, options),
         Command::Revoke(options) => revoke::run(arguments, options),
         Command::Explain(options) => block_on(explain::run(arguments, options)),
         Command::Doctor(options) => block_on(doctor::run(arguments, options)),
@@ -48,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Logs(options) => block_on(logs::run(arguments, options)),
         Command::Completions(options) => manual::completions(options),
         Command::Man(options) => manual::pages(arguments, options),
+        Command::Denials(options) => block_on(denials::run(arguments, options)),
     }
 }
 

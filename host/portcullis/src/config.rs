@@ -68,10 +68,22 @@ pub struct Connection {
     pub capture: Capture,
     /// More names to mask.
     pub sensitive: Vec<String>,
+    /// What `update` may take by itself.
+    pub updates: Updates,
     /// Who to ask.
     pub owner: Option<String>,
     /// What to do.
     pub runbook: Option<String>,
+}
+
+/// `updates`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Updates {
+    /// Nothing: every newer version waits for an approval.
+    #[default]
+    Ask,
+    /// A newer version that asks for nothing beyond what is approved.
+    SameGrants,
 }
 
 /// One of `folders`.

@@ -39,7 +39,8 @@ Exit codes:
   2  wrong usage, or input that its schema refuses
   3  a fault in config, manifest, lock, registry or data, or one that `doctor` finds; or stdout
      could not be written
-  4  not approved, revoked, or different from what is approved
+  4  not approved, revoked, or different from what is approved; a version that `review` or `update`
+     found waits for it
   5  the outcome is unknown: an effect may have happened
   6  another process holds the data folder or the lock file; a `revoke` has taken effect
   7  cancelled

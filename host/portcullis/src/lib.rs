@@ -6,6 +6,7 @@ mod cli;
 mod command;
 mod config;
 pub mod demo;
+mod difference;
 mod exit;
 mod files;
 #[cfg(fuzzing)]

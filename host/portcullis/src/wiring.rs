@@ -1,7 +1,7 @@
 //! Joins the crates: adapters for their ports, and the host that holds them for the time of one command.
 
 mod caller;
-mod connections;
+pub mod connections;
 mod exchanges;
 pub mod explain;
 mod intents;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::{CanonicalUrl, Method};
+use crate::{CanonicalUrl, Method, QueryRule};
 use proptest::prelude::*;
 
 #[test]
@@ -217,4 +217,104 @@ fn is_exact_on_every_short_path() {
             assert_eq!(cover(a, b), within, "{a} covers {b}");
         }
     }
+}
+
+fn whole(rule: &str, attributes: Attributes) -> ManifestRule {
+    ManifestRule { place: String::new(), rule: rule.parse().unwrap(), attributes, why: String::new() }
+}
+
+fn listed(pairs: &[(&str, &str)]) -> Option<QueryRule> {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.parse().unwrap()));
+    Some(QueryRule::new(pairs).unwrap())
+}
+
+#[test]
+fn what_holds_is_covered_field_by_field() {
+    use Field::{Credential, GuestHeaders, Idempotency as Key, Query, Redirect as Follow, Safe};
+    #[track_caller]
+    fn check(outer: &Attributes, inner: &Attributes, there: &[Field], back: &[Field]) {
+        let whole = |attributes: &Attributes| whole("POST https://a.test/x", attributes.clone());
+        let (outer, inner) = (whole(outer), whole(inner));
+        assert_eq!((exceeds(&outer, &inner), exceeds(&inner, &outer)), (there.to_vec(), back.to_vec()));
+        assert_eq!((exceeds(&outer, &outer), exceeds(&inner, &inner)), (vec![], vec![]));
+    }
+    let none = Attributes::default;
+    let with = |slots: &[&str]| Attributes {
+        credentials: slots.iter().map(|slot| (*slot).to_owned()).collect(),
+        ..none()
+    };
+    check(&with(&["a", "b"]), &with(&["b"]), &[], &[Credential]);
+    check(&with(&["a", "b"]), &with(&["b", "a"]), &[], &[]);
+    check(&with(&["a"]), &with(&["b"]), &[Credential], &[Credential]);
+    // Neither is a part of the other: one request acts for the operator's account, the other for whom it names.
+    check(&with(&["a"]), &none(), &[Credential], &[Credential]);
+    let query = |pairs: &[(&str, &str)]| Attributes { query: listed(pairs), ..none() };
+    check(&none(), &query(&[("a", "*")]), &[], &[Query]);
+    check(&query(&[("a", "*")]), &query(&[("a", "x*")]), &[], &[Query]);
+    check(&query(&[("a", "x*")]), &query(&[("a", "xy")]), &[], &[Query]);
+    check(&query(&[("a", "x*")]), &query(&[("a", "x")]), &[], &[Query]);
+    check(&query(&[("a", "x*")]), &query(&[("a", "y*")]), &[Query], &[Query]);
+    check(&query(&[("a", "*")]), &query(&[("a", "*"), ("b", "1")]), &[Query], &[]);
+    check(&query(&[("a", "*")]), &query(&[]), &[], &[Query]);
+    let key = |header: &str, hours: u64| Attributes {
+        idempotency: Some(crate::Idempotency {
+            header: header.to_owned(),
+            window: std::time::Duration::from_secs(hours * 3600),
+        }),
+        ..none()
+    };
+    check(&key("Key", 24), &key("Key", 1), &[], &[Key]);
+    check(&key("Key", 24), &key("Other", 24), &[Key], &[Key]);
+    check(&key("Key", 24), &none(), &[], &[Key]);
+    check(&none(), &Attributes { safe: true, ..none() }, &[Safe], &[Safe]);
+    check(&none(), &Attributes { redirect: crate::Redirect::Follow, ..none() }, &[Follow], &[Follow]);
+    let sets = |names: &[&str]| Attributes {
+        guest_headers: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..none()
+    };
+    check(&sets(&["cookie", "via"]), &sets(&["via"]), &[], &[GuestHeaders]);
+    // A rule over safe methods says nothing by `safe`.
+    let (plain, safe) = (whole("GET https://a.test/x", none()), Attributes { safe: true, ..none() });
+    assert_eq!(exceeds(&plain, &whole("GET,HEAD https://a.test/x", safe)), [Field::Method]);
+}
+
+#[test]
+fn each_part_of_a_rule_is_named() {
+    #[track_caller]
+    fn check(outer: &str, inner: &str, fields: &[Field]) {
+        let (outer, inner) = (whole(outer, Attributes::default()), whole(inner, Attributes::default()));
+        assert_eq!(exceeds(&outer, &inner), fields);
+        assert_eq!(cover(&outer.rule, &inner.rule), fields.is_empty());
+        let origin = fields.iter().all(|field| matches!(field, Field::Method | Field::Path));
+        assert_eq!(covers_origin(&outer.rule, &inner.rule), origin);
+    }
+    let base = "GET https://a.v.test/x";
+    check("GET,POST https://*.v.test/**", base, &[]);
+    check(base, "POST https://a.v.test/x", &[Field::Method]);
+    check(base, "GET http://a.v.test:443/x", &[Field::Scheme]);
+    check(base, "GET https://*.v.test/x", &[Field::Host]);
+    check(base, "GET https://a.v.test:8443/x", &[Field::Port]);
+    check(base, "GET https://a.v.test/x/*", &[Field::Path]);
+    check(
+        base,
+        "GET,POST http://b.v.test/**",
+        &[Field::Method, Field::Scheme, Field::Host, Field::Port, Field::Path],
+    );
+}
+
+#[test]
+fn named_urls_are_read_from_the_same_answers() {
+    #[track_caller]
+    fn check(of: &str, at: &[&str], fields: &[Field]) {
+        let from = |of: &str, at: &[&str]| FromResponse {
+            rule: whole("PUT https://*.v.test/**", Attributes::default()),
+            of: of.parse().unwrap(),
+            at: at.iter().map(|at| at.parse().unwrap()).collect(),
+        };
+        let former = from("POST https://a.test/v1/**", &["/url", "header:location"]);
+        assert_eq!(exceeds_named(&former, &from(of, at)), fields, "{of} {at:?}");
+    }
+    check("POST https://a.test/v1/x", &["/url"], &[]);
+    check("POST https://a.test/**", &["/url"], &[Field::Of]);
+    check("POST https://a.test/v1/x", &["/url", "/other"], &[Field::At]);
 }

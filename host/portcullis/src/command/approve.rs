@@ -4,13 +4,14 @@ use crate::{
     approvals::{self, ended},
     cli::{Approve, Arguments},
     config::{Config, Connection, GrantedFolder, operator_list, pinned},
+    difference::{Change, Difference, Side},
     exit::{Exit, Failure, Result},
     output, registry,
     registry::Package,
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
-use portcullis_manifest::{Access, Approval, Role, lock::PinnedNetwork};
+use portcullis_manifest::{Access, Approval, Lock, lock::PinnedNetwork};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -39,7 +40,7 @@ pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
         return Err(Failure::new(Exit::NotApproved, "not approved"));
     }
     let name = asked.connection.name.clone();
-    grant(&config, asked, arguments.wait())?;
+    grant(&config, asked, arguments.wait(), None)?;
     output::note(&format!("approved `{name}`: pinned in `{}`", config.lock_file().display()));
     Ok(Exit::Success)
 }
@@ -49,9 +50,9 @@ pub struct Asked<'c> {
     connection: &'c Connection,
     /// What would be pinned.
     pub approval: Approval,
+    /// How it differs from what the lock has of the connection, ended or not; none where it has nothing.
+    pub difference: Option<Difference>,
     package: Package,
-    /// What follows from numbers that the connection's former approval pinned otherwise.
-    follows: Vec<String>,
 }
 
 /// Reads the newest fitting component and joins it with the connection; refuses what can't be approved.
@@ -75,40 +76,28 @@ pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
             .map_err(Failure::documents)?;
     approvals::known::refuse_asked(&config.data, &lock, &approval)?;
     let former = lock.approvals.get(&connection.name);
-    let follows = former.map_or(Vec::new(), |former| follows(former, &approval));
-    Ok(Asked { connection, approval, package, follows })
+    let difference = former.map(|former| {
+        let kept = approvals::seen_package(config, former);
+        let manifest = kept.as_ref().map(|kept| &kept.component.manifest);
+        let now = Side { approval: &approval, manifest: Some(&package.component.manifest) };
+        Difference::between(Side { approval: former, manifest }, now)
+    });
+    Ok(Asked { connection, approval, difference, package })
 }
 
-/// What another `position-version` or `config-version` of the same connector means for this connection.
-fn follows(former: &Approval, now: &Approval) -> Vec<String> {
-    let mut lines = Vec::new();
-    if former.connector != now.connector {
-        return lines;
-    }
-    if former.position_version != now.position_version {
-        let what = if now.roles.contains(&Role::Migration) {
-            "migration is not built yet: reads that have a position are refused"
-        } else {
-            "positions and state start empty; the old ones are kept for a rollback"
-        };
-        lines
-            .push(format!("position-version {} → {}: {what}", former.position_version, now.position_version));
-    }
-    if former.config_version != now.config_version {
-        let what = "the meaning of `config` changed: check it";
-        lines.push(format!("config-version {} → {}: {what}", former.config_version, now.config_version));
-    }
-    lines
-}
-
-/// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there.
-pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration) -> Result<()> {
+/// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there. `after` = the approval that
+/// it was compared with, where nobody is asked: it has to be the one that holds.
+pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration, after: Option<&str>) -> Result<()> {
     let (data, name) = (&config.data, asked.connection.name.clone());
     approvals::refuse_shared(data)?;
     refuse_earlier(data, &name, &asked.approval)?;
     approvals::keep(data, &asked.package)?;
     approvals::edit_lock(&config.place(), wait, |lock| {
+        // Before it is seen whether the former one holds: what is revoked after that look is revoked after this moment.
         asked.approval.approved_at = ended::current::moment(data, &name, lock.approvals.get(&name))?;
+        if let Some(after) = after {
+            refuse_overtaken(config, lock, &name, after)?;
+        }
         approvals::known::refuse_asked(data, lock, &asked.approval)?;
         // The one that is replaced too: it is the last time that a lock of before the memory names it.
         approvals::known::remember_all(data, lock)?;
@@ -121,6 +110,16 @@ pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration) -> Result<()
         lock.approvals.insert(name, asked.approval);
         Ok(())
     })
+}
+
+/// What nobody was asked for takes the place of nothing but the approval that covers it.
+fn refuse_overtaken(config: &Config, lock: &Lock, connection: &str, after: &str) -> Result<()> {
+    let current = approvals::current(config, lock, connection)?;
+    if current.approval_id == after {
+        return Ok(());
+    }
+    let message = format!("`{connection}` was approved anew meanwhile (`{}`)", current.approval_id);
+    Err(Failure::new(Exit::NotApproved, message).with_help(format!("portcullis update {connection}")))
 }
 
 /// A revocation ends what was given until then: with a clock that went back, this approval would never hold.
@@ -152,7 +151,8 @@ fn confirmed(approval: &Approval) -> Result<bool> {
 
 impl Asked<'_> {
     fn as_json(&self) -> Value {
-        let Self { connection, approval, .. } = self;
+        let Self { connection, approval, difference, .. } = self;
+        let follows = follows(difference.as_ref());
         let rules = approval.rules.iter().map(|rule| {
             json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
                     "flags": rule.rule.flags() })
@@ -179,7 +179,8 @@ impl Asked<'_> {
             "digest": approval.digest,
             "position_version": approval.position_version,
             "config_version": approval.config_version,
-            "follows": self.follows,
+            "follows": follows,
+            "difference": difference.as_ref().map(Difference::as_json),
             "imports": approval.imports,
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
             "origins": origins,
@@ -194,11 +195,21 @@ impl Asked<'_> {
 
     /// What a security person reads before saying yes.
     pub fn text(&self) -> String {
-        text(self.connection, &self.approval, &self.package, &self.follows)
+        text(self.connection, &self.approval, &self.package, self.difference.as_ref())
     }
 }
 
-fn text(connection: &Connection, approval: &Approval, package: &Package, follows: &[String]) -> String {
+/// What another `position-version` or `config-version` of the same connector means for this connection.
+fn follows(difference: Option<&Difference>) -> Vec<String> {
+    difference.into_iter().flat_map(Difference::changes).filter_map(Change::follows).collect()
+}
+
+fn text(
+    connection: &Connection,
+    approval: &Approval,
+    package: &Package,
+    difference: Option<&Difference>,
+) -> String {
     let manifest = &package.component.manifest;
     let mut lines = vec![
         format!(
@@ -213,10 +224,6 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
             approval.position_version, approval.config_version
         ),
     ];
-    if !follows.is_empty() {
-        lines.push("\nother than what was approved before".to_owned());
-        lines.extend(follows.iter().map(|line| format!("  {line}")));
-    }
     if !approval.origins.is_empty() {
         lines.push("\nyour origins, which stand in its rules".to_owned());
         lines.extend(approval.origins.iter().map(|(name, origin)| format!("  {name} = {origin}")));
@@ -258,6 +265,8 @@ fn text(connection: &Connection, approval: &Approval, package: &Package, follows
     }
     lines.extend(folders(connection, approval, package));
     lines.extend(network(&approval.network));
+    // Last: it stands right above the question.
+    lines.extend(difference.map(|difference| format!("\n{}", difference.text())));
     lines.join("\n")
 }
 

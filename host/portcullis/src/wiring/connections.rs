@@ -184,7 +184,7 @@ pub fn approved(
     Ok(package)
 }
 
-/// Refuses a connection that is configured otherwise than it was approved.
+/// Refuses an approval that is not what the config and these bytes give today.
 pub fn refuse_differences(
     config: &Config,
     connection: &config::Connection,
@@ -214,7 +214,11 @@ pub fn refuse_differences(
 }
 
 /// What decides each request of the connection: the approved rules, the operator's and the boundary.
-fn grants(config: &Config, connection: &config::Connection, approval: &Approval) -> Result<Grants, Failure> {
+pub fn grants(
+    config: &Config,
+    connection: &config::Connection,
+    approval: &Approval,
+) -> Result<Grants, Failure> {
     let grants = Grants::new(approval.rules.clone(), connection.allow.clone())
         .and_then(|grants| grants.with_from_response(approval.from_response.clone()))
         .map_err(|error| Failure::fault("the approved rules disagree").because(&error))?;

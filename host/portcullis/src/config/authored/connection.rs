@@ -1,5 +1,5 @@
 //! One `[connections.NAME]` table.
-use crate::config::{Connection, GrantedFolder, Limits, Network, plain};
+use crate::config::{Connection, GrantedFolder, Limits, Network, Updates, plain};
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{AddressPolicy, OperatorRules, Origin, Rule, origin::is_origin_name};
 use portcullis_manifest::{
@@ -66,7 +66,7 @@ pub fn read(
         table.strings("sensitive").unwrap_or_default().into_iter().map(|name| name.value).collect();
     let owner = table.string("owner").map(|owner| owner.value);
     let runbook = table.string("runbook").map(|runbook| runbook.value);
-    updates(&mut table);
+    let updates = updates(&mut table);
     let limits = table.table("limits").map_or_else(Limits::default, limits);
     let network = table.table("network").map_or_else(Network::default, |table| network(table, folder));
     let (connector, version) = connector?;
@@ -84,6 +84,7 @@ pub fn read(
         network,
         capture,
         sensitive,
+        updates,
         owner,
         runbook,
     })
@@ -223,20 +224,16 @@ fn capture(table: &mut Table<'_>) -> Capture {
     }
 }
 
-fn updates(table: &mut Table<'_>) {
-    let Some(text) = table.string("updates").filter(|text| text.value != "ask") else { return };
-    if text.value == "same-grants" {
-        table.fault(
-            text.span,
-            "`updates = \"same-grants\"` is not supported yet",
-            Some("`updates = \"ask\"`".to_owned()),
-        );
-    } else {
-        table.fault(
-            text.span,
-            format!("`updates` is `{}`", shown(&text.value)),
-            Some("`updates = \"ask\"`".to_owned()),
-        );
+fn updates(table: &mut Table<'_>) -> Updates {
+    let Some(text) = table.string("updates") else { return Updates::default() };
+    match text.value.as_str() {
+        "ask" => Updates::Ask,
+        "same-grants" => Updates::SameGrants,
+        other => {
+            let help = Some("one of `ask`, `same-grants`".to_owned());
+            table.fault(text.span, format!("`updates` is `{}`", shown(other)), help);
+            Updates::default()
+        }
     }
 }
 

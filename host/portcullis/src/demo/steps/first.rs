@@ -49,7 +49,7 @@ pub async fn approve(stage: &mut Stage) -> Shown {
     for connection in ["billing", "mallory"] {
         let asked = approve::ask(&config, connection)?;
         let digest = asked.approval.digest.clone();
-        approve::grant(&config, asked, Duration::from_secs(10))?;
+        approve::grant(&config, asked, Duration::from_secs(10), None)?;
         claim(approvals::kept_file(&config.data, &digest).exists(), "the approved bytes are not kept")?;
         lines.push(format!("{connection}: {digest}"));
     }

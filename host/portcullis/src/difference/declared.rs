@@ -1,0 +1,96 @@
+//! What the lock does not pin and an approver still relied on: how fast the author means to ask, what each operation was
+//! narrowed to, and which properties the exchange log masks.
+use super::{Found, Kind};
+use portcullis_grants::{RequestedRule, cover};
+use portcullis_manifest::{Connector, Delivery};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Compares two manifests; one that is not there can't be shown to declare anything.
+pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found: &mut Found) {
+    let (Some(former), Some(now)) = (former, now) else {
+        if former.is_some() || now.is_some() {
+            let lost = || Some("the approved component".to_owned());
+            let change = found.push(Kind::Changed, "operation", None, lost(), None);
+            change.note = Some("it is not there any more, and what it declared can't be compared");
+        }
+        return;
+    };
+    rate(former.requests_per_second, now.requests_per_second, found);
+    let (before, after) = (operations(former), operations(now));
+    for (name, operation) in &after {
+        if let Some(former) = before.get(name) {
+            operation.compare(former, name, found);
+        }
+    }
+    let masked = |connector: &Connector| -> BTreeSet<String> {
+        let actions = connector.actions.values().flat_map(|action| action.sensitive.clone());
+        actions.chain(connector.streams.values().flat_map(|stream| stream.sensitive.clone())).collect()
+    };
+    let (before, after) = (masked(former), masked(now));
+    for name in before.difference(&after) {
+        let change = found.push(Kind::Changed, "masked property", Some(name), None, None);
+        change.note = Some("the exchange log would keep what stands there");
+    }
+    for name in after.difference(&before) {
+        let change = found.push(Kind::Narrowed, "masked property", Some(name), None, None);
+        change.note = Some("the exchange log would mask it from now on");
+    }
+}
+
+/// Of a credential that has no limit of its own.
+fn rate(former: Option<f64>, now: Option<f64>, found: &mut Found) {
+    let rank = |rate: Option<f64>| rate.unwrap_or(f64::INFINITY);
+    let kind = match rank(now).partial_cmp(&rank(former)) {
+        Some(std::cmp::Ordering::Equal) => return,
+        Some(std::cmp::Ordering::Less) => Kind::Narrowed,
+        _ => Kind::Widened,
+    };
+    let shown = |rate: Option<f64>| Some(rate.map_or("no limit".to_owned(), |rate| rate.to_string()));
+    found.push(kind, "requests-per-second", None, shown(former), shown(now));
+}
+
+/// One action or stream.
+struct Operation<'a> {
+    http: &'a [RequestedRule],
+    repeated: bool,
+}
+
+fn operations(connector: &Connector) -> BTreeMap<String, Operation<'_>> {
+    let actions = connector.actions.iter().map(|(name, action)| {
+        let repeated = action.delivery == Delivery::AtLeastOnce;
+        (format!("action {name}"), Operation { http: &action.http, repeated })
+    });
+    let streams = connector
+        .streams
+        .iter()
+        .map(|(name, stream)| (format!("stream {name}"), Operation { http: &stream.http, repeated: false }));
+    actions.chain(streams).collect()
+}
+
+impl Operation<'_> {
+    fn compare(&self, former: &Self, name: &str, found: &mut Found) {
+        if self.repeated && !former.repeated {
+            let change = found.push(Kind::Widened, "operation", Some(name), None, None);
+            change.note = Some("it is repeated after a crash (`at-least-once`), and was not");
+        }
+        let covered = |outer: &[RequestedRule], inner: &[RequestedRule]| {
+            let by_one = |inner: &RequestedRule| {
+                outer.iter().any(|outer| {
+                    outer.origin() == inner.origin() && cover::cover(outer.as_ref(), inner.as_ref())
+                })
+            };
+            // Without a list of its own an operation may use every rule of the connector.
+            outer.is_empty() || (!inner.is_empty() && inner.iter().all(by_one))
+        };
+        let kind = match (covered(former.http, self.http), covered(self.http, former.http)) {
+            (true, true) => return,
+            (true, false) => Kind::Narrowed,
+            (false, _) => Kind::Widened,
+        };
+        let shown = |rules: &[RequestedRule]| match rules {
+            [] => "every rule of the connector".to_owned(),
+            rules => rules.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        };
+        found.push(kind, "operation", Some(name), Some(shown(former.http)), Some(shown(self.http)));
+    }
+}

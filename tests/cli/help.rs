@@ -9,6 +9,7 @@ fn help_of_everything() {
     snapshot!("help", project, project.run(&["--help"]));
     for command in [
         "demo",
+        "new",
         "build",
         "connectors",
         "inspect",

@@ -13,6 +13,7 @@ mod connectors;
 mod explain;
 mod inspect;
 mod logs;
+mod new;
 mod read;
 mod report;
 pub use report::near_property;
@@ -24,6 +25,7 @@ mod withheld;
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     match &arguments.command {
         Command::Demo(options) => crate::demo::run(options, arguments.json),
+        Command::New(options) => new::run(arguments, options),
         Command::Build(options) => build::run(arguments, options),
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),

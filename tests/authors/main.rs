@@ -3,6 +3,7 @@
 //! without a network: cargo's own cache is warm, since the binary was built with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod mistakes;
 mod new;
 
 use portcullis_tests::{binary, guests};

@@ -6,6 +6,7 @@
 mod examples;
 mod mistakes;
 mod new;
+mod tutorial;
 
 use portcullis_tests::{binary, guests};
 use std::{

@@ -1,4 +1,5 @@
-//! Builds the connectors that the demo runs and embeds them, so that the binary alone can show the product.
+//! Builds the connectors that the demo runs and embeds them, so that the binary alone can show the product; and lists the SDK's
+//! source, which `new` writes.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
@@ -21,6 +22,10 @@ use guest::TARGET;
 const EMBEDDED: [(&str, &str, &str); 2] =
     [("connectors/stripe", "connectors", "stripe"), ("tests/guests/hostile", "tests/guests", "hostile")];
 
+/// What of `sdk/rust` a connector is built with.
+const SDK: [&str; 7] =
+    ["Cargo.toml", "Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "src", "wit/0.1.0"];
+
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
@@ -28,6 +33,7 @@ fn main() {
     for watched in ["connectors", "sdk", "wit", "tests/guests/hostile", "tests/guests/Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
+    fs::write(out.join("sdk.rs"), sdk(&root.join("sdk/rust"))).expect("OUT_DIR is writable");
     for (folder, workspace, name) in EMBEDDED {
         let target = out.join("guests").join(name);
         build(&root.join(folder), &target);
@@ -40,6 +46,29 @@ fn main() {
             embed::embed(&bytes, &manifest, &assets).unwrap_or_else(|error| panic!("{workspace}: {error}"));
         fs::write(out.join(format!("{name}.wasm")), whole).expect("OUT_DIR is writable");
     }
+}
+
+/// `&[(PATH, BYTES), …]`, sorted: an expression that the binary includes.
+fn sdk(folder: &Path) -> String {
+    let (mut open, mut files) = (SDK.map(PathBuf::from).to_vec(), Vec::new());
+    while let Some(path) = open.pop() {
+        let whole = folder.join(&path);
+        if whole.is_dir() {
+            let entries = fs::read_dir(&whole).expect("a folder of the SDK can be listed");
+            open.extend(entries.map(|entry| path.join(entry.expect("and each of its entries").file_name())));
+        } else {
+            files.push((path, whole));
+        }
+    }
+    files.sort();
+    let entry = |(path, whole): &(PathBuf, PathBuf)| {
+        format!(
+            "    ({:?}, include_bytes!({:?})),\n",
+            path.display().to_string(),
+            whole.display().to_string()
+        )
+    };
+    format!("&[\n{}]\n", files.iter().map(entry).collect::<String>())
 }
 
 /// The guests' target comes with `rust-toolchain.toml` where rustup may install by itself; elsewhere it is added here.

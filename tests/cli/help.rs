@@ -12,6 +12,7 @@ fn help_of_everything() {
         "init",
         "config",
         "schema",
+        "new",
         "build",
         "test",
         "connectors",

@@ -129,8 +129,21 @@ fn build(folder: &Path) -> Vec<u8> {
     known.entry(folder.to_owned()).or_insert_with(|| build_now(folder)).clone()
 }
 
+/// Where cargo builds guests: below the tests' own target folder, for all of them.
+pub fn target() -> PathBuf {
+    built().parent().expect("`debug` lies in the target folder").join("guests")
+}
+
+/// Held while something is built there and read: two crates of one name have one file.
+pub fn alone() -> fs::File {
+    fs::create_dir_all(target()).unwrap();
+    let lock = fs::File::create(target().join("lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 fn build_now(folder: &Path) -> Vec<u8> {
-    let target = built().parent().expect("`debug` lies in the target folder").join("guests");
+    let target = target();
     fs::create_dir_all(target.join("components")).unwrap();
     let kept =
         target.join("components").join(format!("{}.wasm", folder.file_name().unwrap().to_string_lossy()));
@@ -138,8 +151,7 @@ fn build_now(folder: &Path) -> Vec<u8> {
         // The process outside built it a moment ago; here is no network for cargo to ask.
         return fs::read(&kept).expect("the guest was built before the network was left");
     }
-    let lock = fs::File::create(target.join("lock")).unwrap();
-    lock.lock().unwrap();
+    let _alone = alone();
     let registry = tempfile::tempdir_in(&target).unwrap();
     let ran = Command::new(binary())
         .arg("build")

@@ -1,6 +1,7 @@
 //! The command line: every flag with its help in one place.
 use crate::exit::EXIT_CODES;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use portcullis_manifest::Role;
 use std::path::PathBuf;
 
 /// Runs connectors: sandboxed WebAssembly components that reach exactly what an operator approved.
@@ -43,6 +44,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Print the JSON Schema of the config file, for editors
     Schema,
+    /// Write a new connector: a folder that builds and passes its tests
+    New(New),
     /// Build a connector from its folder and put it into the registry
     Build(Build),
     /// Build a connector and play its cassettes in the sandbox
@@ -131,6 +134,48 @@ pub struct ConfigShow {
     /// All that holds: defaults too, and whole paths
     #[arg(long)]
     pub resolved: bool,
+}
+
+/// `new`
+#[derive(Args, Debug)]
+pub struct New {
+    /// Its name, such as `acme/weather`: lower-case letters, digits and `-`
+    #[arg(value_name = "PUBLISHER/NAME")]
+    pub name: String,
+    /// What it does; give it again for more
+    #[arg(long = "role", value_name = "ROLE", default_value = "source")]
+    pub roles: Vec<NewRole>,
+    /// The folder, which does not exist yet; `NAME` where absent
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The crate `portcullis-sdk` in this folder, in place of the one that is written to `sdk/`
+    #[arg(long, value_name = "DIR")]
+    pub sdk_path: Option<PathBuf>,
+}
+
+/// `--role`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NewRole {
+    /// Reads streams of records, page by page
+    Source,
+    /// Does single things that are asked for
+    #[value(alias = "actions")]
+    Action,
+    /// Takes records in batches; built here, run by a later version
+    Destination,
+    /// Reads what a vendor delivers; built here, run by a later version
+    Webhook,
+}
+
+impl From<NewRole> for Role {
+    fn from(role: NewRole) -> Self {
+        match role {
+            NewRole::Source => Self::Source,
+            NewRole::Action => Self::Actions,
+            NewRole::Destination => Self::Destination,
+            NewRole::Webhook => Self::Webhook,
+        }
+    }
 }
 
 /// `build`

@@ -18,6 +18,7 @@ mod init;
 mod inspect;
 mod logs;
 mod manual;
+mod new;
 mod read;
 mod report;
 pub use inspect::{named_line, rule_line};
@@ -36,6 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Init(options) => init::run(arguments, options),
         Command::Config(options) => config::run(arguments, options),
         Command::Schema => config::schema(arguments),
+        Command::New(options) => new::run(arguments, options),
         Command::Build(options) => build::run(arguments, options),
         Command::Test(options) => block_on(test::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),

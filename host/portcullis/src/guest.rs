@@ -1,12 +1,17 @@
 //! How a guest in Rust is built: by cargo, so that the same source is the same bytes in whatever folder it lies. The build script
 //! includes this file too.
-use std::{env, ffi::OsString, path::Path, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    path::{self, Path, PathBuf},
+    process::Command,
+};
 
 /// What connectors are compiled for.
 pub const TARGET: &str = "wasm32-wasip2";
 
 /// `cargo build --release` of the crate in this folder, for the target of guests. `cargo`: the program, by name or path; `target`: not
-/// the workspace's own target folder.
+/// the workspace's own target folder. It runs in the crate's folder: which toolchain and config hold depends on nobody's shell.
 ///
 /// Paths end up in what panics say. Those of the workspace, of cargo's registry and of the target folder are replaced, which leaves
 /// nothing of this machine, as long as every path dependency lies within the workspace's folder: cargo names the symbols of one
@@ -16,12 +21,13 @@ pub const TARGET: &str = "wasm32-wasip2";
     reason = "the one place that starts a compiler, with cargo's own variables"
 )]
 pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
+    let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    // Relative ones start where the command was typed.
+    let target = target.map(Path::to_owned).or_else(|| env::var_os("CARGO_TARGET_DIR").map(PathBuf::from));
+    let target = target.map(|target| path::absolute(&target).unwrap_or(target));
     let replaced = [
         (workspace(cargo, folder), "/connector"),
-        (
-            target.map(|target| target.as_os_str().to_owned()).or_else(|| env::var_os("CARGO_TARGET_DIR")),
-            "/target",
-        ),
+        (target.clone().map(PathBuf::into_os_string), "/target"),
         (cargo_home(), "/cargo"),
     ];
     let flags = replaced.iter().filter_map(|(path, by)| {
@@ -32,7 +38,8 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
     let mut command = Command::new(cargo);
     command
         .args(["build", "--release", "--target", TARGET, "--manifest-path"])
-        .arg(folder.join("Cargo.toml"));
+        .arg(folder.join("Cargo.toml"))
+        .current_dir(folder);
     let quoted: Vec<_> = flags.iter().map(|flag| toml_string(flag)).collect();
     command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", quoted.join(",")));
     // Where the environment has flags, cargo reads none of the config.
@@ -69,6 +76,7 @@ fn toml_string(text: &str) -> String {
 #[expect(clippy::disallowed_methods, reason = "cargo knows it")]
 fn workspace(cargo: &str, folder: &Path) -> Option<OsString> {
     let mut locate = Command::new(cargo);
+    locate.current_dir(folder);
     locate.args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"]);
     let located =
         locate.arg(folder.join("Cargo.toml")).output().ok().filter(|located| located.status.success());

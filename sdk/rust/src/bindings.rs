@@ -10,7 +10,7 @@
 /// Every interface that a connector may import. `wit-component` drops what a connector does not call.
 pub mod imports {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
+        path: "wit/0.1.0",
         inline: "
             package portcullis:sdk-imports;
             world imports {
@@ -32,7 +32,7 @@ macro_rules! role {
     ($module:ident, $inline:literal, $macro_name:literal, $default:literal) => {
         pub mod $module {
             wit_bindgen::generate!({
-                path: "../../wit/0.1.0",
+                path: "wit/0.1.0",
                 inline: $inline,
                 pub_export_macro: true,
                 export_macro_name: $macro_name,

@@ -124,7 +124,10 @@ fn identity(connector: &Connector, faults: &mut Faults) {
     people(&["connector", "summary"], &connector.summary, faults);
     let known = world::capabilities();
     for capability in connector.capabilities.iter().filter(|capability| !known.contains(*capability)) {
-        faults.add(&["connector", "capabilities"], format!("unknown capability `{}`", shown(capability)));
+        let all: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
+        let help = Some(format!("a manifest may ask for {}", all.join(", ")));
+        let message = format!("unknown capability `{}`", shown(capability));
+        faults.with_help(&["connector", "capabilities"], message, help);
     }
     if let Some(rate) = connector.requests_per_second
         && let Err(message) = requests_per_second(rate)
@@ -161,7 +164,8 @@ fn people(path: &[&str], text: &str, faults: &mut Faults) {
 
 fn roles(connector: &Connector, faults: &mut Faults) {
     if connector.roles.is_empty() {
-        faults.add(&["connector", "roles"], "`roles` is empty: a connector has at least one");
+        let help = Some("name what its code exports: `roles = [\"source\"]`".to_owned());
+        faults.with_help(&["connector", "roles"], "`roles` is empty: a connector has at least one", help);
     }
     let pairs = [
         (Role::Actions, connector.actions.is_empty(), "actions"),
@@ -169,9 +173,10 @@ fn roles(connector: &Connector, faults: &mut Faults) {
     ];
     for (role, none, table) in pairs {
         match (connector.roles.contains(&role), none) {
-            (true, true) => faults.add(
+            (true, true) => faults.with_help(
                 &["connector", "roles"],
                 format!("role `{role}` is declared, but there is no `[{table}.*]`"),
+                Some(format!("add a table `[{table}.NAME]`, or remove the role")),
             ),
             (false, false) => faults.with_help(
                 &[table],
@@ -226,7 +231,8 @@ fn check_slot(name: &str, slot: &Slot, connector: &Connector, faults: &mut Fault
     for (i, scheme) in slot.schemes.iter().enumerate() {
         let path = ["credentials", name, "schemes", &i.to_string()];
         if SCHEMES_LATER.contains(&scheme.as_str()) {
-            faults.add(&path, format!("scheme `{scheme}` is not supported yet"));
+            let help = Some(format!("this version attaches {}", SCHEMES.join(", ")));
+            faults.with_help(&path, format!("scheme `{scheme}` is not supported yet"), help);
         } else if !SCHEMES.contains(&scheme.as_str()) {
             let help = nearest(scheme, SCHEMES).map(|near| format!("did you mean `{near}`?"));
             faults.with_help(&path, format!("unknown scheme `{}`", shown(scheme)), help);
@@ -415,9 +421,11 @@ fn has_property(path: &[&str], schema: &Value, property: &str, faults: &mut Faul
     }
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     if !properties.contains_key(property) {
-        let help = nearest(property, properties.keys().map(String::as_str))
-            .map(|near| format!("did you mean `{}`?", shown(near)));
-        faults.with_help(path, format!("the schema has no property `{}`", shown(property)), help);
+        let help = nearest(property, properties.keys().map(String::as_str)).map_or_else(
+            || "name one of the schema's `properties`, or add it there".to_owned(),
+            |near| format!("did you mean `{}`?", shown(near)),
+        );
+        faults.with_help(path, format!("the schema has no property `{}`", shown(property)), Some(help));
     }
 }
 

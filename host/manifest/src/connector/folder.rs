@@ -39,13 +39,31 @@ impl Folder {
             for fault in check::check(connector) {
                 let path = places.resolve(&fault.path);
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                document.fault(document.span_of(&path), fault.message, fault.help);
+                let help = fault.help.or_else(|| {
+                    // The rest of what can be wrong at such a key is wrong in the file that it names.
+                    let file = SCHEMA_KEYS.contains(path.last()?).then(|| document.string_at(&path))??;
+                    Some(format!("correct `{}`: JSON Schema 2020-12, complete in this one file", shown(file)))
+                });
+                document.fault(document.span_of(&path), fault.message, help);
             }
         }
         let (connector, assets, _) = document.finish(read)?;
         Ok(Self { connector, assets, files: files.seen })
     }
+
+    /// A fault that something else showed, at a key of `DIR/connector.toml`; of the table, where it has no such key.
+    pub fn fault(dir: &Path, path: &[&str], message: String, help: String) -> Diagnostic {
+        let file = dir.join("connector.toml");
+        let whole = || Diagnostic::of_file(&file, message.clone()).with_help(help.clone());
+        let read = Files::new(dir).and_then(|mut files| files.read("connector.toml", TOML_BYTES_MAX));
+        let Some(text) = read.ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { return whole() };
+        let Ok(document) = Document::parse(&file, &text) else { return whole() };
+        document.diagnostic(document.span_of(path), message, Some(help))
+    }
 }
+
+/// Keys whose value is the name of a schema's file.
+const SCHEMA_KEYS: [&str; 4] = ["config-schema", "input", "output", "schema"];
 
 /// Why a file of the folder could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -293,7 +293,8 @@ fn schema(table: &mut Table<'_>, key: &str, files: &mut Files) -> Option<Value> 
     let bytes = match files.read(&name.value, SCHEMA_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
-            table.fault(name.span, format!("`{key}`: {error}"), None);
+            let help = "a file of the connector's folder, such as `schemas/NAME.json`; the path starts there";
+            table.fault(name.span, format!("`{key}`: {error}"), Some(help.to_owned()));
             return None;
         }
     };

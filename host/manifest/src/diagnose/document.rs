@@ -111,8 +111,17 @@ impl Document {
         }
         let (table, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
-            let fault = |error: &toml::de::Error| at(error.span().unwrap_or(0..0), shown(error.message()));
-            return Err(errors.iter().take(FAULTS_MAX).map(fault).collect());
+            let is_twice = |error: &&toml::de::Error| error.message().starts_with("duplicate key");
+            let fault = |error: &toml::de::Error| {
+                let twice = "one of the two has to go: rename it, or put what both say into one";
+                let help = is_twice(&error).then(|| twice.to_owned());
+                Diagnostic { help, ..at(error.span().unwrap_or(0..0), shown(error.message())) }
+            };
+            // What a reader that lost its place says next is about its guesses.
+            return Err(match errors.iter().find(|error| !is_twice(error)) {
+                Some(first) => vec![fault(first)],
+                None => errors.iter().take(FAULTS_MAX).map(fault).collect(),
+            });
         }
         let root = table_node(table.get_ref(), 0..0, 0).map_err(deep)?;
         Ok(Self {
@@ -166,6 +175,15 @@ impl Document {
     /// Whether there is something at this path.
     pub fn has(&self, path: &[&str]) -> bool {
         self.walk(path).2 == path.len()
+    }
+
+    /// The string at this path.
+    pub fn string_at(&self, path: &[&str]) -> Option<&str> {
+        let (node, _, steps) = self.walk(path);
+        match &node.value {
+            Value::String(text) if steps == path.len() => Some(text),
+            _ => None,
+        }
     }
 
     /// Where the key at this path stands; an item of an array has none but itself. The longest part of the path that exists.

@@ -29,6 +29,8 @@ fn syntax_and_duplicates() {
     assert_eq!(faults("a = 1\na = 2\n", |_| {}), ["f.toml:2:1: duplicate key"]);
     assert_eq!(faults("[t]\nä = 1\n", |_| {}).len(), 1, "a bare key is ASCII");
     assert_eq!(faults("[t]\n[t]\n", |_| {}), ["f.toml:2:2: duplicate key"]);
+    let lost = "[t]\na = [\"x\"\nb = 1\nc = 2\n[u]\nd = 3\n";
+    assert_eq!(faults(lost, |_| {}).len(), 1, "the first, and no guesses after it");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crate::{
     output, registry,
     registry::Package,
 };
-use portcullis_manifest::{Component, Connector, embed};
+use portcullis_clock::{Clock as _, RealClock};
+use portcullis_manifest::{Component, EmbeddedError, Folder, embed, world};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -16,37 +17,47 @@ use std::{
 
 /// Builds the connector in a folder and puts it into the registry.
 pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
+    let began = RealClock.monotonic();
     let package = package(&options.dir)?;
     let Package { bytes, component, .. } = &package;
     let file = registry::put(&registry_folder(arguments, options)?, bytes, component)?;
     let (name, version) = (&component.manifest.name, &component.manifest.version);
+    let took = RealClock.monotonic().saturating_sub(began);
+    let roles: Vec<&str> = component.roles.iter().map(|role| role.as_str()).collect();
     if arguments.json {
         output::json_line(&json!({
             "connector": name.to_string(),
             "version": version.to_string(),
             "digest": component.digest,
             "size": component.size,
+            "roles": roles,
             "imports": component.imports,
             "file": file.display().to_string(),
+            "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         }));
     } else {
-        output::line(&format!("{name} {version}  {} bytes", component.size));
-        output::line(&component.digest);
-        output::line(&file.display().to_string());
+        output::line(&format!("{name} {version}"));
+        output::line(&format!("digest   {}", component.digest));
+        output::line(&format!("size     {} bytes", component.size));
+        output::line(&format!("roles    {}", roles.join(", ")));
+        output::line(&format!("imports  {}", component.imports.join("\n         ")));
+        output::line(&format!("file     {}", file.display()));
+        output::line(&format!("time     {}.{} s", took.as_secs(), took.subsec_millis() / 100));
     }
     Ok(Exit::Success)
 }
 
 /// The connector in a folder, built and judged.
 pub fn package(dir: &Path) -> Result<Package> {
-    let manifest = Connector::read_folder(dir).map_err(Failure::documents)?;
-    let assets = Connector::read_assets(dir).map_err(Failure::documents)?;
+    if !dir.join("connector.toml").exists() {
+        return Err(Failure::fault(format!("`{}` has no `connector.toml`", dir.display()))
+            .with_help("name a connector's folder; `portcullis new PUBLISHER/NAME` writes one"));
+    }
+    let Folder { connector: manifest, assets, .. } = Folder::read(dir).map_err(Failure::documents)?;
     let code = build(dir)?;
-    let whole = embed::embed(&code, &manifest, &assets)
-        .map_err(|error| Failure::fault("the component cannot carry the manifest").because(&error))?;
+    let whole = embed::embed(&code, &manifest, &assets).map_err(|error| disagrees(dir, &error))?;
     // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
-    let component = Component::read(&whole)
-        .map_err(|error| Failure::fault("the build is not a connector").because(&error))?;
+    let component = Component::read(&whole).map_err(|error| disagrees(dir, &error))?;
     let package = Package { file: dir.to_owned(), bytes: whole, component }.judged();
     package.map_err(|failure| Failure {
         message: "the build is not a connector".to_owned(),
@@ -55,6 +66,35 @@ pub fn package(dir: &Path) -> Result<Package> {
         ),
         ..failure
     })
+}
+
+/// What manifest and code say differently, at the line of the manifest that says it.
+fn disagrees(dir: &Path, error: &EmbeddedError) -> Failure {
+    let exports = "`connector!(TYPE: ROLE, …);` in `src/lib.rs` exports the roles that it names";
+    let (key, message, help) = match error {
+        EmbeddedError::Roles { declared, exported } => (
+            "roles",
+            format!("`roles` are {declared}, but the code exports {exported}"),
+            format!("make both the same: {exports}"),
+        ),
+        EmbeddedError::NoLifecycle => (
+            "roles",
+            "the code exports no connector".to_owned(),
+            format!("{exports}, and what every connector has"),
+        ),
+        EmbeddedError::Import { name, .. } if world::check_import(name, &world::capabilities()).is_ok() => (
+            "capabilities",
+            format!("the code {error}"),
+            "add it to `capabilities`, or use nothing that needs it".to_owned(),
+        ),
+        EmbeddedError::Import { .. } => (
+            "capabilities",
+            format!("the code {error}"),
+            "a connector has no sockets, files or processes: remove the crate that asks for it".to_owned(),
+        ),
+        other => return Failure::fault("the build is not a connector").because(other),
+    };
+    Failure::documents(vec![Folder::fault(dir, &["connector", key], message, help)])
 }
 
 /// `--registry`, else the config's where there is a config, else `./registry`.
@@ -79,8 +119,9 @@ fn build(dir: &Path) -> Result<Vec<u8>> {
             .with_help("a Rust connector is built by cargo: https://rustup.rs")
     })?;
     if !output.status.success() {
-        return Err(Failure::fault(format!("cargo could not build `{}`", dir.display()))
-            .with_help(format!("where the target is missing: rustup target add {TARGET}")));
+        return Err(Failure::fault(format!("cargo could not build `{}`", dir.display())).with_help(format!(
+            "cargo says above what is wrong; where the target is missing: rustup target add {TARGET}"
+        )));
     }
     let component = built_file(&output.stdout, dir).ok_or_else(|| {
         Failure::fault(format!("cargo built no component in `{}`", dir.display()))

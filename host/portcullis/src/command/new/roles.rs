@@ -1,0 +1,68 @@
+//! What a new connector begins with, a role at a time: code, its tests, its part of the manifest, its schemas. Each builds and
+//! passes alone and together with the others; a name is declared by one of them.
+use portcullis_manifest::Role;
+
+/// One role's part of a folder.
+pub struct Part {
+    /// The role.
+    pub role: Role,
+    /// What its code takes from the SDK, beside what every connector does.
+    pub imports: &'static [&'static str],
+    /// The `impl` of its trait, and what that calls.
+    pub code: &'static str,
+    /// A module of tests.
+    pub tests: &'static str,
+    /// Tables of `connector.toml`.
+    pub manifest: &'static str,
+    /// Files in `schemas`.
+    pub schemas: &'static [(&'static str, &'static str)],
+    /// Whether it derives from `serde`.
+    pub derives: bool,
+}
+
+const ITEM: (&str, &str) = ("item.json", include_str!("templates/item.json"));
+
+/// The parts, in the order in which a folder has them.
+pub const ALL: [Part; 4] = [
+    Part {
+        role: Role::Actions,
+        imports: &["Actions", "Error", "Input", "Outcome", "http", "json", "serde_json"],
+        code: include_str!("templates/actions.rs.in"),
+        tests: include_str!("templates/actions.tests.rs.in"),
+        manifest: include_str!("templates/actions.toml.in"),
+        schemas: &[("create-item.json", include_str!("templates/create-item.json")), ITEM],
+        derives: false,
+    },
+    Part {
+        role: Role::Source,
+        imports: &["Error", "Page", "ReadRequest", "Source", "StreamDescriptor", "http", "json", "paging"],
+        code: include_str!("templates/source.rs.in"),
+        tests: include_str!("templates/source.tests.rs.in"),
+        manifest: include_str!("templates/source.toml.in"),
+        schemas: &[ITEM],
+        derives: true,
+    },
+    Part {
+        role: Role::Destination,
+        imports: &["Batch", "Destination", "Error", "ErrorKind", "Mode", "Rejected", "http", "serde_json"],
+        code: include_str!("templates/destination.rs.in"),
+        tests: include_str!("templates/destination.tests.rs.in"),
+        manifest: include_str!("templates/destination.toml.in"),
+        schemas: &[],
+        derives: true,
+    },
+    Part {
+        role: Role::Webhook,
+        imports: &["Delivery", "Error", "ErrorKind", "Event", "Handled", "Webhook", "json"],
+        code: include_str!("templates/webhook.rs.in"),
+        tests: include_str!("templates/webhook.tests.rs.in"),
+        manifest: "",
+        schemas: &[],
+        derives: true,
+    },
+];
+
+/// Whether this portcullis only builds it: what calls it comes later.
+pub fn is_later(role: Role) -> bool {
+    matches!(role, Role::Destination | Role::Webhook)
+}

@@ -1,0 +1,68 @@
+//! Promise: an author who never saw this repository gets a connector that builds and passes its tests at once, with the binary and
+//! cargo alone; and reads what is wrong with one, with its file and what to do. Everything happens in empty temporary folders,
+//! without a network: cargo's own cache is warm, since the binary was built with it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod examples;
+mod mistakes;
+mod new;
+mod tutorial;
+
+use portcullis_tests::{binary, guests};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// An author's folder, and the shell in it.
+struct Author {
+    folder: tempfile::TempDir,
+}
+
+impl Author {
+    fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("portcullis-author-").tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A program in a folder of the author's, with the environment as it is, and no network for cargo.
+    fn command(&self, program: impl AsRef<Path>, folder: &str) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command
+            .current_dir(self.path(folder))
+            .env("CARGO_NET_OFFLINE", "true")
+            .env("CARGO_TARGET_DIR", guests::target());
+        command
+    }
+
+    fn portcullis(&self, folder: &str, args: &[&str]) -> Output {
+        self.command(binary(), folder).args(args).output().expect("portcullis starts")
+    }
+
+    /// The same with `--json`, which succeeds.
+    #[track_caller]
+    fn json(&self, folder: &str, args: &[&str]) -> serde_json::Value {
+        let ran = self.portcullis(folder, &[&["--json"], args].concat());
+        assert!(ran.status.success(), "{args:?}\n{}", both(&ran));
+        serde_json::from_slice(&ran.stdout).unwrap()
+    }
+
+    /// `cargo test` passes. Its lock is as `new` wrote it, afterwards too.
+    #[track_caller]
+    fn tests_pass(&self, folder: &str) {
+        let lock = || fs::read(self.path(folder).join("Cargo.lock")).unwrap();
+        let written = lock();
+        let ran = self.command("cargo", folder).arg("test").output().unwrap();
+        assert!(ran.status.success(), "`cargo test` in {folder}\n{}", both(&ran));
+        assert!(String::from_utf8_lossy(&ran.stdout).contains("test result: ok."), "{}", both(&ran));
+        assert_eq!(written, lock(), "cargo found the lock as it would have written it");
+    }
+}
+
+fn both(ran: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr))
+}

@@ -1,0 +1,157 @@
+//! What authors get wrong: `build` names each with the file, the line where it is a line's fault, and what to do.
+
+use crate::{Author, both};
+use portcullis_tests::{checkout, guests};
+use std::{fs, path::Path};
+
+/// A new connector with both roles, whose SDK is the checkout's.
+fn begun(author: &Author) {
+    let sdk = checkout().join("sdk/rust");
+    let roles = ["--role", "source", "--role", "action"];
+    author
+        .json("", &[&["new", "acme/weather", "--sdk-path", sdk.to_str().unwrap()][..], &roles[..]].concat());
+}
+
+/// One mistake: in this file this text becomes that one. `build` has to say these words.
+struct Mistake {
+    name: &'static str,
+    file: &'static str,
+    was: &'static str,
+    is: &'static str,
+    says: &'static str,
+    remedy: &'static str,
+}
+
+/// (name, was, is, what it says, remedy), all in `connector.toml`.
+#[rustfmt::skip]
+const MANIFEST: [(&str, &str, &str, &str, &str); 25] = [
+    ("bad name", "name = \"acme/weather\"", "name = \"Acme/Weather\"", "`Acme/Weather`", "expected `publisher/name`"),
+    ("bad version", "version = \"0.1.0\"", "version = \"0.1\"", "`version` is `0.1`", "unexpected end of input while parsing minor version number"),
+    ("misspelt key", "summary = \"The", "sumary = \"The", "`sumary`", "did you mean `summary`?"),
+    ("no reason", "why = \"create items\"\n", "", "`why` is missing", "add `why = "),
+    ("syntax", "roles = [\"actions\", \"source\"]", "roles = [\"actions\", \"source\"", "missing comma", "expected `,`"),
+    ("unknown role", "\"source\"]", "\"sources\"]", "unknown role", "the roles are `actions`, `source`"),
+    ("table without role", "roles = [\"actions\", \"source\"]", "roles = [\"actions\"]", "needs the role `source`", "add `source` to `roles`"),
+    ("role without table", "[streams.items]\nsummary = \"Every item, and later those that changed\"\nschema = \"schemas/item.json\"\nprimary-key = [\"id\"]\ncursor-field = \"updated_at\"\nhttp = [\"GET https://api.example.com/v1/items\"]\n", "", "role `source` is declared", "add a table `[streams.NAME]`"),
+    ("no role", "roles = [\"actions\", \"source\"]", "roles = []", "`roles` is empty", "roles = [\"source\"]"),
+    ("stream twice", "[streams.items]", "[streams.items]\nschema = \"schemas/item.json\"\n\n[streams.items]", "duplicate key", "rename it"),
+    ("key twice", "delivery = \"at-least-once\"", "delivery = \"at-least-once\"\ndelivery = \"at-most-once\"", "duplicate key", "rename it"),
+    ("undeclared rule", "http = [\"GET https://api.example.com/v1/items\"]", "http = [\"GET https://api.example.com/v1/orders\"]", "no single `[[http]]` rule covers `GET https://api.example.com/v1/orders`", "add it to the `allow`"),
+    ("wider than declared", "http = [\"POST https://api.example.com/v1/items\"]", "http = [\"POST https://api.example.com/**\"]", "no single `[[http]]` rule covers", "narrow it"),
+    ("empty list", "http = [\"GET https://api.example.com/v1/items\"]", "http = []", "`http` is empty", "remove the key"),
+    ("rule without method", "allow = [\"GET https://api.example.com/v1/items\"]", "allow = [\"https://api.example.com/v1/items\"]", "allow[0]", "METHOD[,METHOD] scheme://host"),
+    ("rule of http", "allow = [\"GET https://api.example.com/v1/items\"]", "allow = [\"GET api.example.com/v1/items\"]", "allow[0]", "METHOD[,METHOD] scheme://host"),
+    ("two rules, two meanings", "why = \"create items\"\n", "why = \"create items\"\n\n[[http]]\nallow = [\"POST https://api.example.com/v1/*\"]\nwhy = \"again\"\n", "https://api.example.com/v1/", "give both the same attributes"),
+    ("schema that is not there", "schema = \"schemas/item.json\"", "schema = \"schemas/itme.json\"", "cannot read `schemas/itme.json`", "such as `schemas/NAME.json`"),
+    ("schema outside", "schema = \"schemas/item.json\"", "schema = \"../item.json\"", "outside the connector's folder", "such as `schemas/NAME.json`"),
+    ("key that no record has", "primary-key = [\"id\"]", "primary-key = [\"number\"]", "no property `number`", "name one of the schema's `properties`"),
+    ("misspelt cursor", "cursor-field = \"updated_at\"", "cursor-field = \"updated_ta\"", "no property `updated_ta`", "did you mean `updated_at`?"),
+    ("at least once, without key", "idempotency = { header = \"Idempotency-Key\", window = \"24h\" }\n", "", "`at-least-once` needs `idempotency`", "delivery = \"at-most-once\""),
+    ("no such slot", "credential = \"api-key\"\nwhy = \"read", "credential = \"key\"\nwhy = \"read", "there is no credential slot `key`", "[credentials.key]"),
+    ("scheme of a later version", "schemes = [\"bearer\"]", "schemes = [\"oauth2\"]", "not supported yet", "this version attaches bearer"),
+    ("capability", "config-schema = ", "capabilities = [\"sockets\"]\nconfig-schema = ", "unknown capability `sockets`", "a manifest may ask for `files`"),
+];
+
+/// The same in the files that the manifest names; `connector.toml` has the line, and the remedy names the file.
+#[rustfmt::skip]
+const SCHEMAS: [(&str, &str, &str, &str); 5] = [
+    ("no JSON", "\"type\": \"object\",", "\"type\": \"object\"", "schemas/item.json"),
+    ("wrong type", "\"type\": \"object\"", "\"type\": \"objekt\"", "not a JSON Schema 2020-12 at `/type`"),
+    ("another draft", "https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#", "only JSON Schema 2020-12"),
+    ("reference to a file", "{ \"type\": \"string\" },\n    \"name\"", "{ \"$ref\": \"id.json\" },\n    \"name\"", "points outside the schema"),
+    ("reference to nothing", "{ \"type\": \"string\" },\n    \"name\"", "{ \"$ref\": \"#/$defs/id\" },\n    \"name\"", "points to nothing"),
+];
+
+/// Runs `build`, which fails, with the file as the mistake leaves it; then the file is as it was.
+#[track_caller]
+fn fails(author: &Author, mistake: &Mistake) -> (serde_json::Value, String) {
+    let file = author.path("weather").join(mistake.file);
+    let good = fs::read_to_string(&file).unwrap();
+    let bad = good.replacen(mistake.was, mistake.is, 1);
+    assert_ne!(good, bad, "{}: `{}` stands in {}", mistake.name, mistake.was, mistake.file);
+    fs::write(&file, bad).unwrap();
+    let ran = author.portcullis("", &["--json", "build", "weather"]);
+    fs::write(&file, good).unwrap();
+    assert_eq!(ran.status.code(), Some(3), "{}\n{}", mistake.name, both(&ran));
+    let told = serde_json::from_slice(&ran.stdout).unwrap();
+    (told, String::from_utf8_lossy(&ran.stderr).into_owned())
+}
+
+/// One of the faults has file, line, words and remedy.
+#[track_caller]
+fn told(mistake: &Mistake, told: &serde_json::Value) {
+    let faults = told["error"]["diagnostics"].as_array().unwrap();
+    let is_it = |fault: &&serde_json::Value| {
+        let (message, help) =
+            (fault["message"].as_str().unwrap(), fault["help"].as_str().unwrap_or_default());
+        fault["file"].as_str().is_some_and(|file| file.ends_with("connector.toml"))
+            && fault["line"].as_u64().is_some_and(|line| line > 0)
+            && message.contains(mistake.says)
+            && (message.contains(mistake.remedy) || help.contains(mistake.remedy))
+    };
+    assert!(faults.iter().any(|fault| is_it(&fault)), "{}: {told:#}", mistake.name);
+    assert!(faults.len() <= 3, "{}: one mistake is not many faults: {told:#}", mistake.name);
+}
+
+#[test]
+fn faults_of_the_manifest_have_a_line_and_a_remedy() {
+    let author = Author::new();
+    begun(&author);
+    for (name, was, is, says, remedy) in MANIFEST {
+        let mistake = Mistake { name, file: "connector.toml", was, is, says, remedy };
+        told(&mistake, &fails(&author, &mistake).0);
+    }
+    for (name, was, is, says) in SCHEMAS {
+        let mistake = Mistake { name, file: "schemas/item.json", was, is, says, remedy: "schemas/item.json" };
+        told(&mistake, &fails(&author, &mistake).0);
+    }
+    assert!(!author.path("registry").exists(), "nothing of it went into a registry");
+}
+
+#[test]
+fn what_the_manifest_says_and_the_code_does_otherwise_has_both_places() {
+    let author = Author::new();
+    begun(&author);
+    let _alone = guests::alone();
+    let code = |name, was, is, says, remedy| Mistake { name, file: "src/lib.rs", was, is, says, remedy };
+    let both_roles = "connector!(Connector: actions, source);";
+    #[rustfmt::skip]
+    let disagreeing = [
+        code("role without export", both_roles, "connector!(Connector: actions);", "`roles` are `actions`, `source`, but the code exports `actions`", "`src/lib.rs`"),
+        code("nothing exported", both_roles, "fn _unused(_: Connector) {}", "exports no connector", "connector!(TYPE: ROLE, …);"),
+        code("files without capability", "Ok(())\n", "portcullis_sdk::files::list(\"in\", \"\", None, 1).map(drop)\n", "capability `files`", "`capabilities`"),
+    ];
+    for mistake in disagreeing {
+        told(&mistake, &fails(&author, &mistake).0);
+    }
+    // What the compiler says of the code is shown as it says it; what `build` adds is what follows.
+    let impl_gone = code("role without its trait", "impl Actions for Connector", "impl Connector", "", "");
+    let typo = code("misspelt role", both_roles, "connector!(Connector: actions, sources);", "", "");
+    for (mistake, says) in [(impl_gone, "Actions"), (typo, "no role `sources`")] {
+        let (told, stderr) = fails(&author, &mistake);
+        assert!(stderr.contains("src/lib.rs:") && stderr.contains(says), "{}: {stderr}", mistake.name);
+        assert!(told["error"]["help"].is_string(), "{told}");
+    }
+    let no_component = Mistake {
+        name: "no cdylib",
+        file: "Cargo.toml",
+        was: "crate-type = [\"cdylib\"]\n",
+        is: "",
+        says: "",
+        remedy: "",
+    };
+    let (told, _) = fails(&author, &no_component);
+    assert!(told["error"]["help"].as_str().unwrap().contains("crate-type = [\"cdylib\"]"), "{told}");
+    assert!(!author.path("registry").exists(), "nothing of it went into a registry");
+}
+
+#[test]
+fn a_folder_without_a_connector_says_what_makes_one() {
+    let author = Author::new();
+    for dir in [".", "nowhere"] {
+        let ran = author.portcullis("", &["build", dir]);
+        assert_eq!(ran.status.code(), Some(3), "{}", both(&ran));
+        assert!(both(&ran).contains("portcullis new"), "{}", both(&ran));
+    }
+    assert!(!Path::new("registry").exists());
+}

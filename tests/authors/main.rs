@@ -13,16 +13,31 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// One at a time, in one place: what a connector is built of depends on its path, and is compiled once so.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// An author's folder, and the shell in it.
 struct Author {
+    // Gone before the turn is over.
     folder: tempfile::TempDir,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Author {
     fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("portcullis-author-").tempdir().unwrap() }
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("portcullis-author-{}", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir().unwrap();
+        Self { folder, _turn: Some(turn) }
+    }
+
+    /// Another place, beside whoever's turn it is.
+    fn elsewhere() -> Self {
+        let folder = tempfile::Builder::new().prefix("portcullis-elsewhere-").tempdir().unwrap();
+        Self { folder, _turn: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -54,8 +54,8 @@ addresses = ["127.0.0.1/32"]
 #[track_caller]
 fn built(author: &Author, name: &str, roles: &[&str]) -> Installed {
     let roles: Vec<&str> = roles.iter().flat_map(|role| ["--role", role]).collect();
-    author.json("", &[&["new", name][..], &roles[..]].concat());
-    let folder = name.split_once('/').unwrap().1;
+    let folder = "weather";
+    author.json("", &[&["new", name, "--dir", folder][..], &roles[..]].concat());
     author.tests_pass(folder);
     let _alone = guests::alone();
     let told = author.json("", &["build", folder]);
@@ -86,7 +86,7 @@ fn a_source_is_read_at_once_and_its_digest_does_not_depend_on_its_folder() {
     let bearer = format!("Bearer {TOKEN}");
     assert!(vendor.asked().iter().all(|asked| asked.header("authorization") == Some(bearer.as_str())));
 
-    let elsewhere = Author::new();
+    let elsewhere = Author::elsewhere();
     fs::create_dir(elsewhere.path("an other")).unwrap();
     elsewhere.json("an other", &["new", "acme/weather", "--dir", "deeper/w"]);
     let _alone = guests::alone();
@@ -127,8 +127,8 @@ fn both_are_one_connector() {
 /// What calls them is of a later version; that they build, pass their tests and can be approved is of this one.
 #[test]
 fn a_destination_and_a_webhook_are_built_and_can_be_approved() {
-    let author = Author::new();
     for (name, role) in [("acme/lake", "destination"), ("acme/bell", "webhook")] {
+        let author = Author::new();
         let component = built(&author, name, &[role]);
         let project = Project::new();
         let bound = if role == "webhook" { "" } else { "credentials = { api-key = \"example\" }" };
@@ -139,8 +139,9 @@ fn a_destination_and_a_webhook_are_built_and_can_be_approved() {
         project.approve("example", &component);
     }
     let all = ["--role", "webhook", "--role", "destination", "--role", "source", "--role", "action"];
-    author.json("", &[&["new", "acme/all"][..], &all[..]].concat());
-    author.tests_pass("all");
+    let author = Author::new();
+    author.json("", &[&["new", "acme/all", "--dir", "weather"][..], &all[..]].concat());
+    author.tests_pass("weather");
 }
 
 #[test]

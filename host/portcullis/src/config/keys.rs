@@ -242,7 +242,8 @@ const CONNECTIONS: &[Section] = &[Section {
         Key::new("config", Foreign, "values for the connector, held to its schema; nothing secret").or("{}"),
         Key::new("capture", Choice(&["errors", "all", "none"]), "bodies in the exchange log").or("errors"),
         Key::new("sensitive", Texts, "further property names that are masked there").or("[]"),
-        Key::new("updates", Choice(&["ask"]), "whether another version needs an approval").or("ask"),
+        Key::new("updates", Choice(&["ask", "same-grants"]), "what `portcullis update` may take by itself")
+            .or("ask"),
         Key::new("owner", Text, "who to ask, for people"),
         Key::new("runbook", Text, "what to do, for people"),
         Key::new("limits", Table(&LIMITS), "what one call or run may use"),

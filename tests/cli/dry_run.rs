@@ -98,7 +98,7 @@ fn the_store_says_that_it_was_a_dry_run() {
         [&run["kind"], &run["outcome"], &run["reason"]],
         [&json!("dry-run"), &json!("dry-run"), &json!("withheld")]
     );
-    let shown = project.run(&["--json", "runs", run["run_id"].as_str().unwrap()]).json();
+    let shown = project.run(&["--json", "runs", "show", run["run_id"].as_str().unwrap()]).json();
     assert_eq!(shown["intents"], json!([]), "nothing was about to leave");
     let outcomes = |of: &str| shown[of][0]["outcome"].clone();
     assert_eq!((outcomes("steps"), outcomes("attempts")), (json!("dry-run"), json!("dry-run")), "{shown:#}");

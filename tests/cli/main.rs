@@ -13,6 +13,7 @@ mod dry_run;
 mod explain;
 mod fresh;
 mod help;
+mod history;
 mod init;
 mod manual;
 mod origins;

@@ -111,7 +111,7 @@ fn printing() -> (Vendor, Project, Vec<Vec<String>>) {
         &["connectors"],
         &["inspect", "test/probe"],
         &["runs"],
-        &["runs", &run],
+        &["runs", "show", &run],
         &["--json", "runs"],
         &["logs"],
         &["logs", "--har"],

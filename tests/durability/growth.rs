@@ -20,8 +20,8 @@ fn fits(project: &Project, bytes_max: u64) {
 fn last(project: &Project) -> (Value, String) {
     let runs = project.runs(&[]);
     let run = runs[0]["run_id"].as_str().unwrap();
-    let text = project.run(&["runs", run]).exits(0).stdout.clone();
-    (project.run(&["--json", "runs", run]).exits(0).json(), text)
+    let text = project.run(&["runs", "show", run]).exits(0).stdout.clone();
+    (project.run(&["--json", "runs", "show", run]).exits(0).json(), text)
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn databases_are_whole(project: &Project) {
 fn runs_by_key(project: &Project) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for run in project.runs(&[]) {
-        let shown = project.run(&["--json", "runs", run["run_id"].as_str().unwrap()]);
+        let shown = project.run(&["--json", "runs", "show", run["run_id"].as_str().unwrap()]);
         let shown: Value = serde_json::from_str(&shown.exits(0).stdout).unwrap();
         for intent in shown["intents"].as_array().unwrap() {
             if let Some(key) = intent["idempotency_key"].as_str() {

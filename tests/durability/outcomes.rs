@@ -58,7 +58,7 @@ fn spawn_by(signals: &str, vendor: &Vendor, project: &Project) -> Running {
 /// The last run, as `runs` shows it.
 fn last(project: &Project) -> Value {
     let runs = project.runs(&[]);
-    let shown = project.run(&["--json", "runs", runs[0]["run_id"].as_str().unwrap()]);
+    let shown = project.run(&["--json", "runs", "show", runs[0]["run_id"].as_str().unwrap()]);
     shown.exits(0).json()
 }
 

@@ -117,7 +117,7 @@ fn what_is_allowed_is_sent_and_answered() {
     assert_eq!((asked.count("idempotency-key"), asked.header("idempotency-key")), (1, Some("mine-1")));
     assert!(!contains(&vendor.bytes(), b"dropped"), "no trailer leaves");
     let run = &project.runs(&[])[0];
-    let shown = project.run(&["--json", "runs", run["run_id"].as_str().unwrap()]).json();
+    let shown = project.run(&["--json", "runs", "show", run["run_id"].as_str().unwrap()]).json();
     assert_eq!(shown["intents"][0]["idempotency_key"], "mine-1", "stored before it left: {shown:#}");
 }
 
@@ -298,7 +298,7 @@ fn what_was_under_way_when_the_call_ended_is_in_doubt() {
     let (_, report) =
         project.call("probe", "forget", &json!({"requests": vec![post("/v1/things", "x"); 20]}));
     assert_eq!(report["output"], json!({"handed": 20}));
-    let shown = project.run(&["--json", "runs", report["run_id"].as_str().unwrap()]).json();
+    let shown = project.run(&["--json", "runs", "show", report["run_id"].as_str().unwrap()]).json();
     let intents = shown["intents"].as_array().unwrap();
     let unproven = intents.iter().filter(|intent| intent["proven"] == false).count();
     let outcome = if unproven > 0 { "unknown" } else { "succeeded" };

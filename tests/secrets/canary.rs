@@ -234,7 +234,7 @@ fn no_sink_holds_it() {
             clean_run(&args.join(" "), &project.run(args));
         }
         let run = project.runs(&[])[0]["run_id"].as_str().unwrap().to_owned();
-        clean_run("one run", &project.run(&["--json", "runs", &run]));
+        clean_run("one run", &project.run(&["--json", "runs", "show", &run]));
         let files = project.bytes_below("data");
         assert!(
             files.iter().any(|(path, _)| path.ends_with("state.db"))

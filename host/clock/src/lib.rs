@@ -30,6 +30,14 @@ impl Timestamp {
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
+    /// From RFC 3339, to the millisecond; none where it is no such moment.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+    /// This moment less `duration`, saturating.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
     /// How long from `earlier` to this moment; zero where `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -80,6 +88,20 @@ mod tests {
         check(RFC_3339_MILLIS_MIN, "0000-01-01T00:00:00.000Z");
         check(i64::MIN, "0000-01-01T00:00:00.000Z");
         check(i64::MAX, "9999-12-30T22:00:00.999Z");
+    }
+
+    #[test]
+    fn reads_what_it_prints_and_any_offset() {
+        for ms in [0, 1_700_000_000_123, -1] {
+            let moment = Timestamp::from_millis(ms);
+            assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
+        }
+        let noon = Timestamp::parse("2026-11-27T12:00:00Z");
+        assert!(noon.is_some());
+        assert_eq!(Timestamp::parse("2026-11-27T13:00:00+01:00"), noon);
+        for other in ["", "yesterday", "2026-11-27", "2026-11-27T12:00:00", "2026-13-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(other), None, "{other}");
+        }
     }
 
     #[test]

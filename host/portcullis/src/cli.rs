@@ -52,6 +52,9 @@ pub enum Command {
     Test(Test),
     /// List what the registry holds and what each connection runs
     Connectors,
+    /// What is stored for a connection
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
     /// Show what a component says of itself, without running it
     Inspect(Inspect),
     /// Show what a connection's connector asks for, and pin it in the lock
@@ -188,6 +191,23 @@ pub struct Build {
     pub registry: Option<PathBuf>,
 }
 
+/// `connections`
+#[derive(Subcommand, Debug)]
+pub enum ConnectionsCommand {
+    /// Delete a connection's state, positions and exchanges, and the input and output of its runs
+    Forget(ConnectionsForget),
+}
+
+/// `connections forget`
+#[derive(Args, Debug)]
+pub struct ConnectionsForget {
+    /// Its name, in `[connections.*]` or in what is stored
+    pub connection: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `inspect`
 #[derive(Args, Debug)]
 pub struct Inspect {
@@ -319,20 +339,53 @@ pub struct Man {
     pub dir: PathBuf,
 }
 
+/// When something began
+#[derive(Args, Debug)]
+pub struct Period {
+    /// Only what began in the last `30m`, `2h`, `7d`, or at and after a moment: `2026-11-27T02:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what began before that
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
 /// `runs`
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Runs {
-    /// Show this run with its steps, attempts and intents
-    pub run: Option<String>,
+    /// One of them
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
     /// Only of this connection
     #[arg(long)]
     pub connection: Option<String>,
     /// Only with this outcome: succeeded, failed, cancelled, unknown, dry-run, open
     #[arg(long)]
     pub outcome: Option<String>,
+    /// Only with this correlation id
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// When
+    #[command(flatten)]
+    pub period: Period,
     /// Newest N
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: u32,
+}
+
+/// `runs show`
+#[derive(Subcommand, Debug)]
+pub enum RunsCommand {
+    /// Show one run with its steps, attempts and effects
+    Show(RunsShow),
+}
+
+/// `runs show`
+#[derive(Args, Debug)]
+pub struct RunsShow {
+    /// `run_…`
+    pub run: String,
 }
 
 /// `logs`
@@ -350,15 +403,21 @@ pub struct Logs {
     /// Only with this correlation id
     #[arg(long, value_name = "ID")]
     pub correlation: Option<String>,
-    /// Only the exchange with this id
+    /// The exchange with this id, with headers and bodies
     #[arg(long, value_name = "ID")]
     pub exchange: Option<String>,
+    /// When
+    #[command(flatten)]
+    pub period: Period,
     /// Newest N
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
     /// One HAR 1.2 document instead
     #[arg(long)]
     pub har: bool,
+    /// Go on with each exchange that ends from now on, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["har", "until"])]
+    pub follow: bool,
 }
 
 /// `denials`
@@ -367,9 +426,9 @@ pub struct Denials {
     /// Only of this connection
     #[arg(long)]
     pub connection: Option<String>,
-    /// Only of the last `30m`, `2h`, `7d`
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    /// When
+    #[command(flatten)]
+    pub period: Period,
     /// Write out the fewest rules of `allow` that let the groups with these numbers pass
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub allow: Vec<usize>,

@@ -10,6 +10,8 @@ pub mod approve;
 mod build;
 mod call;
 mod config;
+mod confirm;
+mod connections;
 mod connectors;
 mod denials;
 mod doctor;
@@ -19,6 +21,7 @@ mod inspect;
 mod logs;
 mod manual;
 mod new;
+mod period;
 mod read;
 mod report;
 pub use inspect::{named_line, rule_line};
@@ -41,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Build(options) => build::run(arguments, options),
         Command::Test(options) => block_on(test::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),
+        Command::Connections(command) => block_on(connections::run(arguments, command)),
         Command::Inspect(options) => inspect::run(arguments, options),
         Command::Approve(options) => approve::run(arguments, options),
         Command::Review(options) => review::run(arguments, options),

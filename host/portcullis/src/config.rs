@@ -14,6 +14,7 @@ use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
 use portcullis_secrets::{Credential, Providers, SecretError};
+use portcullis_store::Retention;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -38,8 +39,19 @@ pub struct Config {
     pub providers: Providers,
     /// `[boundary]`: what no approval may exceed.
     pub boundary: Boundary,
+    /// `[retention]`: how much history is kept.
+    pub retention: History,
     /// `[connections.*]`.
     pub connections: BTreeMap<String, Connection>,
+}
+
+/// How much history is kept, of both kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The exchange log.
+    pub exchanges: Retention,
+    /// Runs.
+    pub runs: Retention,
 }
 
 /// One `[connections.*]` table.

@@ -77,6 +77,11 @@ fn note_line(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Whether stdout takes no more: whoever goes on for long ends.
+pub fn is_closed() -> bool {
+    REFUSED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Whether stdout took all that was printed so far. A closed pipe is its reader's decision, and no fault.
 pub fn delivered() -> Result<()> {
     let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@ use portcullis_clock::{Clock, Random, RealClock, RealRandom};
 use portcullis_egress::Egress;
 use portcullis_engine::Engine;
 use portcullis_runtime::{Runtime, RuntimeSettings};
-use portcullis_store::{DataLock, ExchangeLog, LockError, SqliteStore, Store};
+use portcullis_store::{DataLock, ExchangeLog, LockError, Retention, SqliteStore, Store};
 pub use scratch::Scratch;
 use std::{
     path::{Path, PathBuf},
@@ -29,6 +29,9 @@ use std::{
 
 /// Instances that may live at once in one process, far below what `vm.max_map_count` lets the machine map.
 pub const INSTANCES_MAX: u32 = 256;
+
+/// Looks for old runs to remove, before a command goes on.
+const PRUNE_ROUNDS: u32 = 20;
 
 /// Everything a running command holds.
 pub struct Host {
@@ -51,8 +54,9 @@ impl Host {
         portcullis_runtime::sweep(&config.data).map_err(crate::exit::at_file("clear", &spool))?;
         let store = SqliteStore::open(data.clone(), clock.clone(), random.clone());
         let store: Arc<dyn Store> = Arc::new(store.map_err(|error| at_database("used", "state.db", &error))?);
-        let exchanges =
-            Arc::new(ExchangeLog::open(data).map_err(|error| at_database("used", "exchanges.db", &error))?);
+        prune(&*store, &*clock, config.retention.runs).await?;
+        let exchanges = ExchangeLog::open(data, clock.clone(), config.retention.exchanges);
+        let exchanges = Arc::new(exchanges.map_err(|error| at_database("used", "exchanges.db", &error))?);
         let egress = Egress::new(
             clock.clone(),
             random.clone(),
@@ -111,7 +115,21 @@ pub fn runtime(data: &Path) -> Result<Arc<Runtime>> {
     Ok(runtime)
 }
 
-async fn acquire(config: &Config, wait: Duration, clock: &dyn Clock) -> Result<Arc<DataLock>> {
+/// Removes old runs before anything begins. Where there are very many, the rest waits for the next command.
+async fn prune(store: &dyn Store, clock: &dyn Clock, retention: Retention) -> Result<()> {
+    let before = clock.now().minus(retention.age);
+    for _ in 0..PRUNE_ROUNDS {
+        let pruned = store.prune_runs(before, retention.bytes).await;
+        match pruned.map_err(|error| at_database("used", "state.db", &error))? {
+            0 => break,
+            runs => tracing::info!(runs, "old runs were removed"),
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock on the data folder.
+pub async fn acquire(config: &Config, wait: Duration, clock: &dyn Clock) -> Result<Arc<DataLock>> {
     match DataLock::acquire(&config.data, wait, clock).await {
         Ok(lock) => Ok(Arc::new(lock)),
         Err(error @ LockError::Held { .. }) => Err(Failure::new(Exit::Held, error.to_string())

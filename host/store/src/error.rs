@@ -49,6 +49,15 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// What was to be removed is removed, and may still lie in unused pages of the file.
+    #[error("`{}` can't be written anew; what was removed may still lie in unused pages of it", path.display())]
+    Compact {
+        /// Which database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// A statement failed; its unit was rolled back.
     #[error("the database refused a statement")]
     Sql(#[from] rusqlite::Error),

@@ -2,7 +2,7 @@
 
 mod announced;
 mod kept;
-mod log;
+pub(crate) mod log;
 mod rows;
 
 pub use announced::AnnouncementRow;
@@ -97,9 +97,15 @@ pub struct ExchangeFilter {
     pub outcome: Option<String>,
     /// Begun at or after.
     pub since: Option<Timestamp>,
+    /// Begun before.
+    pub until: Option<Timestamp>,
     /// The newest so many, oldest first; 0 = `LIST_ROWS_MAX`.
     pub limit: u32,
 }
+
+/// A place in the log: how far a reader that follows it has come. The default is the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark(i64);
 
 /// The reading side, without a lock, beside a writer or without one. Blocking.
 pub struct ExchangeReader {
@@ -126,6 +132,25 @@ impl ExchangeReader {
         rows::list(&self.conn, filter)
     }
 
+    /// The same, and the end of the log at that moment.
+    pub fn exchanges_and_mark(
+        &self,
+        filter: &ExchangeFilter,
+    ) -> Result<(Vec<ExchangeRow>, Mark), StoreError> {
+        let snapshot = self.conn.unchecked_transaction()?;
+        Ok((rows::list(&snapshot, filter)?, Mark(rows::newest(&snapshot)?)))
+    }
+
+    /// The oldest so many of those that were stored after `after`, in the order in which they ended.
+    pub fn exchanges_after(
+        &self,
+        filter: &ExchangeFilter,
+        after: Mark,
+    ) -> Result<(Vec<ExchangeRow>, Mark), StoreError> {
+        let (rows, mark) = rows::list_after(&self.conn, filter, after.0)?;
+        Ok((rows, Mark(mark)))
+    }
+
     /// What was announced to a connection of the end of endpoints; what ends first comes first.
     pub fn announcements(&self, connection_id: &str) -> Result<Vec<AnnouncementRow>, StoreError> {
         announced::of(&self.conn, connection_id)
@@ -133,4 +158,4 @@ impl ExchangeReader {
 }
 
 /// The name of the database in the data folder.
-const EXCHANGES_FILE: &str = "exchanges.db";
+pub(crate) const EXCHANGES_FILE: &str = "exchanges.db";

@@ -9,6 +9,7 @@ mod audit;
 mod connection;
 mod error;
 mod exchange;
+mod forget;
 mod intent;
 pub mod limits;
 mod lock;
@@ -16,6 +17,7 @@ mod migrations;
 mod open;
 mod position;
 mod reader;
+mod retention;
 mod run;
 mod sqlite;
 mod state;
@@ -27,11 +29,13 @@ mod suite;
 
 pub use audit::{AuditFilter, AuditRow};
 pub use error::StoreError;
-pub use exchange::{AnnouncementRow, ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow};
+pub use exchange::{AnnouncementRow, ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow, Mark};
+pub use forget::Holdings;
 pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
 pub use lock::{DataLock, LockError, refuse_shared};
 pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey};
 pub use reader::StateReader;
+pub use retention::Retention;
 pub use run::{
     AttemptEnd, AttemptRow, ClosedRun, Counts, NewAttempt, NewRun, Outcome, RunEnd, RunFilter, RunKind,
     RunRow, RunSummary, StepRow,

@@ -53,18 +53,22 @@ pub const EXCHANGE_GROUP_ROWS_MAX: usize = 1024;
 pub const EXCHANGE_GROUP_WAIT: Duration = Duration::from_millis(50);
 /// Exchanges kept of one connection; its oldest go first.
 pub const EXCHANGE_CONNECTION_ROWS_MAX: u64 = 200_000;
-/// Bytes of the exchanges of one connection.
-pub const EXCHANGE_CONNECTION_BYTES_MAX: u64 = 256 << 20;
+/// One connection keeps one part in so many of the bytes of all exchanges.
+pub const EXCHANGE_CONNECTION_SHARE: u64 = 8;
 /// Exchanges kept of all connections; the oldest of the one that has most go first.
 pub const EXCHANGE_ROWS_MAX: u64 = 1_000_000;
-/// Bytes of all exchanges.
-pub const EXCHANGE_BYTES_MAX: u64 = 2 << 30;
 /// Endpoints of one connection whose announced end is kept: those that were seen last.
 pub const ANNOUNCEMENTS_MAX: u32 = 256;
 /// Over a cap, this part of it (one in so many) is freed as well, so that the next rows find room.
 pub const EXCHANGE_ROOM_SHARE: u64 = 32;
 /// Exchanges removed in one transaction.
 pub const EXCHANGE_PRUNE_ROWS: u64 = 1_000;
+/// Between two looks for exchanges that are too old.
+pub const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// A database with more unused pages than used ones, and at least this many bytes of them, is written anew when it is opened.
+pub const UNUSED_BYTES_MAX: u64 = 16 << 20;
+/// Runs removed in one transaction.
+pub const PRUNE_RUNS: u32 = 100;
 /// Keys of secret uses counted in memory until their run ends.
 pub const SECRET_USES_MAX: usize = 100_000;
 
@@ -72,7 +76,6 @@ const _: () = assert!(RUN_INTENTS_KEPT_MAX as u64 <= RUN_INTENTS_MAX);
 // What is removed along the way never reaches the page that is being read.
 const _: () = assert!(RUN_ATTEMPTS_MAX as u64 > PRUNE_PAGES);
 const _: () = assert!(EXCHANGE_CONNECTION_ROWS_MAX < EXCHANGE_ROWS_MAX);
-const _: () = assert!(EXCHANGE_CONNECTION_BYTES_MAX < EXCHANGE_BYTES_MAX);
 const _: () = assert!(EXCHANGE_QUEUE_BODIES_MAX < EXCHANGE_QUEUE_ROWS_MAX);
 const _: () = assert!(GROUP_UNITS_MAX <= WRITER_QUEUE_UNITS_MAX);
 const _: () = assert!(STATE_VALUE_BYTES_MAX + STATE_KEY_BYTES_MAX <= STATE_BYTES_MAX as usize);

@@ -18,6 +18,7 @@ pub(crate) const STATE: Schema = Schema {
         include_str!("migrations/state_1.sql"),
         include_str!("migrations/state_2.sql"),
         include_str!("migrations/state_3.sql"),
+        include_str!("migrations/state_4.sql"),
     ],
 };
 /// `exchanges.db`

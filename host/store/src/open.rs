@@ -2,7 +2,7 @@
 
 use crate::{
     StoreError,
-    limits::{BUSY_WAIT, WAL_PAGES_MAX},
+    limits::{BUSY_WAIT, UNUSED_BYTES_MAX, WAL_PAGES_MAX},
 };
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, hooks::Wal};
 use std::{
@@ -100,6 +100,24 @@ pub(crate) fn checkpoint(conn: &Connection, pages: &AtomicI32) -> rusqlite::Resu
     }
     pages.store(0, Ordering::Relaxed);
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Writes the database anew where more of its pages are unused than used, and they are many: a smaller bound makes a smaller
+/// file.
+pub(crate) fn compact(conn: &Connection) -> rusqlite::Result<()> {
+    let number =
+        |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map(unsigned);
+    let (all, unused, size) = (number("page_count")?, number("freelist_count")?, number("page_size")?);
+    if unused <= all / 2 || unused.saturating_mul(size) < UNUSED_BYTES_MAX {
+        return Ok(());
+    }
+    vacuum(conn)
+}
+
+/// Writes the database anew, without what was removed from it, and empties its log.
+pub(crate) fn vacuum(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch("VACUUM")?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// As SQLite stores it; what does not fit is cut to the largest value.

@@ -1,5 +1,6 @@
 //! Runs, steps and attempts: what they are, and every statement that writes them.
 
+pub(crate) mod kept;
 pub(crate) mod rows;
 
 use crate::{
@@ -259,6 +260,8 @@ pub struct RunFilter {
     pub correlation_id: Option<String>,
     /// Begun at or after.
     pub since: Option<Timestamp>,
+    /// Begun before.
+    pub until: Option<Timestamp>,
     /// At most; 0 = `LIST_ROWS_MAX`.
     pub limit: u32,
 }
@@ -416,7 +419,8 @@ pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), S
     let sql = "UPDATE steps SET ended_at = ?2, outcome = ?3 WHERE run_id = ?1 AND outcome IS NULL";
     conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome])?;
     prune_attempts(conn, run_id)?;
-    intent::prune(conn, run_id)
+    intent::prune(conn, run_id)?;
+    kept::count(conn, run_id)
 }
 
 pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {

@@ -135,6 +135,10 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| run::rows::list(conn, &filter)).await
     }
 
+    async fn prune_runs(&self, before: Timestamp, bytes: u64) -> Result<u32, StoreError> {
+        self.writer.write(move |conn| run::kept::prune(conn, before, bytes)).await
+    }
+
     async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {
         self.writer.write(move |conn| run::close_interrupted(conn, now)).await
     }

@@ -28,6 +28,9 @@ pub trait Store: Send + Sync {
     async fn run(&self, run_id: &str) -> Result<Option<RunRow>, StoreError>;
     /// Runs, newest first.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError>;
+    /// Removes some of the oldest runs that are over: those that began before `before`, and those beyond `bytes` of all
+    /// together. How many; 0 = there is nothing to remove.
+    async fn prune_runs(&self, before: Timestamp, bytes: u64) -> Result<u32, StoreError>;
     /// Closes every run that a crash left open: `unknown` where an unsafe request of it may have had an effect,
     /// with the reason of [`Effects::reason`], else `failed` with reason `interrupted`; kind `interrupted` in both.
     async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError>;

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use portcullis_clock::RealClock;
 use portcullis_egress::Request;
 use portcullis_grants::{Attributes, Grants, ManifestRule, OperatorRules};
-use portcullis_store::{DataLock, ExchangeFilter, ExchangeLog, ExchangeReader};
+use portcullis_store::{DataLock, ExchangeFilter, ExchangeLog, ExchangeReader, Retention};
 use serde_json::{Value, json};
 use std::{
     hint::black_box,
@@ -152,7 +152,11 @@ impl Work for Body {
 async fn exchanges(folder: &Path) -> anyhow::Result<Curve> {
     let data = folder.join("growth");
     let lock = Arc::new(DataLock::acquire(&data, Duration::ZERO, &RealClock).await?);
-    let log = ExchangeLog::open(lock)?;
+    let log = ExchangeLog::open(
+        lock,
+        Arc::new(RealClock),
+        Retention { age: Duration::MAX, ..Retention::EXCHANGES },
+    )?;
     let (mut stored, mut points) = (0_u64, Vec::new());
     for count in [1_000_u64, 10_000, 100_000, 1_000_000] {
         while stored < count {

@@ -14,8 +14,8 @@ use portcullis_runtime::{
 };
 use portcullis_secrets::{Credential, Providers, Scheme};
 use portcullis_store::{
-    DataLock, ExchangeLog, ExchangeRow, IntentKey, NewAttempt, NewIntent, NewRun, PriorIntent, RunKind,
-    SqliteStore, Store,
+    DataLock, ExchangeLog, ExchangeRow, IntentKey, NewAttempt, NewIntent, NewRun, PriorIntent, Retention,
+    RunKind, SqliteStore, Store,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -81,7 +81,7 @@ impl Product {
         let hex: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
         let prepared = runtime.prepare(&format!("sha256:{hex}"), component).await?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(lock.clone(), clock.clone(), random.clone())?);
-        let exchanges = Arc::new(ExchangeLog::open(lock)?);
+        let exchanges = Arc::new(ExchangeLog::open(lock, clock.clone(), Retention::EXCHANGES)?);
         let intents = Arc::new(StoredIntents(store.clone()));
         let logged =
             Egress::new(clock.clone(), random.clone(), Arc::new(Sink(exchanges.clone())), intents.clone());

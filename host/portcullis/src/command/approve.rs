@@ -1,5 +1,8 @@
 //! `approve`: shows what a connection's connector asks for, and pins it with its digest.
-use super::inspect::{named_line, rule_line};
+use super::{
+    confirm::confirmed,
+    inspect::{named_line, rule_line},
+};
 use crate::{
     approvals::{self, ended},
     cli::{Approve, Arguments},
@@ -13,12 +16,7 @@ use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
 use portcullis_manifest::{Access, Approval, Lock, lock::PinnedNetwork};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, IsTerminal},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// Approves a connection.
 pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
@@ -36,7 +34,8 @@ pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
         let message = format!("`--digest` is `{shown}`, the registry holds `{}`", asked.approval.digest);
         return Err(Failure::new(Exit::NotApproved, message));
     }
-    if !options.yes && !confirmed(&asked.approval)? {
+    let instead = format!("--yes --digest {}", asked.approval.digest);
+    if !options.yes && !confirmed("approve this? Type `yes`:", Exit::NotApproved, &instead)? {
         return Err(Failure::new(Exit::NotApproved, "not approved"));
     }
     let name = asked.connection.name.clone();
@@ -135,18 +134,6 @@ fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<
         )),
         _ => Ok(()),
     }
-}
-
-fn confirmed(approval: &Approval) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::NotApproved, "nobody is there to confirm")
-            .with_help(format!("--yes --digest {}", approval.digest)));
-    }
-    output::note("approve this? Type `yes`:");
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::fault("cannot read the answer").because(&error))?;
-    Ok(answer.trim() == "yes")
 }
 
 impl Asked<'_> {

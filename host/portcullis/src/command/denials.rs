@@ -1,6 +1,7 @@
 //! `denials`: refused requests of the exchange log by the rule that would have let them pass, and the fewest rules of a
 //! connection's `allow` that let the chosen ones pass. Judged by the rules of today: what a person did meanwhile counts. Opens
 //! the database read-only; writes nothing.
+use super::period;
 use crate::{
     approvals,
     cli::{Arguments, Denials},
@@ -14,7 +15,6 @@ use portcullis_grants::{
     CanonicalUrl, DenialReason, Grants, Method, OperatorRules, Rule,
     propose::{Proposed, fewest},
 };
-use portcullis_manifest::diagnose::parse_duration;
 use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -39,11 +39,12 @@ async fn rows(config: &Config, options: &Denials) -> Result<Vec<ExchangeRow>> {
     if let Some(name) = &options.connection {
         config.connection(name)?;
     }
-    let since = options.since.as_deref().map(since).transpose()?;
+    let (since, until) = period::parse(&options.period, RealClock.now())?;
     let filter = ExchangeFilter {
         connection: options.connection.clone(),
         outcome: Some("denied".to_owned()),
         since,
+        until,
         ..ExchangeFilter::default()
     };
     let data = config.data.clone();
@@ -54,18 +55,6 @@ async fn rows(config: &Config, options: &Denials) -> Result<Vec<ExchangeRow>> {
     let rows = tokio::task::spawn_blocking(read).await;
     let rows = rows.map_err(|error| Failure::fault("the reader failed").because(&error))?;
     rows.map_err(|error| at_database("read", "exchanges.db", &error))
-}
-
-/// `2h` ago.
-fn since(text: &str) -> Result<Timestamp> {
-    let usage = |error: &(dyn std::error::Error + 'static)| {
-        Failure::new(Exit::Usage, format!("`--since` is `{}`", output::shown_line(text)))
-            .because(error)
-            .with_help("how far to look back: `30m`, `2h`, `7d`")
-    };
-    let back = parse_duration(text).map_err(|error| usage(&error))?;
-    let back = i64::try_from(back.as_millis()).unwrap_or(i64::MAX);
-    Ok(Timestamp::from_millis(RealClock.now().as_millis().saturating_sub(back)))
 }
 
 /// What decides for each connection that is approved and configured today.

@@ -1,42 +1,113 @@
 //! `logs`: every request that left or was refused. Opens the database read-only and needs no lock.
+mod detail;
 mod har;
 
-use super::announced;
+use super::{announced, period, report::cancel_on_signal};
 use crate::{
     cli::{Arguments, Logs},
     config::Config,
     exit::{Exit, Failure, Result, at_database},
     output,
 };
+use portcullis_clock::{Clock, RealClock};
 use portcullis_egress::Announcement;
-use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow};
+use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow, Mark, StoreError};
 use serde_json::{Value, json};
+use std::{path::PathBuf, time::Duration};
+
+/// `--follow` looks this often.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
 /// Shows exchanges, oldest first.
 pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
-    let filter = filter(options)?;
-    let data = config.data.clone();
-    let read = move || match ExchangeReader::open(&data)? {
-        Some(reader) => reader.exchanges(&filter),
-        None => Ok(Vec::new()),
-    };
-    let rows = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| Failure::fault("the reader failed").because(&error))?;
-    let rows = rows.map_err(|error| at_database("read", "exchanges.db", &error))?;
-    if options.har {
-        output::json_line(&har::document(&rows));
+    let log = Log { data: config.data, filter: filter(options)?, reader: None, seen: Mark::default() };
+    if options.follow {
+        follow(arguments.json, log).await?;
         return Ok(Exit::Success);
     }
-    for row in &rows {
-        if arguments.json {
-            output::json_line(&as_json(row));
+    let (_, rows) = read(log, Log::newest).await?;
+    match rows.as_slice() {
+        rows if options.har => output::json_line(&har::document(rows)),
+        [one] if options.exchange.is_some() && !arguments.json => output::line(&detail::text(one)),
+        rows => show(arguments.json, rows),
+    }
+    Ok(Exit::Success)
+}
+
+fn show(as_json: bool, rows: &[ExchangeRow]) {
+    for row in rows {
+        if as_json {
+            output::json_line(&self::as_json(row));
         } else {
             output::line(&as_text(row));
         }
     }
-    Ok(Exit::Success)
+}
+
+/// The newest, then each as it ends, until Ctrl-C or the end of whoever reads.
+async fn follow(as_json: bool, log: Log) -> Result<()> {
+    let mut cancelled = cancel_on_signal();
+    let (mut log, rows) = read(log, Log::newest).await?;
+    show(as_json, &rows);
+    while !output::is_closed() {
+        tokio::select! {
+            _ = cancelled.wait_for(|cancelled| *cancelled) => break,
+            () = RealClock.sleep(FOLLOW_EVERY) => {}
+        }
+        let rows;
+        (log, rows) = read(log, Log::next).await?;
+        show(as_json, &rows);
+    }
+    Ok(())
+}
+
+/// The log, and how far it was read.
+struct Log {
+    data: PathBuf,
+    filter: ExchangeFilter,
+    /// None as long as there is no database.
+    reader: Option<ExchangeReader>,
+    seen: Mark,
+}
+
+impl Log {
+    fn newest(&mut self) -> std::result::Result<Vec<ExchangeRow>, StoreError> {
+        let filter = self.filter.clone();
+        let Some(reader) = self.open()? else { return Ok(Vec::new()) };
+        let (rows, seen) = reader.exchanges_and_mark(&filter)?;
+        self.seen = seen;
+        Ok(rows)
+    }
+
+    fn next(&mut self) -> std::result::Result<Vec<ExchangeRow>, StoreError> {
+        let (filter, seen) = (ExchangeFilter { limit: 0, ..self.filter.clone() }, self.seen);
+        let Some(reader) = self.open()? else { return Ok(Vec::new()) };
+        let (rows, seen) = reader.exchanges_after(&filter, seen)?;
+        self.seen = seen;
+        Ok(rows)
+    }
+
+    fn open(&mut self) -> std::result::Result<Option<&ExchangeReader>, StoreError> {
+        if self.reader.is_none() {
+            self.reader = ExchangeReader::open(&self.data)?;
+        }
+        Ok(self.reader.as_ref())
+    }
+}
+
+/// On a thread that may block.
+async fn read(
+    mut log: Log,
+    query: fn(&mut Log) -> std::result::Result<Vec<ExchangeRow>, StoreError>,
+) -> Result<(Log, Vec<ExchangeRow>)> {
+    let read = move || {
+        let rows = query(&mut log)?;
+        Ok((log, rows))
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.map_err(|error| Failure::fault("the reader failed").because(&error))?;
+    read.map_err(|error: StoreError| at_database("read", "exchanges.db", &error))
 }
 
 fn filter(options: &Logs) -> Result<ExchangeFilter> {
@@ -51,6 +122,7 @@ fn filter(options: &Logs) -> Result<ExchangeFilter> {
             })?);
         }
     }
+    let (since, until) = period::parse(&options.period, RealClock.now())?;
     Ok(ExchangeFilter {
         exchange_id: options.exchange.clone(),
         run_id: options.run.clone(),
@@ -58,6 +130,8 @@ fn filter(options: &Logs) -> Result<ExchangeFilter> {
         correlation_id: options.correlation.clone(),
         status,
         outcome,
+        since,
+        until,
         limit: options.limit,
         ..ExchangeFilter::default()
     })

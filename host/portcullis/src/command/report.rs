@@ -165,7 +165,7 @@ fn left_open(
     Failure::new(exit, message)
         .of_run(run_id)
         .because(source)
-        .with_help(format!("{what}; then: portcullis runs {run_id}"))
+        .with_help(format!("{what}; then: portcullis runs show {run_id}"))
 }
 
 /// Turns true at Ctrl-C, Ctrl-\, SIGTERM and at the end of the terminal: the run ends in a stored state instead of in the
@@ -214,7 +214,7 @@ pub fn told(report: &RunReport) -> Result<Exit> {
             ..lost
         }
         .of_run(run)
-        .with_help(format!("do not repeat it for its output: portcullis --json runs {run}"))
+        .with_help(format!("do not repeat it for its output: portcullis --json runs show {run}"))
     })
 }
 

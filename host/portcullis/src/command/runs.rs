@@ -1,11 +1,12 @@
 //! `runs`: what ran, and how it ended. Opens the database read-only and needs no lock.
-use super::report::json_or_text;
+use super::{period, report::json_or_text};
 use crate::{
-    cli::{Arguments, Runs},
+    cli::{Arguments, Runs, RunsCommand, RunsShow},
     config::Config,
     exit::{Exit, Failure, Result, at_database},
     output,
 };
+use portcullis_clock::{Clock, RealClock};
 use portcullis_store::{Outcome, RunFilter, RunRow, RunSummary, StateReader};
 use serde_json::{Value, json};
 
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let filter = filter(&config, options)?;
-    let run = options.run.clone();
+    let wanted = options.command.as_ref().map(|RunsCommand::Show(RunsShow { run })| run.clone());
+    let run = wanted.clone();
     let data = config.data.clone();
     let read = move || -> std::result::Result<_, portcullis_store::StoreError> {
         let Some(reader) = StateReader::open(&data)? else { return Ok((None, Vec::new())) };
@@ -26,7 +28,7 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
         .await
         .map_err(|error| Failure::fault("the reader failed").because(&error))?;
     let (one, many) = read.map_err(|error| at_database("read", "state.db", &error))?;
-    match (&options.run, one) {
+    match (&wanted, one) {
         (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),
         (Some(_), Some(row)) => output::line(&row_text(&row)),
         (Some(run), None) => {
@@ -51,10 +53,14 @@ fn filter(config: &Config, options: &Runs) -> Result<RunFilter> {
                 .with_help("one of succeeded, failed, cancelled, unknown, dry-run, open")
         })?),
     };
+    let (since, until) = period::parse(&options.period, RealClock.now())?;
     Ok(RunFilter {
         connection: options.connection.clone(),
         outcome,
         open,
+        correlation_id: options.correlation.clone(),
+        since,
+        until,
         limit: options.limit,
         ..RunFilter::default()
     })

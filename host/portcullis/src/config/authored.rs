@@ -1,5 +1,5 @@
 //! Reads `portcullis.toml` as an operator wrote it. What a later version brings is refused with its line, never ignored.
-use super::{Config, Connection, plain};
+use super::{Config, Connection, History, plain};
 use portcullis_grants::{Boundary, BoundaryRule};
 use portcullis_manifest::{
     Diagnostic,
@@ -9,14 +9,18 @@ use portcullis_secrets::{
     Credential, DirectoryProvider, EnvProvider, FileProvider, Provider, Providers, Reference, Scheme,
     UserName,
 };
+use portcullis_store::Retention;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 mod connection;
 
+/// Of history.
+const AGE_MIN: Duration = Duration::from_secs(3600);
 /// Tables of later versions.
 const LATER: [&str; 3] = ["flows", "webhooks", "keys"];
 
@@ -39,6 +43,8 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     let providers = Providers::new(folder.clone(), named);
     let credentials = credentials(&mut root, &providers);
     let boundary = root.table("boundary").map_or_else(Boundary::default, boundary);
+    let default = History { exchanges: Retention::EXCHANGES, runs: Retention::RUNS };
+    let retention = root.table("retention").map_or(default, |table| retention(table, default));
     let connections = connections(&mut root, &folder, &credentials);
     Some(Config {
         file: file.to_owned(),
@@ -49,6 +55,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         secret_folders,
         providers,
         boundary,
+        retention,
         connections,
     })
 }
@@ -63,6 +70,34 @@ fn boundary(mut table: Table<'_>) -> Boundary {
         rules.into_iter().map(|rule| rule.value).collect()
     };
     Boundary { allow: rules("allow"), deny: rules("deny") }
+}
+
+fn retention(mut table: Table<'_>, default: History) -> History {
+    let mut read = |name: &str, default: Retention| Retention {
+        age: age(&mut table, &format!("{name}-age"), default.age),
+        bytes: size(&mut table, &format!("{name}-size"), default.bytes),
+    };
+    History { exchanges: read("exchanges", default.exchanges), runs: read("runs", default.runs) }
+}
+
+fn age(table: &mut Table<'_>, key: &str, or: Duration) -> Duration {
+    let Some(read) = table.duration(key) else { return or };
+    if read.value < AGE_MIN {
+        table.fault(
+            read.span,
+            format!("`{key}` must be at least 1h: less is gone before a person looks"),
+            None,
+        );
+    }
+    read.value
+}
+
+fn size(table: &mut Table<'_>, key: &str, or: u64) -> u64 {
+    let Some(read) = table.bytes(key) else { return or };
+    if !Retention::BYTES.contains(&read.value) {
+        table.fault(read.span, format!("`{key}` must be from 16MiB to 1TiB"), None);
+    }
+    read.value
 }
 
 type Secrets = (BTreeMap<String, Arc<dyn Provider>>, BTreeMap<String, PathBuf>);

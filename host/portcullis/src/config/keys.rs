@@ -117,6 +117,7 @@ pub static ROOT: Section = Section {
         ),
         Key::new("credentials", Named(Names::Any, CREDENTIALS), "shared by the connections that bind a slot to them"),
         Key::new("boundary", Table(&BOUNDARY), "what no approval may exceed, whoever gave it"),
+        Key::new("retention", Table(&RETENTION), "how long history is kept in `data`"),
         Key::new("connections", Named(Names::Label, CONNECTIONS), "one connector each, with what it may use"),
     ],
 };
@@ -213,6 +214,21 @@ static BOUNDARY: Section = Section {
             "where there are any, each rule that a connector requests must be covered by one",
         ),
         Key::new("deny", Rules, "no rule that a connector requests may overlap one of these"),
+    ],
+};
+
+static RETENTION: Section = Section {
+    words: "How long history is kept in `data`: what is older goes, and beyond a size the oldest.",
+    keys: &[
+        Key::new("exchanges-age", Time, "the exchange log; at least 1h").or("30d"),
+        Key::new(
+            "exchanges-size",
+            Bytes,
+            "the exchange log, 16MiB to 1TiB; one connection keeps an eighth of it",
+        )
+        .or("2GiB"),
+        Key::new("runs-age", Time, "runs with their input and output; at least 1h").or("365d"),
+        Key::new("runs-size", Bytes, "runs with their input and output, 16MiB to 1TiB").or("2GiB"),
     ],
 };
 

@@ -98,7 +98,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<AnnouncementRow> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use crate::{DataLock, ExchangeLog, ExchangeReader};
+    use crate::{DataLock, ExchangeLog, ExchangeReader, Retention};
     use portcullis_clock::SeededClock;
     use std::{path::Path, sync::Arc, time::Duration};
 
@@ -121,7 +121,7 @@ mod tests {
 
     async fn log(folder: &Path) -> ExchangeLog {
         let lock = DataLock::acquire(folder, Duration::ZERO, &SeededClock::default()).await.unwrap();
-        ExchangeLog::open(Arc::new(lock)).unwrap()
+        ExchangeLog::open(Arc::new(lock), Arc::new(SeededClock::default()), Retention::EXCHANGES).unwrap()
     }
 
     #[tokio::test]

@@ -8,11 +8,12 @@ use super::ExchangeRow;
 use crate::{
     StoreError,
     limits::{
-        EXCHANGE_BYTES_MAX, EXCHANGE_CONNECTION_BYTES_MAX, EXCHANGE_CONNECTION_ROWS_MAX, EXCHANGE_PRUNE_ROWS,
-        EXCHANGE_ROOM_SHARE, EXCHANGE_ROWS_MAX,
+        EXCHANGE_CONNECTION_ROWS_MAX, EXCHANGE_CONNECTION_SHARE, EXCHANGE_PRUNE_ROWS, EXCHANGE_ROOM_SHARE,
+        EXCHANGE_ROWS_MAX,
     },
     open::{self, int, unsigned},
 };
+use portcullis_clock::Timestamp;
 use rusqlite::{Connection, params};
 use std::{collections::BTreeMap, sync::atomic::AtomicI32};
 
@@ -100,11 +101,24 @@ pub(super) struct Caps {
     pub(super) all: Amount,
 }
 
-/// Those of `limits.rs`.
-pub(super) const CAPS: Caps = Caps {
-    each: Amount { rows: EXCHANGE_CONNECTION_ROWS_MAX, bytes: EXCHANGE_CONNECTION_BYTES_MAX },
-    all: Amount { rows: EXCHANGE_ROWS_MAX, bytes: EXCHANGE_BYTES_MAX },
-};
+impl Caps {
+    /// So many bytes of all, and the rows of `limits.rs`.
+    pub(super) fn of(bytes: u64) -> Self {
+        Self {
+            each: Amount { rows: EXCHANGE_CONNECTION_ROWS_MAX, bytes: bytes / EXCHANGE_CONNECTION_SHARE },
+            all: Amount { rows: EXCHANGE_ROWS_MAX, bytes },
+        }
+    }
+}
+
+/// How far the oldest rows of a connection go.
+#[derive(Clone, Copy)]
+enum Until {
+    /// So much is freed.
+    Freed(Amount),
+    /// The first that began at this moment or after.
+    Begun(Timestamp),
+}
 
 /// The counts, in memory as in the table.
 #[derive(Debug, PartialEq, Eq)]
@@ -159,7 +173,7 @@ impl Kept {
                 if excess.is_none() {
                     break;
                 }
-                self.remove_oldest(conn, pages, &id, excess)?;
+                self.remove_oldest(conn, pages, &id, Until::Freed(excess))?;
             }
         }
         self.trim(conn, pages, caps.all.bytes, |amount| amount.bytes, |bytes| Amount { rows: 0, bytes })?;
@@ -184,36 +198,60 @@ impl Kept {
             let beyond = all(self).saturating_sub(goal);
             let largest = self.0.iter().max_by_key(|(_, amount)| of(amount)).map(|(id, _)| id.clone());
             match largest.filter(|_| beyond > 0) {
-                Some(id) => self.remove_oldest(conn, pages, &id, excess(beyond))?,
+                Some(id) => drop(self.remove_oldest(conn, pages, &id, Until::Freed(excess(beyond)))?),
                 None => return Ok(()),
             }
         }
     }
 
+    /// Removes what began before `before`. Rows lie in the order in which they ended: one that took long may go a little
+    /// later than its age says.
+    pub(super) fn expire(
+        &mut self,
+        conn: &Connection,
+        pages: &AtomicI32,
+        before: Timestamp,
+    ) -> Result<(), StoreError> {
+        let connections: Vec<String> = self.0.keys().cloned().collect();
+        for id in connections {
+            while self.remove_oldest(conn, pages, &id, Until::Begun(before))? == EXCHANGE_PRUNE_ROWS {}
+        }
+        Ok(())
+    }
+
     /// At most `EXCHANGE_PRUNE_ROWS` rows of one connection, in a transaction of its own: the log goes on between two.
+    /// How many there were.
     fn remove_oldest(
         &mut self,
         conn: &Connection,
         pages: &AtomicI32,
         id: &str,
-        excess: Amount,
-    ) -> Result<(), StoreError> {
+        until: Until,
+    ) -> Result<u64, StoreError> {
         let transaction = conn.unchecked_transaction()?;
         let (mut freed, mut last) = (Amount::default(), None);
         {
             let sql = format!(
-                "SELECT seq, {BYTES} FROM exchanges INDEXED BY exchanges_connection WHERE connection_id = ?1
+                "SELECT seq, {BYTES}, started_at FROM exchanges INDEXED BY exchanges_connection WHERE connection_id = ?1
                  ORDER BY seq LIMIT ?2"
             );
             let mut statement = conn.prepare_cached(&sql)?;
             let mut rows = statement.query(params![id, int(EXCHANGE_PRUNE_ROWS)])?;
             while let Some(row) = rows.next()? {
+                if let Until::Begun(before) = until
+                    && row.get::<_, i64>(2)? >= before.as_millis()
+                {
+                    break;
+                }
                 last = Some(row.get::<_, i64>(0)?);
                 freed.add(Amount { rows: 1, bytes: unsigned(row.get(1)?) });
-                if freed.covers(excess) {
+                if matches!(until, Until::Freed(excess) if freed.covers(excess)) {
                     break;
                 }
             }
+        }
+        if last.is_none() && matches!(until, Until::Begun(_)) {
+            return Ok(0);
         }
         let sql =
             "DELETE FROM exchanges INDEXED BY exchanges_connection WHERE connection_id = ?1 AND seq <= ?2";
@@ -235,7 +273,8 @@ impl Kept {
             Some(left) => drop(self.0.insert(id.to_owned(), left)),
             None => drop(self.0.remove(id)),
         }
-        Ok(open::checkpoint(conn, pages)?)
+        open::checkpoint(conn, pages)?;
+        Ok(freed.rows)
     }
 }
 

@@ -5,21 +5,24 @@
 
 use super::{
     AnnouncementRow, EXCHANGES_FILE, ExchangeRow, announced,
-    kept::{Amount, CAPS, Kept},
+    kept::{Amount, Caps, Kept},
     rows,
 };
 use crate::{
-    DataLock, StoreError,
+    DataLock, Retention, StoreError,
     limits::{
         EXCHANGE_GROUP_ROWS_MAX, EXCHANGE_GROUP_WAIT, EXCHANGE_QUEUE_BODIES_MAX, EXCHANGE_QUEUE_ROWS_MAX,
+        EXPIRE_EVERY,
     },
     migrations, open,
 };
+use portcullis_clock::Clock;
 use rusqlite::Connection;
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicI32},
     thread::JoinHandle,
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -42,8 +45,12 @@ enum Entry {
 }
 
 impl ExchangeLog {
-    /// Opens or makes `exchanges.db` and starts its writer thread.
-    pub fn open(lock: Arc<DataLock>) -> Result<Self, StoreError> {
+    /// Opens or makes `exchanges.db` and starts its writer thread, which removes first what may not be kept.
+    pub fn open(
+        lock: Arc<DataLock>,
+        clock: Arc<dyn Clock>,
+        retention: Retention,
+    ) -> Result<Self, StoreError> {
         let path = lock.data().join(EXCHANGES_FILE);
         let mut conn = open::writer(&path, open::Durability::Normal)?;
         migrations::EXCHANGES.migrate(&mut conn, &path)?;
@@ -59,7 +66,10 @@ impl ExchangeLog {
             .map_err(|source| StoreError::File { path: path.clone(), source })?;
         let thread = std::thread::Builder::new()
             .name("exchange-writer".to_owned())
-            .spawn(move || runtime.block_on(work(conn, kept, pages, entries, &hurried)))
+            .spawn(move || {
+                let writer = Writer { conn, kept, pages, clock, retention, expired: None };
+                runtime.block_on(writer.work(entries, &hurried));
+            })
             .map_err(|source| StoreError::File { path, source })?;
         Ok(Self { queue: Some(queue), hurry, thread: Some(thread), _lock: lock })
     }
@@ -110,30 +120,54 @@ impl Drop for ExchangeLog {
     }
 }
 
-async fn work(
+/// What the thread owns.
+struct Writer {
     conn: Connection,
-    mut kept: Kept,
+    kept: Kept,
     pages: Arc<AtomicI32>,
-    mut entries: mpsc::Receiver<Entry>,
-    hurry: &Notify,
-) {
-    while let Some(first) = entries.recv().await {
-        let Group { rows, announced, flushes } = group(first, &mut entries, hurry).await;
-        if let Err(error) = commit(&conn, &mut kept, &rows, &announced) {
-            roll_back(&conn);
-            tracing::error!(%error, cause = %cause(&error), lost = rows.len(), "exchanges were lost");
+    clock: Arc<dyn Clock>,
+    retention: Retention,
+    /// When it last looked for what is too old.
+    expired: Option<Duration>,
+}
+
+impl Writer {
+    async fn work(mut self, mut entries: mpsc::Receiver<Entry>, hurry: &Notify) {
+        self.prune();
+        if let Err(error) = open::compact(&self.conn) {
+            tracing::warn!(%error, "`exchanges.db` could not be made smaller");
         }
-        // After each group: what one group brings is all that there can be too much.
-        if let Err(error) = kept.prune(&conn, &pages, CAPS) {
-            roll_back(&conn);
+        while let Some(first) = entries.recv().await {
+            let Group { rows, announced, flushes } = group(first, &mut entries, hurry).await;
+            if let Err(error) = commit(&self.conn, &mut self.kept, &rows, &announced) {
+                roll_back(&self.conn);
+                tracing::error!(%error, cause = %cause(&error), lost = rows.len(), "exchanges were lost");
+            }
+            // After each group: what one group brings is all that there can be too much.
+            self.prune();
+            for flush in flushes {
+                let _ = flush.send(());
+            }
+            if let Err(error) = open::checkpoint(&self.conn, &self.pages) {
+                tracing::warn!(%error, "`exchanges.db` could not be brought up to its log");
+            }
+        }
+    }
+
+    fn prune(&mut self) {
+        if let Err(error) = self.try_prune() {
+            roll_back(&self.conn);
             tracing::warn!(%error, cause = %cause(&error), "old exchanges could not be removed");
         }
-        for flush in flushes {
-            let _ = flush.send(());
+    }
+
+    fn try_prune(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.monotonic();
+        if self.expired.is_none_or(|last| now.saturating_sub(last) >= EXPIRE_EVERY) {
+            self.expired = Some(now);
+            self.kept.expire(&self.conn, &self.pages, self.clock.now().minus(self.retention.age))?;
         }
-        if let Err(error) = open::checkpoint(&conn, &pages) {
-            tracing::warn!(%error, "`exchanges.db` could not be brought up to its log");
-        }
+        self.kept.prune(&self.conn, &self.pages, Caps::of(self.retention.bytes))
     }
 }
 
@@ -201,4 +235,4 @@ fn cause(error: &StoreError) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

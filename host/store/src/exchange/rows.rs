@@ -63,12 +63,50 @@ pub(super) fn insert(conn: &Connection, row: &ExchangeRow) -> Result<u64, StoreE
     Ok(kept::bytes_of(row, request_headers.len() + response_headers.len()))
 }
 
+/// The newest, oldest first.
 pub(super) fn list(conn: &Connection, filter: &ExchangeFilter) -> Result<Vec<ExchangeRow>, StoreError> {
-    let limit = if filter.limit == 0 { LIST_ROWS_MAX } else { filter.limit.min(LIST_ROWS_MAX) };
+    let mut rows = select(conn, filter, None)?;
+    rows.reverse();
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+/// The oldest of those after `after`, and the place up to which the log was searched.
+pub(super) fn list_after(
+    conn: &Connection,
+    filter: &ExchangeFilter,
+    after: i64,
+) -> Result<(Vec<ExchangeRow>, i64), StoreError> {
+    // One moment for both statements, beside a writer that goes on.
+    let snapshot = conn.unchecked_transaction()?;
+    let newest = newest(&snapshot)?;
+    // Where all that was seen has been removed, numbers begin again below it.
+    let rows = select(&snapshot, filter, Some(after.min(newest)))?;
+    let whole = rows.len() < limit(filter) as usize;
+    let mark = if whole { newest } else { rows.last().map_or(newest, |(seq, _)| *seq) };
+    Ok((rows.into_iter().map(|(_, row)| row).collect(), mark))
+}
+
+/// The number of the newest row; 0 where there is none.
+pub(super) fn newest(conn: &Connection) -> Result<i64, StoreError> {
+    Ok(conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM exchanges")?.query_row([], |row| row.get(0))?)
+}
+
+fn limit(filter: &ExchangeFilter) -> u32 {
+    if filter.limit == 0 { LIST_ROWS_MAX } else { filter.limit.min(LIST_ROWS_MAX) }
+}
+
+/// The newest first; those after `after` in their order.
+fn select(
+    conn: &Connection,
+    filter: &ExchangeFilter,
+    after: Option<i64>,
+) -> Result<Vec<(i64, ExchangeRow)>, StoreError> {
+    let limit = limit(filter);
     let (from, to) = filter.status.unzip();
-    let since = filter.since.map(Timestamp::as_millis);
+    let (since, until) = (filter.since.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
     // Only what was asked for is in the statement: an index serves no condition that may be absent.
-    let conditions: [(&str, &dyn ToSql, bool); 8] = [
+    let conditions: [(&str, &dyn ToSql, bool); 10] = [
+        ("seq > ?", &after, after.is_some()),
         ("exchange_id = ?", &filter.exchange_id, filter.exchange_id.is_some()),
         ("run_id = ?", &filter.run_id, filter.run_id.is_some()),
         ("correlation_id = ?", &filter.correlation_id, filter.correlation_id.is_some()),
@@ -77,20 +115,20 @@ pub(super) fn list(conn: &Connection, filter: &ExchangeFilter) -> Result<Vec<Exc
         ("status <= ?", &to, to.is_some()),
         ("outcome = ?", &filter.outcome, filter.outcome.is_some()),
         ("started_at >= ?", &since, since.is_some()),
+        ("started_at < ?", &until, until.is_some()),
     ];
-    let mut sql = format!("SELECT {COLUMNS} FROM exchanges WHERE 1");
+    let mut sql = format!("SELECT {COLUMNS}, seq FROM exchanges WHERE 1");
     let mut values: Vec<&dyn ToSql> = Vec::new();
     for (condition, value, _) in conditions.into_iter().filter(|(_, _, asked)| *asked) {
         sql.push_str(" AND ");
         sql.push_str(condition);
         values.push(value);
     }
-    sql.push_str(" ORDER BY seq DESC LIMIT ?");
+    sql.push_str(if after.is_some() { " ORDER BY seq LIMIT ?" } else { " ORDER BY seq DESC LIMIT ?" });
     values.push(&limit);
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows: Vec<_> = statement.query_map(values.as_slice(), row)?.collect::<Result<_, _>>()?;
-    rows.reverse();
-    Ok(rows)
+    let rows = statement.query_map(values.as_slice(), |found| Ok((found.get(31)?, row(found)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<ExchangeRow> {

@@ -35,8 +35,8 @@ pub(crate) fn list(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunSumma
         "SELECT {SUMMARY} FROM runs
          WHERE (?1 IS NULL OR connection = ?1) AND (?2 IS NULL OR outcome = ?2) AND (?3 IS NULL OR kind = ?3)
            AND (?4 IS NULL OR correlation_id = ?4) AND (?5 IS NULL OR started_at >= ?5)
-           AND (NOT ?6 OR outcome IS NULL)
-         ORDER BY seq DESC LIMIT ?7"
+           AND (NOT ?6 OR outcome IS NULL) AND (?7 IS NULL OR started_at < ?7)
+         ORDER BY seq DESC LIMIT ?8"
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let values = params![
@@ -46,6 +46,7 @@ pub(crate) fn list(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunSumma
         filter.correlation_id,
         filter.since.map(Timestamp::as_millis),
         filter.open,
+        filter.until.map(Timestamp::as_millis),
         limit
     ];
     let rows = statement.query_map(values, summary)?;

@@ -46,6 +46,7 @@ forward! {
     end_run(run_id: &str, end: RunEnd) -> ();
     run(run_id: &str) -> Option<RunRow>;
     runs(filter: RunFilter) -> Vec<RunSummary>;
+    prune_runs(before: Timestamp, bytes: u64) -> u32;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
     begin_intent(intent: NewIntent) -> PriorIntent;
     end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();

@@ -59,6 +59,7 @@ fn places() -> Vec<Place> {
             "",
         ),
         place("boundary", &BOUNDARY, "[boundary]\n", &[], ""),
+        place("retention", &RETENTION, "[retention]\n", &[], ""),
         place(
             "connections",
             &CONNECTIONS[0],
@@ -123,7 +124,9 @@ fn samples(key: &Key) -> Vec<String> {
         Is::NameOrReference => &["\"me\"", "{ secret = \"file:user\" }"],
         Is::Connector => &["\"acme/x\"", "\"acme/x@^1\"", "\"acme/x-2@=1.2.0\"", "\"0/0@>=1, <2\""],
         Is::Choice(words) => return words.iter().map(|word| Value::from(*word).to_string()).collect(),
+        Is::Bytes if key.name.ends_with("-size") => &["\"16MiB\"", "\"1024GiB\""],
         Is::Bytes => &["\"1B\"", "\"64KiB\"", "\"1MiB\""],
+        Is::Time if key.name.ends_with("-age") => &["\"1h\"", "\"365d\""],
         Is::Time => &["\"1ms\"", "\"30s\"", "\"1m\""],
         Is::Count(most) => return vec!["1".to_owned(), most.to_string()],
         Is::Rate => &["0.00028", "1", "1000000"],
@@ -289,7 +292,7 @@ fn choices_units_and_ranges_are_the_same() {
 
 /// Everything of a config that has a default.
 fn meaning(config: &Config) -> String {
-    let mut text = format!("{:?} {:?}", config.registry, config.data);
+    let mut text = format!("{:?} {:?} {:?}", config.registry, config.data, config.retention);
     for credential in config.credentials.values() {
         text.push_str(&format!(" {}", credential.short));
     }
@@ -352,11 +355,12 @@ fn documented() -> Vec<(String, String, Option<String>)> {
 
 #[test]
 fn the_documentation_has_the_same_keys_and_defaults() {
-    let sections: [(&str, Vec<&Section>); 7] = [
+    let sections: [(&str, Vec<&Section>); 8] = [
         ("", vec![&ROOT]),
         ("secrets.NAME", SECRETS.iter().collect()),
         ("credentials.NAME", CREDENTIALS.iter().collect()),
         ("boundary", vec![&BOUNDARY]),
+        ("retention", vec![&RETENTION]),
         ("connections.NAME", CONNECTIONS.iter().collect()),
         ("connections.NAME.limits", vec![&LIMITS]),
         ("connections.NAME.network", vec![&NETWORK]),

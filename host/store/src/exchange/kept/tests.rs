@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{
-    ExchangeFilter, ExchangeReader,
+    DataLock, ExchangeFilter, ExchangeLog, ExchangeReader, Retention,
     exchange::{
         EXCHANGES_FILE,
         log::tests::{open_log, row},
     },
+    limits::EXPIRE_EVERY,
     migrations::{EXCHANGES, Schema},
 };
-use std::path::Path;
+use portcullis_clock::SeededClock;
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// What the rows themselves say.
 fn counted(conn: &Connection) -> Kept {
@@ -107,16 +109,82 @@ async fn over_all_the_one_that_has_most_of_it_loses_its_oldest() {
 }
 
 #[tokio::test]
-async fn the_log_prunes_as_it_writes() {
+async fn a_false_count_mends_itself() {
     let folder = tempfile::tempdir().unwrap();
     // The count of a connection that is said to be full, whatever its rows say.
     log(folder.path(), (0..5).map(|n| of("full", n, 0))).await;
     let sql = "UPDATE kept SET bytes = ?1";
-    conn(folder.path()).execute(sql, [int(EXCHANGE_CONNECTION_BYTES_MAX + 1)]).unwrap();
+    conn(folder.path()).execute(sql, [int(Caps::of(Retention::EXCHANGES.bytes).each.bytes + 1)]).unwrap();
     log(folder.path(), [of("full", 5, 0), of("other", 1, 0)]).await;
-    assert_eq!((left(folder.path(), "full").len(), left(folder.path(), "other").len()), (0, 1));
+    assert_eq!((left(folder.path(), "full").len(), left(folder.path(), "other").len()), (1, 1));
     let conn = conn(folder.path());
-    assert_eq!(Kept::load(&conn).unwrap(), counted(&conn), "a false count mends itself");
+    assert_eq!(Kept::load(&conn).unwrap(), counted(&conn));
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_when_the_log_is_opened_and_as_time_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    log(folder.path(), (0..2_500).map(|n| of("old", n, 0)).chain([of("new", 90_000, 0)])).await;
+    let clock = SeededClock::new(Timestamp::from_millis(100_000));
+    let lock = DataLock::acquire(folder.path(), Duration::ZERO, &clock).await.unwrap();
+    let retention = Retention { age: Duration::from_millis(98_000), ..Retention::EXCHANGES };
+    let log = ExchangeLog::open(Arc::new(lock), Arc::new(clock.clone()), retention).unwrap();
+    log.flush().await;
+    assert_eq!(left(folder.path(), "old"), (2_000..2_500).collect::<Vec<_>>());
+    // Not at every write.
+    clock.advance(EXPIRE_EVERY / 2);
+    log.record(of("new", 130_000, 0)).await;
+    log.flush().await;
+    assert_eq!(left(folder.path(), "old").len(), 500);
+    clock.advance(EXPIRE_EVERY / 2);
+    log.record(of("new", 150_000, 0)).await;
+    log.flush().await;
+    assert_eq!(
+        (left(folder.path(), "old"), left(folder.path(), "new")),
+        (vec![], vec![90_000, 130_000, 150_000])
+    );
+    drop(log);
+    let conn = conn(folder.path());
+    assert_eq!(Kept::load(&conn).unwrap(), counted(&conn));
+}
+
+/// Bytes of the database and its log.
+fn size(data: &Path) -> u64 {
+    let of = |name| data.join(name).metadata().map_or(0, |metadata| metadata.len());
+    of(EXCHANGES_FILE) + of("exchanges.db-wal")
+}
+
+#[tokio::test]
+async fn the_file_stays_within_a_quarter_more_than_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = SeededClock::default();
+    let open = async |bytes| {
+        let lock = DataLock::acquire(folder.path(), Duration::ZERO, &clock).await.unwrap();
+        let retention = Retention { age: Duration::MAX, bytes };
+        ExchangeLog::open(Arc::new(lock), Arc::new(clock.clone()), retention).unwrap()
+    };
+    const MIB: u64 = 1 << 20;
+    let bytes = 48 * MIB;
+    let log = open(bytes).await;
+    let mut largest = 0;
+    for n in 0..40 {
+        // Small rows and large ones, of twelve connections: each alone stays below its eighth.
+        for row in 0..200 {
+            let connection = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"][row % 12];
+            log.record(of(connection, n, [0, 200, 40_000][row % 3])).await;
+        }
+        log.flush().await;
+        largest = largest.max(size(folder.path()));
+    }
+    // Moved into the file at 4 MiB, or after one group, whichever is more.
+    assert!(largest < bytes * 5 / 4 + 16 * MIB, "{largest}");
+    assert!(largest > bytes / 2, "{largest}: nothing was to be removed");
+    drop(log);
+    // A smaller size makes a smaller file.
+    let log = open(Retention::BYTES.start().to_owned()).await;
+    log.flush().await;
+    drop(log);
+    assert!(size(folder.path()) < Retention::BYTES.start() * 5 / 4, "{}", size(folder.path()));
 }
 
 #[tokio::test]

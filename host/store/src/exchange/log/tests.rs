@@ -1,14 +1,17 @@
 //! The exchange log: order, bounds, what is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::{ExchangeFilter, ExchangeReader};
+use crate::{ExchangeFilter, ExchangeReader, Mark};
 use portcullis_clock::{SeededClock, Timestamp};
 use std::{path::Path, time::Duration};
 
 pub(crate) async fn open_log(data: &Path) -> ExchangeLog {
     let lock = DataLock::acquire(data, Duration::ZERO, &SeededClock::default()).await.unwrap();
-    ExchangeLog::open(Arc::new(lock)).unwrap()
+    ExchangeLog::open(Arc::new(lock), Arc::new(SeededClock::default()), ALL).unwrap()
 }
+
+/// Nothing is too old.
+pub(crate) const ALL: Retention = Retention { age: Duration::MAX, ..Retention::EXCHANGES };
 
 pub(crate) fn row(n: u32) -> ExchangeRow {
     ExchangeRow {
@@ -33,7 +36,7 @@ pub(crate) fn row(n: u32) -> ExchangeRow {
         request_headers: vec![("accept".to_owned(), "a \"quoted\" one".to_owned())],
         request_body: None,
         request_bytes: 0,
-        status: Some(200 + u16::try_from(n).unwrap()),
+        status: Some(200 + u16::try_from(n % 100).unwrap()),
         response_headers: vec![],
         response_body: Some("{}".to_owned()),
         response_bytes: 2,
@@ -69,7 +72,50 @@ async fn what_was_recorded_is_found_in_order() {
     check(ExchangeFilter { outcome: Some("denied".to_owned()), ..all() }, &[3]);
     check(ExchangeFilter { exchange_id: Some("exch_4".to_owned()), ..all() }, &[4]);
     check(ExchangeFilter { since: Some(Timestamp::from_millis(4)), ..all() }, &[4, 5]);
+    check(ExchangeFilter { until: Some(Timestamp::from_millis(2)), ..all() }, &[0, 1]);
+    let two = Some(Timestamp::from_millis(2));
+    check(ExchangeFilter { since: two, until: Some(Timestamp::from_millis(4)), ..all() }, &[2, 3]);
     check(ExchangeFilter { connection: Some("other".to_owned()), ..all() }, &[]);
+}
+
+#[tokio::test]
+async fn who_follows_sees_each_exchange_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(folder.path()).await;
+    let record = async |numbers: std::ops::Range<u32>| {
+        for n in numbers {
+            log.record(row(n)).await;
+        }
+        log.flush().await;
+    };
+    record(0..3).await;
+    let reader = ExchangeReader::open(folder.path()).unwrap().unwrap();
+    let odd = ExchangeFilter { run_id: Some("run_1".to_owned()), ..ExchangeFilter::default() };
+    let (seen, mark) = reader.exchanges_and_mark(&odd).unwrap();
+    assert_eq!(seen, [row(1)]);
+    assert_eq!(reader.exchanges_after(&odd, mark).unwrap(), (vec![], mark));
+    record(3..9).await;
+    let (seen, mark) = reader.exchanges_after(&odd, mark).unwrap();
+    assert_eq!(seen, [row(3), row(5), row(7)]);
+    assert_eq!(reader.exchanges_after(&odd, mark).unwrap().0, []);
+    // In bites: where a bite is full, the next one begins behind its last.
+    let two = ExchangeFilter { limit: 2, ..odd.clone() };
+    let (mut all, mut mark) = (Vec::new(), Mark::default());
+    loop {
+        let (seen, next) = reader.exchanges_after(&two, mark).unwrap();
+        if seen.is_empty() {
+            break;
+        }
+        (all, mark) = (all.into_iter().chain(seen).collect::<Vec<_>>(), next);
+    }
+    assert_eq!(all, [1, 3, 5, 7].map(row));
+    // All that was seen is removed, and numbers begin again.
+    let sql = "DELETE FROM exchanges";
+    Connection::open(folder.path().join(EXCHANGES_FILE)).unwrap().execute(sql, []).unwrap();
+    let (seen, mark) = reader.exchanges_after(&odd, mark).unwrap();
+    assert_eq!(seen, []);
+    record(9..10).await;
+    assert_eq!(reader.exchanges_after(&odd, mark).unwrap().0, [row(9)]);
 }
 
 #[tokio::test]

@@ -1,0 +1,118 @@
+//! What is forgotten is in no file any more, and the rest is as it was.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::{
+    ExchangeLog, ExchangeRow, NewPosition, NewRun, Outcome, PositionKey, RunEnd, RunFilter, RunKind,
+    SqliteStore, StateSpace, Store,
+    exchange::log::tests::{ALL, row},
+    suite::{at, new_attempt, new_run},
+};
+use portcullis_clock::{SeededClock, SeededRandom};
+use std::{sync::Arc, time::Duration};
+
+const WORD: &str = "canary-7f3a91c2";
+
+async fn lock(data: &Path) -> Arc<DataLock> {
+    Arc::new(DataLock::acquire(data, Duration::ZERO, &SeededClock::default()).await.unwrap())
+}
+
+/// Everything that can be stored for a connection, with its word in each place.
+async fn fill(data: &Path, name: &str, connector: &str, word: &str, run: &str) -> String {
+    let store = SqliteStore::open(
+        lock(data).await,
+        Arc::new(SeededClock::default()),
+        Arc::new(SeededRandom::new(run.len() as u64)),
+    )
+    .unwrap();
+    let connection_id = store.connection_id(name, connector).await.unwrap();
+    let space = StateSpace { connection_id: connection_id.clone(), position_version: 1 };
+    store.state_set(&space, word, word.as_bytes().to_vec(), None).await.unwrap();
+    let key = PositionKey {
+        connection_id: connection_id.clone(),
+        reader: word.to_owned(),
+        stream: "s".to_owned(),
+        position_version: 1,
+    };
+    store.begin_position(NewPosition { key, file: None, at: at(1) }).await.unwrap();
+    let new = NewRun {
+        connection: name.to_owned(),
+        connection_id: connection_id.clone(),
+        input: Some(format!("\"{word}\"")),
+        ..new_run(run, RunKind::Call)
+    };
+    store.begin_run(new, new_attempt(run, "0", 1)).await.unwrap();
+    let end = RunEnd {
+        outcome: Outcome::Failed,
+        suspicious: false,
+        reason: None,
+        error_kind: Some("invalid-input".to_owned()),
+        detail: Some(word.to_owned()),
+        output: Some(format!("\"{word}\"")),
+        retry_at: None,
+        requests: 0,
+        ended_at: at(2_000),
+    };
+    store.end_run(run, end).await.unwrap();
+    drop(store);
+    let log = ExchangeLog::open(lock(data).await, Arc::new(SeededClock::default()), ALL).unwrap();
+    for n in 0..50 {
+        log.record(ExchangeRow {
+            connection: name.to_owned(),
+            connection_id: connection_id.clone(),
+            request_body: Some(word.repeat(200)),
+            ..row(n)
+        })
+        .await;
+    }
+    connection_id
+}
+
+/// How often a word stands in any file of the folder.
+fn found(data: &Path, word: &str) -> usize {
+    let files =
+        std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let bytes = files.map(|path| std::fs::read(path).unwrap());
+    bytes.map(|bytes| bytes.windows(word.len()).filter(|window| *window == word.as_bytes()).count()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_is_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    // Two connectors ran under the name, one after the other; another connection stays.
+    fill(data, "billing", "acme/old", WORD, "run_old").await;
+    fill(data, "billing", "acme/stripe", WORD, "run_longer").await;
+    fill(data, "other", "acme/stripe", "another-word-22", "run_of_the_other").await;
+    assert!(found(data, WORD) > 100);
+    let before = Holdings::of(data, "billing").unwrap();
+    let expected = Holdings {
+        connectors: vec!["acme/old".to_owned(), "acme/stripe".to_owned()],
+        values: 2,
+        positions: 2,
+        exchanges: 100,
+        announcements: 0,
+        runs: 2,
+    };
+    assert_eq!(before, expected);
+    let lock = lock(data).await;
+    assert_eq!(Holdings::forget(&lock, "billing", at(3_000)).unwrap(), before);
+    assert_eq!(found(data, WORD), 0);
+    assert!(found(data, "another-word-22") > 50 * 200);
+    assert!(Holdings::of(data, "billing").unwrap().is_empty());
+    assert_eq!(Holdings::of(data, "other").unwrap().exchanges, 50);
+    // Its runs were, and how they ended; its name begins anew.
+    let store =
+        SqliteStore::open(lock, Arc::new(SeededClock::default()), Arc::new(SeededRandom::new(9))).unwrap();
+    let runs = store
+        .runs(RunFilter { connection: Some("billing".to_owned()), ..RunFilter::default() })
+        .await
+        .unwrap();
+    assert_eq!(runs.len(), 2);
+    assert!(runs.iter().all(|run| run.outcome == Some(Outcome::Failed) && run.detail.is_none()));
+    let fresh = store.connection_id("billing", "acme/stripe").await.unwrap();
+    assert!(runs.iter().all(|run| run.connection_id != fresh));
+    assert_eq!(
+        store.audit_rows(crate::AuditFilter::default()).await.unwrap()[0].kind,
+        "connection-forgotten"
+    );
+}

@@ -1,0 +1,77 @@
+//! How much runs that are over take, and the removal of the oldest. Open runs are never counted and never removed.
+
+use crate::{
+    StoreError,
+    limits::PRUNE_RUNS,
+    open::{int, unsigned},
+};
+use portcullis_clock::Timestamp;
+use rusqlite::{Connection, params};
+
+/// The bytes of a run: its texts, and 512 for each row.
+const BYTES: &str = "512 * (1
+        + (SELECT count(*) FROM steps WHERE steps.run_id = runs.run_id)
+        + (SELECT count(*) FROM attempts WHERE attempts.run_id = runs.run_id)
+        + (SELECT count(*) FROM intents WHERE intents.run_id = runs.run_id))
+    + coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0) + coalesce(octet_length(detail), 0)
+    + (SELECT coalesce(sum(octet_length(attempts.detail)), 0) FROM attempts WHERE attempts.run_id = runs.run_id)
+    + (SELECT coalesce(sum(octet_length(intents.url)), 0) FROM intents WHERE intents.run_id = runs.run_id)";
+
+/// Counts a run that has just ended.
+pub(super) fn count(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
+    let sql = format!("UPDATE runs SET bytes = {BYTES} WHERE run_id = ?1 RETURNING bytes");
+    let bytes: i64 = conn.prepare_cached(&sql)?.query_row([run_id], |row| row.get(0))?;
+    conn.prepare_cached("UPDATE runs_kept SET bytes = bytes + ?1")?.execute([bytes])?;
+    Ok(())
+}
+
+/// Leaves of a connection's runs that they were, and how they ended: no input, output or words of anybody.
+pub(crate) fn strip(conn: &Connection, connection_id: &str) -> Result<(), StoreError> {
+    let of_it = "run_id IN (SELECT run_id FROM runs WHERE connection_id = ?1 AND outcome IS NOT NULL)";
+    let sum = "SELECT coalesce(sum(bytes), 0) FROM runs WHERE connection_id = ?1";
+    let bytes = || conn.query_row(sum, [connection_id], |row| row.get::<_, i64>(0));
+    let before = bytes()?;
+    for statement in [
+        format!("UPDATE attempts SET detail = NULL WHERE {of_it}"),
+        format!("UPDATE intents SET url = '', idempotency_key = NULL WHERE {of_it}"),
+        format!("UPDATE runs SET input = NULL, output = NULL, detail = NULL WHERE {of_it}"),
+        format!("UPDATE runs SET bytes = {BYTES} WHERE {of_it}"),
+    ] {
+        conn.execute(&statement, [connection_id])?;
+    }
+    conn.execute("UPDATE runs_kept SET bytes = max(bytes - ?1, 0)", [before - bytes()?])?;
+    Ok(())
+}
+
+/// Removes at most `PRUNE_RUNS` of the oldest runs: those that began before `before`, and those beyond `bytes`. How many.
+pub(crate) fn prune(conn: &Connection, before: Timestamp, bytes: u64) -> Result<u32, StoreError> {
+    let kept = "SELECT bytes FROM runs_kept";
+    let mut kept = unsigned(conn.prepare_cached(kept)?.query_row([], |row| row.get(0))?);
+    let (mut freed, mut doomed) = (0_u64, Vec::new());
+    {
+        let sql = "SELECT seq, started_at, bytes FROM runs WHERE outcome IS NOT NULL ORDER BY seq LIMIT ?1";
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([PRUNE_RUNS])?;
+        while let Some(row) = rows.next()? {
+            if row.get::<_, i64>(1)? >= before.as_millis() && kept <= bytes {
+                break;
+            }
+            let size = unsigned(row.get(2)?);
+            kept = kept.saturating_sub(size);
+            freed = freed.saturating_add(size);
+            doomed.push(row.get::<_, i64>(0)?);
+        }
+    }
+    // Steps, attempts and intents go with their run.
+    for seq in &doomed {
+        conn.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
+    }
+    if !doomed.is_empty() {
+        conn.prepare_cached("UPDATE runs_kept SET bytes = max(bytes - ?1, 0)")?
+            .execute(params![int(freed)])?;
+    }
+    Ok(u32::try_from(doomed.len()).unwrap_or(PRUNE_RUNS))
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ mod origins;
 mod output;
 mod pins;
 mod revoke;
+mod signatures;
 mod updates;
 
 use portcullis_tests::{Project, Ran};

@@ -20,7 +20,7 @@ const EDGES: [(&str, &[&str]); 9] = [
 const TEST_EDGES: [(&str, &str); 1] = [("runtime", "secrets")];
 
 /// Libraries that give a crate a power, and the only crates that may hold them.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("reqwest", &["egress"]),
     ("hickory-resolver", &["egress"]),
     ("webpki-roots", &["egress"]),
@@ -31,6 +31,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     // `egress` holds the type that reqwest takes; it parses none (see clippy.toml).
     ("url", &["grants", "egress"]),
     ("psl", &["grants"]),
+    ("ring", &["portcullis"]),
     ("rusqlite", &["store"]),
     ("wasmtime", &["runtime"]),
     ("wasmtime-wasi", &["runtime"]),

@@ -10,6 +10,7 @@ pub mod schema;
 
 pub use place::Place;
 
+use crate::publisher::PublicKey;
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
@@ -39,6 +40,8 @@ pub struct Config {
     pub providers: Providers,
     /// `[boundary]`: what no approval may exceed.
     pub boundary: Boundary,
+    /// `[publishers.*]`: their keys.
+    pub publishers: BTreeMap<String, PublicKey>,
     /// `[retention]`: how much history is kept.
     pub retention: History,
     /// `[connections.*]`.

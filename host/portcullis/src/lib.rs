@@ -13,6 +13,7 @@ mod files;
 pub mod fuzzing;
 mod guest;
 mod output;
+mod publisher;
 mod registry;
 mod trace;
 mod wiring;

@@ -9,8 +9,9 @@ use crate::{
     config::{Config, Connection, GrantedFolder, operator_list, pinned},
     difference::{Change, Difference, Side},
     exit::{Exit, Failure, Result},
-    output, registry,
-    registry::Package,
+    output,
+    publisher::Signature,
+    registry::{self, Package},
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
@@ -51,6 +52,8 @@ pub struct Asked<'c> {
     pub approval: Approval,
     /// How it differs from what the lock has of the connection, ended or not; none where it has nothing.
     pub difference: Option<Difference>,
+    /// Whose work it is.
+    pub signature: Signature,
     package: Package,
 }
 
@@ -68,6 +71,7 @@ pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
         _ => failure,
     })?;
     let package = registry::read(&entry)?.judged()?;
+    let signature = Signature::required(config, &package)?;
     let clock = RealClock;
     let approval_id = new_id("apr", &clock, &RealRandom);
     let approval =
@@ -81,7 +85,7 @@ pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
         let now = Side { approval: &approval, manifest: Some(&package.component.manifest) };
         Difference::between(Side { approval: former, manifest }, now)
     });
-    Ok(Asked { connection, approval, difference, package })
+    Ok(Asked { connection, approval, difference, signature, package })
 }
 
 /// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there. `after` = the approval that
@@ -138,7 +142,7 @@ fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<
 
 impl Asked<'_> {
     fn as_json(&self) -> Value {
-        let Self { connection, approval, difference, .. } = self;
+        let Self { connection, approval, difference, signature, .. } = self;
         let follows = follows(difference.as_ref());
         let rules = approval.rules.iter().map(|rule| {
             json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
@@ -164,6 +168,7 @@ impl Asked<'_> {
             "connector": format!("{}/{}", approval.connector.publisher, approval.connector.name),
             "version": approval.version.to_string(),
             "digest": approval.digest,
+            "signature": signature.as_str(),
             "position_version": approval.position_version,
             "config_version": approval.config_version,
             "follows": follows,
@@ -182,7 +187,7 @@ impl Asked<'_> {
 
     /// What a security person reads before saying yes.
     pub fn text(&self) -> String {
-        text(self.connection, &self.approval, &self.package, self.difference.as_ref())
+        text(self)
     }
 }
 
@@ -191,12 +196,8 @@ fn follows(difference: Option<&Difference>) -> Vec<String> {
     difference.into_iter().flat_map(Difference::changes).filter_map(Change::follows).collect()
 }
 
-fn text(
-    connection: &Connection,
-    approval: &Approval,
-    package: &Package,
-    difference: Option<&Difference>,
-) -> String {
+fn text(asked: &Asked<'_>) -> String {
+    let Asked { connection, approval, difference, signature, package } = asked;
     let manifest = &package.component.manifest;
     let mut lines = vec![
         format!(
@@ -205,6 +206,7 @@ fn text(
         ),
         format!("  {}", output::shown_line(&manifest.summary)),
         format!("  digest {}", approval.digest),
+        format!("  signature {}", signature.words(&manifest.name.publisher)),
         format!("  roles {}", approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
         format!(
             "  position-version {}, config-version {}",
@@ -253,7 +255,7 @@ fn text(
     lines.extend(folders(connection, approval, package));
     lines.extend(network(&approval.network));
     // Last: it stands right above the question.
-    lines.extend(difference.map(|difference| format!("\n{}", difference.text())));
+    lines.extend(difference.as_ref().map(|difference| format!("\n{}", difference.text())));
     lines.join("\n")
 }
 

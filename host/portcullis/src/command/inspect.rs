@@ -3,8 +3,9 @@ use crate::{
     cli::{Arguments, Inspect},
     config::Config,
     exit::{Exit, Failure, Result},
-    output, registry,
-    registry::Package,
+    output,
+    publisher::Signature,
+    registry::{self, Package},
 };
 use portcullis_grants::{FromResponse, ManifestRule, Redirect, RequestedRule};
 use portcullis_manifest::{Component, ConnectorName};
@@ -17,10 +18,13 @@ use std::{
 /// Shows one component.
 pub fn run(arguments: &Arguments, options: &Inspect) -> Result<Exit> {
     let package = find(arguments, &options.reference)?.judged()?;
+    // A file is looked at without a config too.
+    let keys = Config::read(&arguments.config).map(|config| config.publishers).unwrap_or_default();
+    let signature = Signature::of(&keys, &package)?;
     if arguments.json {
-        output::json_line(&as_json(&package));
+        output::json_line(&as_json(&package, signature));
     } else {
-        output::line(&as_text(&package));
+        output::line(&as_text(&package, signature));
     }
     Ok(Exit::Success)
 }
@@ -43,13 +47,14 @@ fn find(arguments: &Arguments, reference: &str) -> Result<Package> {
     }
 }
 
-fn as_json(package: &Package) -> Value {
+fn as_json(package: &Package, signature: Signature) -> Value {
     let Component { manifest, digest, size, imports, roles, assets, .. } = &package.component;
     // The embedded document itself: canonical, parsed by the same reader that printed it.
     let document: Value = serde_json::from_slice(&manifest.to_json()).unwrap_or(Value::Null);
     json!({
         "file": package.file.display().to_string(),
         "digest": digest,
+        "signature": signature.as_str(),
         "size": size,
         "position_version": manifest.position_version,
         "config_version": manifest.config_version,
@@ -60,13 +65,14 @@ fn as_json(package: &Package) -> Value {
     })
 }
 
-fn as_text(package: &Package) -> String {
+fn as_text(package: &Package, signature: Signature) -> String {
     let Component { manifest, digest, size, imports, roles, .. } = &package.component;
     let mut lines = vec![
         format!("{}/{} {}", manifest.name.publisher, manifest.name.name, manifest.version),
         output::shown_line(&manifest.summary),
         String::new(),
         format!("digest   {digest}"),
+        format!("signed   {}", signature.words(&manifest.name.publisher)),
         format!("size     {size} bytes"),
         format!(
             "numbers  position-version {}, config-version {}",

@@ -7,6 +7,7 @@ use crate::{
     difference::Difference,
     exit::{Exit, Result},
     output,
+    publisher::Signature,
     wiring::connections::refuse_differences,
 };
 use portcullis_manifest::Approval;
@@ -35,7 +36,9 @@ pub enum Verdict {
     Current,
     /// A newer version that asks for nothing more.
     Covered,
-    /// A newer version that does.
+    /// The same, but its publisher, who has a key, did not sign it.
+    Unsigned,
+    /// A newer version that asks for more.
     AsksForMore,
     /// No newer version, but not what is approved: the config is another one.
     Differs,
@@ -48,6 +51,7 @@ impl Verdict {
             Self::Ended => "ended",
             Self::Current => "current",
             Self::Covered => "covered",
+            Self::Unsigned => "unsigned",
             Self::AsksForMore => "asks-for-more",
             Self::Differs => "differs",
         }
@@ -57,7 +61,9 @@ impl Verdict {
     fn exit(self) -> Exit {
         match self {
             Self::Current | Self::Covered => Exit::Success,
-            Self::NotApproved | Self::Ended | Self::AsksForMore | Self::Differs => Exit::NotApproved,
+            Self::NotApproved | Self::Ended | Self::Unsigned | Self::AsksForMore | Self::Differs => {
+                Exit::NotApproved
+            }
         }
     }
 }
@@ -89,6 +95,9 @@ impl<'c> Reviewed<'c> {
             Some(former) if asked.approval.version > former.version => {
                 // `ask` read the lock too: where it found nothing there, nothing is shown to be covered.
                 match asked.difference.as_ref().is_some_and(Difference::is_covered) {
+                    true if has_key(config, connection) && asked.signature != Signature::Verified => {
+                        Verdict::Unsigned
+                    }
                     true => Verdict::Covered,
                     false => Verdict::AsksForMore,
                 }
@@ -101,7 +110,9 @@ impl<'c> Reviewed<'c> {
 
     /// What a person reads: the verdict, the difference, what to type.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n  {}", self.headline(), self.asked.approval.digest);
+        let signature = self.asked.signature.words(&self.connection.connector.publisher);
+        let mut text =
+            format!("{}\n  {}\n  signature {signature}", self.headline(), self.asked.approval.digest);
         match &self.asked.difference {
             Some(difference) => text.push_str(&format!("\n\n{}", difference.text())),
             None => text.push_str(&format!("\n\n{}", self.asked.text())),
@@ -153,6 +164,10 @@ impl<'c> Reviewed<'c> {
             (Verdict::Covered, Updates::Ask) => {
                 format!("{approve}; {until} (with `updates = \"same-grants\"`, `update` would take it)")
             }
+            (Verdict::Unsigned, _) => {
+                let publisher = &self.connection.connector.publisher;
+                format!("{approve}; it asks for nothing more, but `{publisher}` did not sign it; {until}")
+            }
             (Verdict::AsksForMore | Verdict::Differs, _) => format!("{approve}; {until}"),
         }
     }
@@ -168,11 +183,16 @@ impl<'c> Reviewed<'c> {
                 "approval_id": former.approval_id, "approved_at": former.approved_at, "digest": former.digest,
                 "version": former.version.to_string(), "runs": runs,
             })),
-            "newest": { "version": asked.approval.version.to_string(), "digest": asked.approval.digest },
+            "newest": { "version": asked.approval.version.to_string(), "digest": asked.approval.digest,
+                        "signature": asked.signature.as_str() },
             "difference": asked.difference.as_ref().map(Difference::as_json),
             "next": self.next(),
         })
     }
+}
+
+fn has_key(config: &Config, connection: &Connection) -> bool {
+    config.publishers.contains_key(&connection.connector.publisher)
 }
 
 /// Whether what is approved is what the config and the approved component give today.

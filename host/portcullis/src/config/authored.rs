@@ -1,8 +1,9 @@
 //! Reads `portcullis.toml` as an operator wrote it. What a later version brings is refused with its line, never ignored.
 use super::{Config, Connection, History, plain};
+use crate::publisher::PublicKey;
 use portcullis_grants::{Boundary, BoundaryRule};
 use portcullis_manifest::{
-    Diagnostic,
+    ConnectorName, Diagnostic,
     diagnose::{Document, Spanned, Table},
 };
 use portcullis_secrets::{
@@ -43,6 +44,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     let providers = Providers::new(folder.clone(), named);
     let credentials = credentials(&mut root, &providers);
     let boundary = root.table("boundary").map_or_else(Boundary::default, boundary);
+    let publishers = publishers(&mut root);
     let default = History { exchanges: Retention::EXCHANGES, runs: Retention::RUNS };
     let retention = root.table("retention").map_or(default, |table| retention(table, default));
     let connections = connections(&mut root, &folder, &credentials);
@@ -55,6 +57,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         secret_folders,
         providers,
         boundary,
+        publishers,
         retention,
         connections,
     })
@@ -70,6 +73,21 @@ fn boundary(mut table: Table<'_>) -> Boundary {
         rules.into_iter().map(|rule| rule.value).collect()
     };
     Boundary { allow: rules("allow"), deny: rules("deny") }
+}
+
+fn publishers(root: &mut Table<'_>) -> BTreeMap<String, PublicKey> {
+    let mut read = BTreeMap::new();
+    for (name, mut table) in root.entries("publishers") {
+        if format!("{}/any", name.value).parse::<ConnectorName>().is_err() {
+            let message = format!("`{}` is no publisher", portcullis_manifest::diagnose::shown(&name.value));
+            let help = Some("what stands before the `/` of a connector's name".to_owned());
+            table.fault(name.span.clone(), message, help);
+        }
+        if let Some(key) = table.required_parse::<PublicKey>("key") {
+            read.insert(name.value, key.value);
+        }
+    }
+    read
 }
 
 fn retention(mut table: Table<'_>, default: History) -> History {

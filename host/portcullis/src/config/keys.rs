@@ -117,6 +117,7 @@ pub static ROOT: Section = Section {
         ),
         Key::new("credentials", Named(Names::Any, CREDENTIALS), "shared by the connections that bind a slot to them"),
         Key::new("boundary", Table(&BOUNDARY), "what no approval may exceed, whoever gave it"),
+        Key::new("publishers", Named(Names::Label, PUBLISHERS), "whose signatures are checked, and by which key"),
         Key::new("retention", Table(&RETENTION), "how long history is kept in `data`"),
         Key::new("connections", Named(Names::Label, CONNECTIONS), "one connector each, with what it may use"),
     ],
@@ -216,6 +217,16 @@ static BOUNDARY: Section = Section {
         Key::new("deny", Rules, "no rule that a connector requests may overlap one of these"),
     ],
 };
+
+const PUBLISHERS: &[Section] = &[Section {
+    words: "whose signatures are checked",
+    keys: &[Key::new(
+        "key",
+        Text,
+        "the publisher's ed25519 key: the line between BEGIN and END that `openssl pkey -pubout` prints",
+    )
+    .required()],
+}];
 
 static RETENTION: Section = Section {
     words: "How long history is kept in `data`: what is older goes, and beyond a size the oldest.",

@@ -17,6 +17,8 @@ struct Place {
 
 const LIVE: &str = "[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:live.key\"\n";
 
+const KEY: &str = "\"MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\"";
+
 fn places() -> Vec<Place> {
     let place = |name, section, head, base, tail| Place { name, section, head, base, tail };
     vec![
@@ -59,6 +61,7 @@ fn places() -> Vec<Place> {
             "",
         ),
         place("boundary", &BOUNDARY, "[boundary]\n", &[], ""),
+        place("publishers", &PUBLISHERS[0], "[publishers.acme]\n", &[("key", KEY)], ""),
         place("retention", &RETENTION, "[retention]\n", &[], ""),
         place(
             "connections",
@@ -116,6 +119,7 @@ fn samples(key: &Key) -> Vec<String> {
     let texts: &[&str] = match key.is {
         Is::Text if key.name == "header" => &["\"X-Api-Key\""],
         Is::Text if key.name == "query" => &["\"api_key\""],
+        Is::Text if key.name == "key" => &[KEY],
         Is::Text => &["\"some text\"", "\"\""],
         // A real one: the parser reads it.
         Is::Path if key.name == "ca-file" => return vec![Value::from(ca_file()).to_string()],
@@ -355,11 +359,12 @@ fn documented() -> Vec<(String, String, Option<String>)> {
 
 #[test]
 fn the_documentation_has_the_same_keys_and_defaults() {
-    let sections: [(&str, Vec<&Section>); 8] = [
+    let sections: [(&str, Vec<&Section>); 9] = [
         ("", vec![&ROOT]),
         ("secrets.NAME", SECRETS.iter().collect()),
         ("credentials.NAME", CREDENTIALS.iter().collect()),
         ("boundary", vec![&BOUNDARY]),
+        ("publishers.NAME", PUBLISHERS.iter().collect()),
         ("retention", vec![&RETENTION]),
         ("connections.NAME", CONNECTIONS.iter().collect()),
         ("connections.NAME.limits", vec![&LIMITS]),

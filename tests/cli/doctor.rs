@@ -2,8 +2,9 @@
 
 use crate::snapshot;
 use portcullis_tests::{
-    Project, Ran,
+    Project, Ran, Vendor,
     case::{Case, SLOT, http},
+    vendor::reply,
 };
 use serde_json::Value;
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, time::Duration};
@@ -319,19 +320,20 @@ fn a_credential_that_is_never_sent() {
 }
 
 #[test]
-fn online_names_are_looked_up_and_nothing_is_connected_to() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let to = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+fn online_each_host_is_looked_up_and_shaken_hands_with() {
+    let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b"{}"));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let to = |port: u16| vec![("api.vendor.test:443".to_owned(), format!("127.0.0.1:{port}"))];
     let manifest =
         [RULE, "GET https://*.vendor.test/x"].map(|rule| http(&[rule], "credential = \"key\"")).concat();
     let reached = Case {
         manifest: format!("{SLOT}{manifest}"),
-        connect_to: vec![("api.vendor.test:443".to_owned(), to)],
+        connect_to: to(vendor.port()),
         addresses: vec!["127.0.0.1/32".to_owned()],
         ..Case::default()
-    };
-    let project = reached.clone().bearer().approved_with(CANARY);
+    }
+    .bearer();
+    let project = reached.approved_with(CANARY);
     let about = |findings: &[Value]| -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let host = |finding: &&Value| finding["what"].as_str().unwrap().contains("vendor.test:443");
@@ -349,7 +351,7 @@ fn online_names_are_looked_up_and_nothing_is_connected_to() {
     assert!(
         found.iter().any(|(_, what)| {
             what.starts_with("`api.vendor.test:443` is reached by `connect-to`")
-                && what.ends_with(": 127.0.0.1")
+                && what.ends_with(", TLS 1.3: 127.0.0.1")
         }),
         "{found:?}"
     );
@@ -357,14 +359,21 @@ fn online_names_are_looked_up_and_nothing_is_connected_to() {
         found.iter().any(|(_, what)| what.contains("`*.vendor.test:443` stands for many hosts")),
         "{found:?}"
     );
-    assert!(text.stdout.contains("TLS was not tried"), "{}", text.stdout);
-    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert!(text.stdout.contains("no request was sent"), "{}", text.stdout);
+    assert_eq!(vendor.count(), 0);
 
-    // The guard judges here as it does before a request.
-    let refused = Case { addresses: Vec::new(), ..reached }.bearer().approved_with(CANARY);
-    let found = about(&doctor(&refused, &["--online"], 3).1);
-    assert!(
-        found.iter().any(|(severity, what)| severity == "error" && what.contains("127.0.0.1")),
-        "{found:?}"
-    );
+    // What stands in the way is said: the guard, which judges here as before a request; a certificate; nobody there.
+    let stranger = Vendor::tls(&["other.vendor.test"], |_, wire| reply(wire, 200, &[], b"{}"));
+    for (case, says) in [
+        (Case { addresses: Vec::new(), ..reached.clone() }, "127.0.0.1"),
+        (Case { connect_to: to(stranger.port()), ..reached.clone() }, "invalid peer certificate"),
+        (Case { connect_to: to(closed), ..reached }, "refused"),
+    ] {
+        let project = case.approved_with(CANARY);
+        let found = about(&doctor(&project, &["--online"], 3).1);
+        assert!(
+            found.iter().any(|(severity, what)| severity == "error" && what.contains(says)),
+            "{says}: {found:?}"
+        );
+    }
 }

@@ -26,7 +26,8 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("webpki-roots", &["egress"]),
     // The demo's double is a server.
     ("hyper-util", &["portcullis"]),
-    ("tokio-rustls", &["portcullis"]),
+    // A handshake without a request, and the double's side of it.
+    ("tokio-rustls", &["egress", "portcullis"]),
     ("rcgen", &["portcullis"]),
     // `egress` holds the type that reqwest takes; it parses none (see clippy.toml).
     ("url", &["grants", "egress"]),

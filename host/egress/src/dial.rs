@@ -7,6 +7,7 @@
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod fault;
+mod handshake;
 pub(crate) mod resolve;
 pub(crate) mod tls;
 
@@ -192,6 +193,18 @@ pub(crate) async fn lead(
     let judged = routes.guard(is_plain(url)).check_all(&host, &addresses);
     judged.map_err(|denied| fault::denied(&denied, &connection.settings.name))?;
     Ok(((host, port), addresses))
+}
+
+/// Connects to what `lead` found, and shakes hands where the URL is `https`.
+pub(crate) async fn reach(
+    connection: &ConnectionState,
+    url: &CanonicalUrl,
+    (_, port): &(String, u16),
+    addresses: &[IpAddr],
+) -> std::io::Result<Option<&'static str>> {
+    let roots = (!is_plain(url)).then(|| Arc::clone(&connection.routes.roots));
+    let host = url.host().to_string();
+    handshake::shake_hands(host.trim_matches(['[', ']']), addresses, *port, roots).await
 }
 
 /// The one place where the authorised request, the guest's headers, the host's and the credential meet.

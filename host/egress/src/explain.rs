@@ -34,7 +34,7 @@ pub struct Explained {
     pub addresses: Vec<IpAddr>,
 }
 
-/// A host as it would be dialled.
+/// A host as it was dialled.
 #[derive(Debug)]
 pub struct Found {
     /// The name or literal that is dialled, and its port.
@@ -43,6 +43,8 @@ pub struct Found {
     pub mapped: bool,
     /// What the name means now, all of it allowed.
     pub addresses: Vec<IpAddr>,
+    /// `TLS 1.3`; none where the scheme is `http`.
+    pub protocol: Option<&'static str>,
 }
 
 impl Connection {
@@ -51,13 +53,18 @@ impl Connection {
         self.decide(question).await.map_err(detail)
     }
 
-    /// What a host's name means now, whatever the rules say of paths: looked up and judged as it is before a request is sent there.
-    pub async fn look_up(&self, scheme: &str, host: &str, port: u16) -> Result<Found, DenialDetail> {
+    /// Whether a host can be reached now, whatever the rules say of paths: looked up and judged as it is before a request is sent
+    /// there, connected to and shaken hands with. No request is sent.
+    pub async fn reach(&self, scheme: &str, host: &str, port: u16) -> Result<Found, DenialDetail> {
         let url = CanonicalUrl::parse(&format!("{scheme}://{host}:{port}/"))
             .map_err(|error| DenialDetail { reason: error.to_string(), remedy: None })?;
         let mapping = dial::route(&self.state, &url).map_err(detail)?;
         let (dialled, addresses) = dial::lead(&self.state, &url, mapping, true).await.map_err(detail)?;
-        Ok(Found { dialled, mapped: mapping.is_some(), addresses })
+        let protocol = dial::reach(&self.state, &url, &dialled, &addresses).await.map_err(|error| {
+            let (to, to_port) = &dialled;
+            DenialDetail { reason: format!("{to}:{to_port} can't be connected to: {error}"), remedy: None }
+        })?;
+        Ok(Found { dialled, mapped: mapping.is_some(), addresses, protocol })
     }
 
     async fn decide(&self, question: Question<'_>) -> Result<Explained, Failure> {

@@ -270,7 +270,7 @@ pub struct Explain {
 /// `doctor`
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// Look up the name of each granted host too, and judge its addresses; nothing is connected to
+    /// Look up the name of each granted host too, judge its addresses, connect and shake hands by TLS; no request is sent
     #[arg(long)]
     pub online: bool,
 }

@@ -55,7 +55,7 @@ async fn with(config: &Config, options: &Doctor, findings: &mut Findings) {
     let usable = connections::look(config, findings);
     machine::clock(config, findings);
     if options.online {
-        connections::look_up(&usable, findings).await;
+        connections::reach(&usable, findings).await;
     }
 }
 

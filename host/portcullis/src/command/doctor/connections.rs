@@ -143,8 +143,9 @@ fn hosts(connection: &Connection, approval: &Approval) -> BTreeSet<(&'static str
     granted(connection, approval).map(host).collect()
 }
 
-/// Asks the machine's resolver for each name, and judges each address as the dialler does. Nothing is connected to.
-pub async fn look_up(usable: &[Usable], findings: &mut Findings) {
+/// Asks the machine's resolver for each name, judges each address as the dialler does, connects and shakes hands. No request is
+/// sent.
+pub async fn reach(usable: &[Usable], findings: &mut Findings) {
     for Usable { name, egress, hosts } in usable {
         for (scheme, (host, exact), port) in hosts {
             let about = format!("connections.{name}");
@@ -152,7 +153,7 @@ pub async fn look_up(usable: &[Usable], findings: &mut Findings) {
                 findings.ok(about, format!("`{host}:{port}` stands for many hosts: none was looked up"));
                 continue;
             }
-            match egress.look_up(scheme, host, *port).await {
+            match egress.reach(scheme, host, *port).await {
                 Ok(found) => {
                     let addresses: Vec<_> = found.addresses.iter().map(ToString::to_string).collect();
                     let (to, to_port) = &found.dialled;
@@ -161,17 +162,24 @@ pub async fn look_up(usable: &[Usable], findings: &mut Findings) {
                     } else {
                         String::new()
                     };
-                    findings.ok(about, format!("`{host}:{port}` is reached{by}: {}", addresses.join(", ")));
+                    let with = found.protocol.unwrap_or("without TLS");
+                    findings.ok(
+                        about,
+                        format!("`{host}:{port}` is reached{by}, {with}: {}", addresses.join(", ")),
+                    );
                 }
                 Err(denial) => {
                     let remedy = denial.remedy.unwrap_or_else(|| {
-                        format!("see what `getent ahosts {host}` says on this machine, and `[connections.{name}.network]`")
+                        format!(
+                            "see what `getent ahosts {host}` says on this machine, whether a firewall or a proxy that inspects TLS \
+                             stands in between, and `[connections.{name}.network]`: `connect-to`, `ca-file`, `roots`"
+                        )
                     });
                     findings.error(about, format!("`{host}:{port}`: {}", denial.reason), remedy);
                 }
             }
         }
     }
-    let note = "names were looked up; no connection was made, so TLS was not tried: `portcullis check CONNECTION` does";
+    let note = "hosts were connected to, and no request was sent: `portcullis check CONNECTION` tries its credentials";
     findings.ok("online", note);
 }

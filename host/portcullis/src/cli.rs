@@ -433,3 +433,6 @@ pub struct Denials {
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub allow: Vec<usize>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,9 +165,9 @@ pub enum NewRole {
     /// Does single things that are asked for
     #[value(alias = "actions")]
     Action,
-    /// Takes records in batches; built here, run by a later version
+    /// Takes records in batches
     Destination,
-    /// Reads what a vendor delivers; built here, run by a later version
+    /// Reads what a vendor delivers
     Webhook,
 }
 

@@ -1,7 +1,8 @@
 //! `connectors/examples`: each is built as it ships, and does what it says against a double of its vendor. What is copied works.
 
+use crate::{Author, both};
 use portcullis_tests::{
-    Asked, Next, Project, Vendor, guests,
+    Asked, Next, Project, Vendor, checkout, guests,
     vendor::{reply, reply_json},
 };
 use serde_json::json;
@@ -70,13 +71,31 @@ fn an_issue_is_opened_once_and_no_path_leads_elsewhere() {
     assert_eq!(vendor.count(), 1, "refused before it left");
 }
 
-/// What delivers to it is of a later version.
 #[test]
-fn orders_are_built_and_can_be_inspected() {
+fn an_order_is_one_event() {
     let component = guests::connector("examples/orders");
     let project = Project::new();
-    project.install(&component);
-    let (ran, told) = project.run_json(&["inspect", "examples/orders"]);
+    project
+        .install(&component)
+        .config("[connections.shop]\nconnector = \"examples/orders@^0.1\"\nallow = \"requested\"\n");
+    project.approve("shop", &component);
+    let order = checkout().join("connectors/examples/orders/tests/order.json");
+    let ran = project.run(&["deliver", "shop", order.to_str().unwrap()]);
     ran.exits(0);
-    assert_eq!((&told["roles"], &told["digest"]), (&json!(["webhook"]), &json!(component.digest)));
+    // Each digit as the shop wrote it.
+    let event = r#"{"name":"orders/create","id":"e1","payload":{"id":12345678901234567890,"total":1.10}}"#;
+    assert_eq!(ran.stdout, format!("{event}\n"));
+}
+
+#[test]
+fn examples_hold_their_cassettes() {
+    let author = Author::elsewhere();
+    for (name, cassettes) in [("weather", 1), ("orders", 2)] {
+        let folder = checkout().join("connectors/examples").join(name);
+        let _alone = guests::alone();
+        let ran = author.portcullis("", &["test", folder.to_str().unwrap()]);
+        assert!(ran.status.success(), "{name}\n{}", both(&ran));
+        let found = std::fs::read_dir(folder.join("tests/cassettes")).unwrap().count();
+        assert_eq!(found, cassettes, "{name}");
+    }
 }

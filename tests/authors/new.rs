@@ -22,6 +22,10 @@ fn vendor() -> Vendor {
             reply_json(wire, &json!({"items": [{"id": "a", "updated_at": "2026-03-02"}], "next": "p2"}))
         }
         ("POST", "/v1/items") => reply_json(wire, &json!({"id": "c", "updated_at": "2026-03-03"})),
+        ("PUT", "/v1/items/a") => reply_json(wire, &json!({})),
+        ("PUT", "/v1/items/b") => {
+            reply(wire, 422, &[("Content-Type", "application/json")], br#"{"message": "name is empty"}"#)
+        }
         _ => reply(wire, 404, &[], b"{}"),
     };
     Vendor::tls(&[HOST], answer)
@@ -50,7 +54,7 @@ addresses = ["127.0.0.1/32"]
     project
 }
 
-/// `new` with these roles, `cargo test`, `build`; what was built.
+/// `new` with these roles, `cargo test`, `test`, `build`; what was built.
 #[track_caller]
 fn built(author: &Author, name: &str, roles: &[&str]) -> Installed {
     let roles: Vec<&str> = roles.iter().flat_map(|role| ["--role", role]).collect();
@@ -58,6 +62,8 @@ fn built(author: &Author, name: &str, roles: &[&str]) -> Installed {
     author.json("", &[&["new", name, "--dir", folder][..], &roles[..]].concat());
     author.tests_pass(folder);
     let _alone = guests::alone();
+    let played = author.portcullis("", &["test", folder]);
+    assert!(played.status.success(), "{}", both(&played));
     let told = author.json("", &["build", folder]);
     assert!(told["milliseconds"].as_u64().unwrap() > 0 && told["size"].as_u64().unwrap() > 10_000, "{told}");
     assert!(
@@ -124,24 +130,51 @@ fn both_are_one_connector() {
     assert_eq!(vendor.count(), 3);
 }
 
-/// What calls them is of a later version; that they build, pass their tests and can be approved is of this one.
 #[test]
-fn a_destination_and_a_webhook_are_built_and_can_be_approved() {
-    for (name, role) in [("acme/lake", "destination"), ("acme/bell", "webhook")] {
-        let author = Author::new();
-        let component = built(&author, name, &[role]);
-        let project = Project::new();
-        let bound = if role == "webhook" { "" } else { "credentials = { api-key = \"example\" }" };
-        project.secret("example.key", TOKEN).install(&component).config(&format!(
-            "[credentials.example]\nscheme = \"bearer\"\nsecret = \"file:example.key\"\n\n\
-             [connections.example]\nconnector = \"{name}@^0.1\"\n{bound}\nallow = \"requested\"\n"
-        ));
-        project.approve("example", &component);
-    }
-    let all = ["--role", "webhook", "--role", "destination", "--role", "source", "--role", "action"];
+fn a_batch_is_written_at_once() {
     let author = Author::new();
-    author.json("", &[&["new", "acme/all", "--dir", "weather"][..], &all[..]].concat());
-    author.tests_pass("weather");
+    let component = built(&author, "acme/lake", &["destination"]);
+    let vendor = vendor();
+    let project = project(&component, vendor.port());
+    let batch = author.path("weather/tests/batch.ndjson");
+    let command =
+        ["write", "example", "items", batch.to_str().unwrap(), "--mode", "upsert", "--primary-key", "id"];
+    project.run(&command).exits(4);
+    project.approve("example", &component);
+    project.run(&[&command[..], &["--dry-run"]].concat()).exits(0);
+    assert_eq!(vendor.count(), 0, "neither before the approval nor in a dry run");
+    let (ran, told) = project.run_json(&command);
+    ran.exits(9);
+    let rejected = json!([{"line": 2, "error": {"kind": "invalid-input", "message": "vendor answered 422: name is empty"}}]);
+    assert_eq!((&told["output"]["lines"], &told["output"]["rejected"]), (&json!(2), &rejected), "{told}");
+    let asked = vendor.asked();
+    let sent: Vec<_> = asked.iter().map(|asked| (&*asked.method, asked.path(), &asked.body[..])).collect();
+    let (a, b) = (&br#"{"id": "a", "name": "Ada"}"#[..], &br#"{"id": "b", "name": ""}"#[..]);
+    assert_eq!(sent, [("PUT", "/v1/items/a", a), ("PUT", "/v1/items/b", b)]);
+}
+
+#[test]
+fn a_delivery_is_handled_at_once() {
+    let author = Author::new();
+    let component = built(&author, "acme/bell", &["webhook"]);
+    let project = Project::new();
+    project
+        .install(&component)
+        .config("[connections.example]\nconnector = \"acme/bell@^0.1\"\nallow = \"requested\"\n");
+    let delivery = author.path("weather/tests/delivery.json");
+    let command = ["deliver", "example", delivery.to_str().unwrap()];
+    project.run(&command).exits(4);
+    project.approve("example", &component);
+    let (ran, told) = project.run_json(&command);
+    ran.exits(0);
+    let event = &told["output"]["events"][0];
+    assert_eq!((&event["name"], &event["id"]), (&json!("item.created"), &json!("e1")), "{told}");
+}
+
+#[test]
+fn all_roles_are_one_connector() {
+    let author = Author::new();
+    built(&author, "acme/all", &["webhook", "destination", "source", "action"]);
 }
 
 #[test]

@@ -57,6 +57,118 @@ fn the_connector_of_the_demo_holds_its_cassettes() {
     assert!(checks > 100, "{checks}");
 }
 
+/// A delivery to the probe, which does what `config` says.
+fn delivery(config: &str, end: &str) -> String {
+    format!(
+        "config = {config}\n{end}\n\n[delivery]\nid = \"d1\"\nmethod = \"POST\"\npath = \"/hook\"\nbody = '{{\"n\": 1}}'\n"
+    )
+}
+
+/// Two lines written into the probe, which does what `config` says; with this exchange.
+fn batch(config: &str, end: &str, request: &str) -> String {
+    let exchange = match request {
+        "" => String::new(),
+        request => format!("\n[[exchange]]\nrequest = \"{request}\"\nstatus = 200\nbody = 'x'\n"),
+    };
+    format!(
+        "write = \"rows\"\nbatch = '''\n{{\"id\":1}}\n{{\"id\":2}}\n'''\nconfig = {config}\n{end}\n{exchange}"
+    )
+}
+
+#[test]
+fn mistakes_of_webhooks_and_destinations_are_named() {
+    let project = Project::new();
+    let events = |id: &str| format!("events = '{{\"name\":\"a\",\"id\":\"{id}\",\"payload\":{{\"n\":1}}}}'");
+    let told = r#"{ events = [["a", "e1", "{\"n\":1}"]] }"#;
+    let replied = r#"{ events = [], reply = { status = 202, headers = [["X-A", "b"]] } }"#;
+    let send = |bodies: &[&str]| {
+        let one = |body: &&str| {
+            format!(r#"{{ method = "POST", url = "https://api.probe.test/a", body = "{body}" }}"#)
+        };
+        format!("{{ send = [{}] }}", bodies.iter().map(one).collect::<Vec<_>>().join(", "))
+    };
+    let post = "POST https://api.probe.test/a";
+    let complete = |removed: u64| format!("complete = \"rows\"\ngeneration = 4\nremoved = {removed}\n");
+    let mistakes: Vec<(&str, String, &str, &str)> = vec![
+        ("good-delivery", delivery(told, &events("e1")), "", ""),
+        ("good-reply", delivery(replied, "reply = { status = 202, headers = { x-a = \"b\" } }"), "", ""),
+        (
+            "good-refusal",
+            delivery("{ fail = { kind = \"contract-drift\" } }", "error = \"contract-drift\""),
+            "",
+            "",
+        ),
+        ("good-batch", batch("{ rejected = [1] }", "rejected = { 2 = \"conflict\" }", ""), "", ""),
+        ("good-bodies", batch(&send(&["1", "2"]), NO_ERRORS, post), "", ""),
+        ("good-complete", complete(4), "", ""),
+        ("other-event", delivery(told, &events("e2")), "other-event", "event 1 differs"),
+        (
+            "other-reply",
+            delivery(replied, "reply = { status = 200 }"),
+            "other-reply",
+            "the reply differs\n  expected 200",
+        ),
+        (
+            "no-reply",
+            delivery(replied, "events = ''"),
+            "no-reply",
+            "expected none of its own\n  it is    202",
+        ),
+        ("missing-event", delivery(replied, &events("e1")), "missing-event", "nothing: the events are over"),
+        (
+            "empty-id",
+            delivery(r#"{ events = [["a", "", "{}"]] }"#, "events = ''"),
+            "empty-id",
+            "`event id` is empty",
+        ),
+        (
+            "other-lines",
+            batch("{ rejected = [1] }", "rejected = { 1 = \"conflict\" }", ""),
+            "other-lines",
+            "expected line 1: conflict\n  it is    line 2: conflict",
+        ),
+        (
+            "other-kind",
+            batch("{ rejected = [1] }", "rejected = { 2 = \"not-found\" }", ""),
+            "other-kind",
+            "other lines are rejected",
+        ),
+        ("no-such-line", batch("{ rejected = [2] }", "", ""), "no-such-line", "the batch has 2 lines"),
+        ("line-twice", batch("{ rejected = [1, 1] }", "", ""), "line-twice", "was rejected twice"),
+        (
+            "swallows",
+            batch(&send(&["1"]), "", post),
+            "swallows status 401",
+            "401 has to be `unauthorized`, and it succeeded",
+        ),
+        (
+            "by-hand",
+            batch(&send(&["1", "1"]), NO_ERRORS, post),
+            "by-hand status 503",
+            "was asked for again by hand",
+        ),
+        ("other-count", complete(3), "other-count", "3 records are to be removed, 4 were"),
+    ];
+    std::fs::create_dir(project.path("cassettes")).unwrap();
+    for (name, text, ..) in &mistakes {
+        project.file(&format!("cassettes/{name}.toml"), text.as_bytes());
+    }
+    let folder = project.path("cassettes");
+    let (failed, _) = played(&checkout().join("tests/guests/probe"), Some(&folder), &[]);
+    for (name, _, check, said) in &mistakes {
+        if check.is_empty() {
+            let of = failed.keys().find(|check| check.starts_with(name));
+            assert_eq!(of, None, "{failed:#?}");
+            continue;
+        }
+        let found = failed.get(*check).unwrap_or_else(|| panic!("{check} passed: {failed:#?}"));
+        assert!(found.contains(said), "{check}: {found}");
+    }
+    // The rule that a batch used is used; the one that nobody used is told.
+    assert!(failed["rules"].contains("`GET https://api.probe.test/**`"), "{failed:#?}");
+    assert!(!failed["rules"].contains("`POST https://api.probe.test/**`"), "{failed:#?}");
+}
+
 #[test]
 fn mistakes_are_named() {
     let project = Project::new();

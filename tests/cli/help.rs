@@ -27,6 +27,8 @@ fn help_of_everything() {
         "discover",
         "call",
         "read",
+        "deliver",
+        "write",
         "runs",
         "logs",
         "completions",

@@ -12,6 +12,7 @@ mod doctor;
 mod dry_run;
 mod explain;
 mod fresh;
+mod handed;
 mod help;
 mod history;
 mod init;

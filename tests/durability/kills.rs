@@ -2,7 +2,13 @@
 //! effect, no effect of a run that is shown as `failed`, and a file that goes on where it was.
 
 use crate::{numbers, project};
-use portcullis_tests::{Project, model::Model, wait_for};
+use portcullis_tests::{
+    Project, Vendor,
+    case::{Case, SLOT, http},
+    model::Model,
+    vendor::reply_json,
+    wait_for,
+};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -237,4 +243,48 @@ fn a_second_writer_waits_and_learns_who_holds_the_data() {
     project.run(&["logs"]).exits(0);
     running.finish().exits(0);
     assert_eq!(model.effects().len(), 1);
+}
+
+/// `kill -9` once the vendor has the request and before it answers: a person sees the run, what it was about to send and that
+/// nobody knows what came of it; and nothing repeats it.
+#[test]
+fn a_write_killed_in_its_middle_is_seen() {
+    let vendor = Vendor::tls(&["api.vendor.test"], |asked, wire| {
+        if asked.method == "POST" {
+            pause(Duration::from_millis(1_500));
+        }
+        reply_json(wire, &serde_json::json!({}))
+    });
+    let manifest =
+        [SLOT.to_owned(), http(&["POST https://api.vendor.test/v1/things"], "credential = \"key\"")].concat();
+    let send = "config = { send = [{ method = \"POST\", url = \"https://api.vendor.test/v1/things\" }] }";
+    let case = Case { manifest, more: send.to_owned(), ..Case::default() };
+    let project = case.bearer().to(&vendor, &["api.vendor.test"]).approved_with("sk_live_0123456789abcdef");
+    project
+        .file("rows.ndjson", b"{\"id\":1}\n{\"id\":2}\n")
+        .file("delivery.json", br#"{"id":"d1","method":"POST","path":"/hooks"}"#);
+    let commands: [(&str, &[&str], &str); 2] = [
+        ("write", &["write", "probe", "rows", "rows.ndjson"], "rows"),
+        ("deliver", &["deliver", "probe", "delivery.json"], "d1"),
+    ];
+    for (kind, command, subject) in commands {
+        vendor.clear();
+        let running = project.spawn(command);
+        wait_for("the request at the vendor", || (vendor.count() > 0).then_some(()));
+        assert_eq!(running.kill().status, None, "it was killed before the answer");
+        databases_are_whole(&project);
+        let open = &project.runs(&["--outcome", "open"])[0];
+        assert_eq!((&open["kind"], &open["subject"]), (&Value::from(kind), &Value::from(subject)));
+        // The next start closes it.
+        project.run(&["check", "probe"]);
+        let run = &project.runs(&["--outcome", "unknown"])[0];
+        assert_eq!((&run["kind"], &run["reason"]), (&Value::from(kind), &Value::from("unproven-effect")));
+        let shown = project.run(&["--json", "runs", run["run_id"].as_str().unwrap()]).json();
+        assert_eq!(shown["intents"][0]["proven"], false, "{shown:#}");
+        if kind == "write" {
+            assert_eq!((&shown["input"]["lines"], &shown["input"]["mode"]), (&2.into(), &"append".into()));
+        }
+        assert_eq!(vendor.count(), 1, "nothing repeats it");
+    }
+    every_run_has_ended(&project);
 }

@@ -63,6 +63,73 @@ pub enum Operation {
         /// Records wanted in a page.
         max_records: Option<u32>,
     },
+    /// `webhook.handle`
+    Handle(Delivery),
+    /// `destination.write`
+    Write(Batch),
+    /// `destination.complete`
+    Complete {
+        /// Stream.
+        stream: String,
+        /// What is older is gone at the source.
+        generation: u64,
+        /// Where more than that would go, nothing does.
+        removed_max: Option<u64>,
+    },
+}
+
+/// `delivery` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Under which it is stored.
+    pub id: String,
+    /// As sent.
+    pub method: String,
+    /// As sent.
+    pub path: String,
+    /// As sent, without its `?`.
+    pub query: String,
+    /// Lower-case names.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// As sent.
+    pub body: Vec<u8>,
+}
+
+/// `batch` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The same one = the same bytes of the same run.
+    pub id: String,
+    /// What its records are.
+    pub stream: StreamDescriptor,
+    /// How they are written.
+    pub mode: Mode,
+    /// Grows with each complete read of the stream.
+    pub generation: u64,
+    /// NDJSON.
+    pub records: Vec<u8>,
+}
+
+/// `mode` of the WIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Each record is added.
+    Append,
+    /// By primary key.
+    Upsert,
+    /// By primary key, and `complete` removes the rest.
+    Replace,
+}
+
+impl Mode {
+    /// As the WIT writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Upsert => "upsert",
+            Self::Replace => "replace",
+        }
+    }
 }
 
 /// `position` of the WIT.
@@ -111,6 +178,52 @@ pub enum Answer {
     },
     /// A page of a stream.
     Page(Page),
+    /// What a delivery held.
+    Handled(Handled),
+    /// Lines of a batch that were not written, each once and in order.
+    Rejected(Vec<Rejected>),
+    /// Records that `complete` removed.
+    Removed(u64),
+}
+
+/// `outcome` of the WIT's `webhook`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// In order.
+    pub events: Vec<Event>,
+    /// The connector's own answer to whoever delivered.
+    pub reply: Option<Reply>,
+}
+
+/// `event` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub name: String,
+    /// The vendor's.
+    pub id: Option<String>,
+    /// JSON text.
+    pub payload: String,
+}
+
+/// `reply` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// `rejected` of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// From 0.
+    pub line: u32,
+    /// Why.
+    pub error: Failure,
 }
 
 /// `page` of the WIT.

@@ -38,8 +38,8 @@ pub struct ConnectionFacts {
     pub digest: String,
     /// Actions by name; see [`ANY_NAME`].
     pub actions: BTreeMap<String, ActionFacts>,
-    /// Of the records of each stream, by name; see [`ANY_NAME`].
-    pub streams: BTreeMap<String, Schema>,
+    /// Streams by name; see [`ANY_NAME`].
+    pub streams: BTreeMap<String, StreamFacts>,
     /// Positions and state values of another number mean something else.
     pub position_version: u32,
     /// Does it play the role `migration`?
@@ -48,6 +48,10 @@ pub struct ConnectionFacts {
     pub has_source: bool,
     /// Does it play the role `actions`?
     pub has_actions: bool,
+    /// Does it play the role `webhook`?
+    pub has_webhook: bool,
+    /// Does it play the role `destination`?
+    pub has_destination: bool,
 }
 
 impl ConnectionFacts {
@@ -56,14 +60,14 @@ impl ConnectionFacts {
         self.actions.get(name).or_else(|| self.actions.get(ANY_NAME).filter(|_| is_operation(name)))
     }
 
-    /// What the records of the stream of this name are, where there may be one.
-    pub fn stream(&self, name: &str) -> Option<&Schema> {
+    /// The stream of this name, where there may be one.
+    pub fn stream(&self, name: &str) -> Option<&StreamFacts> {
         self.streams.get(name).or_else(|| self.streams.get(ANY_NAME).filter(|_| is_operation(name)))
     }
 }
 
 /// What a manifest could have named: it stands in the store and in file names of tools.
-fn is_operation(name: &str) -> bool {
+pub(crate) fn is_operation(name: &str) -> bool {
     name.len() <= OPERATION_BYTES_MAX
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
@@ -78,4 +82,15 @@ pub struct ActionFacts {
     pub output: Schema,
     /// `delivery = "at-least-once"`.
     pub at_least_once: bool,
+}
+
+/// A stream of the manifest.
+#[derive(Clone, Debug)]
+pub struct StreamFacts {
+    /// Of its records.
+    pub schema: Schema,
+    /// Properties that name a record.
+    pub primary_key: Vec<String>,
+    /// Property that grows.
+    pub cursor_field: Option<String>,
 }

@@ -2,9 +2,11 @@
 //! same words.
 
 mod attempt;
+mod deliver;
 mod judge;
 mod once;
 mod pages;
+mod write;
 
 use crate::{
     CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Denied, EngineError, Failure,
@@ -70,7 +72,9 @@ impl Engine {
     fn draft(&self, facts: &Arc<ConnectionFacts>, kind: RunKind, subject: &str, options: CallOptions) -> Run {
         let id = |prefix| new_id(prefix, &*self.clock, &*self.random);
         let step = match kind {
-            RunKind::Call | RunKind::DryRun | RunKind::Read => format!("{}:{subject}", kind.as_str()),
+            RunKind::Call | RunKind::DryRun | RunKind::Read | RunKind::Deliver | RunKind::Write => {
+                format!("{}:{subject}", kind.as_str())
+            }
             RunKind::Check | RunKind::Discover => kind.as_str().to_owned(),
         };
         Run {
@@ -170,7 +174,7 @@ impl Engine {
             RunKind::DryRun => ending.verdict_dry(effects, run.tally.withheld.count > 0),
             _ => ending.verdict(effects),
         };
-        let reason = reason.or_else(|| (!fruit.drift.is_empty()).then(|| "contract-drift".to_owned()));
+        let reason = reason.or_else(|| fruit.remark().map(str::to_owned));
         let now = self.clock.now();
         let retry_at = ending.retry_after.map(|pause| now.plus(pause));
         // What is too large for a row is still handed to whoever asked for it.
@@ -206,6 +210,8 @@ impl Engine {
             withheld: std::mem::take(&mut run.tally.withheld),
             output: fruit.output,
             streams: fruit.streams,
+            handled: fruit.handled,
+            written: fruit.written,
             drift: fruit.drift,
             requests: run.tally.requests,
             pages: run.tally.pages,
@@ -248,7 +254,21 @@ struct Tally {
 struct Fruit {
     output: Option<String>,
     streams: Vec<crate::StreamDescriptor>,
+    handled: Option<crate::Handled>,
+    written: Option<crate::Written>,
     drift: Vec<crate::Fault>,
+}
+
+impl Fruit {
+    /// Why a good end is not all that good.
+    fn remark(&self) -> Option<&'static str> {
+        let rejected = self.written.as_ref().is_some_and(|written| !written.rejected.is_empty());
+        match (self.drift.is_empty(), rejected) {
+            (false, _) => Some("contract-drift"),
+            (true, true) => Some("rejected-lines"),
+            (true, false) => None,
+        }
+    }
 }
 
 impl Run {

@@ -50,6 +50,14 @@ pub enum EngineError {
         /// Where and what.
         faults: Vec<Fault>,
     },
+    /// The batch can't be written so. Nothing was run.
+    #[error("`{mode}` of `{stream}` needs a primary key, and neither the manifest nor the command names one")]
+    NoPrimaryKey {
+        /// Mode.
+        mode: &'static str,
+        /// Stream.
+        stream: String,
+    },
     /// The input is too large. Nothing was run.
     #[error("the input has {bytes} bytes, more than {bytes_max}")]
     InputTooLarge {

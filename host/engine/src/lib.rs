@@ -1,4 +1,4 @@
-//! What happens next, durably: calls and reads as runs. Decides over three ports (`Caller`, `Connections`,
+//! What happens next, durably: calls, reads, deliveries and writes as runs. Decides over three ports (`Caller`, `Connections`,
 //! `Store`), a clock and randomness; refuses to know wasmtime, HTTP and SQL.
 
 mod caller;
@@ -17,14 +17,14 @@ mod sink;
 mod simulation;
 
 pub use caller::{
-    Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position, StreamDescriptor,
-    Withheld, WithheldRequest,
+    Answer, Batch, CallReport, CallRequest, Caller, Delivery, Denied, Event, Failure, Handled, Mode,
+    Operation, Page, Position, Rejected, Reply, StreamDescriptor, Withheld, WithheldRequest,
 };
-pub use connections::{ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused};
+pub use connections::{ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused, StreamFacts};
 pub use contract::{Fault, Schema, SchemaError};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use report::{CallOptions, Progress, ReadOptions, RunReport};
+pub use report::{CallOptions, Progress, ReadOptions, RunReport, WriteOptions, Written};
 pub use sink::{FileSink, PageSink, ResumableFileSink};
 
 pub use portcullis_store::{ClosedRun, FileMark, Outcome, RunKind};

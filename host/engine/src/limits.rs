@@ -22,6 +22,10 @@ pub const POSITIONS_MAX: usize = 1_000_000;
 pub const FALLBACKS_MAX: u32 = 1;
 /// Input of an action.
 pub const INPUT_BYTES_MAX: usize = portcullis_store::limits::RUN_JSON_BYTES_MAX;
+/// Body of a delivery: what the runtime hands over at most.
+pub const DELIVERY_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// NDJSON of a batch: what the runtime hands over at most.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Faults shown of one document.
 pub const FAULTS_MAX: usize = 20;
 /// Characters of a fault's message.

@@ -1,6 +1,6 @@
 //! What a caller of the engine brings and gets.
 
-use crate::{Denied, Failure, Fault, StreamDescriptor, Withheld};
+use crate::{Denied, Failure, Fault, Handled, Mode, Rejected, Schema, StreamDescriptor, Withheld};
 use portcullis_clock::Timestamp;
 use portcullis_store::Outcome;
 use std::{fmt, sync::Arc, time::Duration};
@@ -32,6 +32,36 @@ pub struct ReadOptions {
     pub time_max: Option<Duration>,
     /// Told after each committed page and before each wait.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+/// How a batch is written.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// How.
+    pub mode: Mode,
+    /// Properties that name a record; empty = the manifest's, where it has a stream of this name.
+    pub primary_key: Vec<String>,
+    /// What the records are; none = the manifest's, where it has a stream of this name, else anything.
+    pub schema: Option<Schema>,
+    /// Grows with each complete read of the stream.
+    pub generation: u64,
+    /// `complete` is called once every line is written, with this as its `removed-max`.
+    pub complete: Option<Option<u64>>,
+    /// Nothing that may have an effect leaves.
+    pub dry_run: bool,
+}
+
+/// What came of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Its id.
+    pub batch_id: String,
+    /// Lines that it had.
+    pub lines: u64,
+    /// Those that were not written, each once and in order.
+    pub rejected: Vec<Rejected>,
+    /// What `complete` removed; none where it was not called, or failed.
+    pub removed: Option<u64>,
 }
 
 /// How far a read has come.
@@ -68,6 +98,10 @@ pub struct RunReport {
     pub output: Option<String>,
     /// `discover`: the streams there are.
     pub streams: Vec<StreamDescriptor>,
+    /// What a delivery held.
+    pub handled: Option<Handled>,
+    /// What came of a batch, where the connector said so.
+    pub written: Option<Written>,
     /// Where an action's output does not fit its schema.
     pub drift: Vec<Fault>,
     /// Requests that left.

@@ -1,15 +1,18 @@
 //! Cassettes: one call of a connector with the exchanges that it had, and what came of it. A TOML file each, beside the code,
 //! for people to read and to write. Unknown keys are errors with their line.
+mod handed;
 pub mod player;
 #[cfg(test)]
 mod tests;
 
 use crate::exit::{Exit, Failure, Result, at_file};
+use portcullis_engine::{Batch, Delivery};
 use portcullis_grants::Origin;
 use portcullis_manifest::{
     Diagnostic,
     diagnose::{Document, Spanned, Table, shown},
 };
+use portcullis_runtime::Reply;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -60,6 +63,19 @@ pub enum Called {
     },
     /// `stream = "NAME"`
     Stream(String),
+    /// `[delivery]`
+    Delivery(Delivery),
+    /// `write = "STREAM"`, `batch = '…'`
+    Batch(Batch),
+    /// `complete = "STREAM"`
+    Complete {
+        /// The stream.
+        stream: String,
+        /// What is older is gone.
+        generation: u64,
+        /// Where more than that would go, nothing does.
+        removed_max: Option<u64>,
+    },
 }
 
 impl Called {
@@ -69,6 +85,9 @@ impl Called {
             Self::Check => "check".to_owned(),
             Self::Action { name, .. } => format!("action {name}"),
             Self::Stream(name) => format!("stream {name}"),
+            Self::Delivery(delivery) => format!("delivery {}", delivery.id),
+            Self::Batch(batch) => format!("write {}", batch.stream.name),
+            Self::Complete { stream, .. } => format!("complete {stream}"),
         }
     }
 }
@@ -82,6 +101,17 @@ pub enum Expected {
     Output(Value),
     /// All records of a stream, in order.
     Records(Vec<Value>),
+    /// Events, as `name`, `id` and `payload`, and the reply.
+    Handled {
+        /// In order.
+        events: Vec<Value>,
+        /// None = the host's own.
+        reply: Option<Reply>,
+    },
+    /// Lines that are rejected, from 1, with the kind of each one's error.
+    Rejected(BTreeMap<u32, String>),
+    /// Records that are removed.
+    Removed(u64),
     /// `error = "KIND"`.
     Error(String),
 }
@@ -167,7 +197,7 @@ fn host_of(url: &str) -> Option<String> {
 
 fn read(document: &Document, file: &Path) -> Option<Cassette> {
     let mut root = document.root();
-    let call = called(&mut root);
+    let call = called(&mut root, file);
     let config = root.json("config").map_or(Value::Object(serde_json::Map::new()), |config| config.value);
     let origins = root.string_map("origins");
     let origins = origins.into_iter().filter_map(|(name, text)| match text.value.parse::<Origin>() {
@@ -180,7 +210,7 @@ fn read(document: &Document, file: &Path) -> Option<Cassette> {
     let origins = origins.collect();
     let max_records = root.integer("max-records", 1..=i64::from(u32::MAX));
     let max_records = max_records.and_then(|max| u32::try_from(max.value).ok());
-    let expected = expected(&mut root, call.as_ref());
+    let expected = expected(&mut root, call.as_ref(), file);
     let statuses = root.string_map("statuses").into_iter().filter_map(|(status, kind)| {
         let number = status.value.parse::<u16>().ok().filter(|status| (400..=599).contains(status));
         if number.is_none() {
@@ -205,38 +235,34 @@ fn read(document: &Document, file: &Path) -> Option<Cassette> {
     })
 }
 
-fn called(root: &mut Table<'_>) -> Option<Called> {
+fn called(root: &mut Table<'_>, file: &Path) -> Option<Called> {
     let check = root.boolean("check").is_some_and(|check| check.value);
     let (action, stream) = (root.string("action"), root.string("stream"));
     let input = root.string("input");
-    match (check, action, stream) {
-        (true, None, None) => Some(Called::Check),
-        (false, Some(action), None) => {
+    let handed = ["delivery", "write", "complete"].iter().any(|key| root.has(key));
+    match (check, action, stream, handed) {
+        (true, None, None, false) => Some(Called::Check),
+        (false, Some(action), None, false) => {
             let input = input.map_or("{}".to_owned(), |input| input.value);
             Some(Called::Action { name: action.value, input })
         }
-        (false, None, Some(stream)) => Some(Called::Stream(stream.value)),
+        (false, None, Some(stream), false) => Some(Called::Stream(stream.value)),
+        (false, None, None, true) if input.is_none() => handed::called(root, file),
         _ => {
-            let help = "add `action = \"NAME\"`, `stream = \"NAME\"` or `check = true`".to_owned();
-            root.fault(0..0, "a cassette is of one call", Some(help));
+            handed::one_call(root);
             None
         }
     }
 }
 
 /// What a call of this kind may end with.
-fn expected(root: &mut Table<'_>, call: Option<&Called>) -> Option<Expected> {
+fn expected(root: &mut Table<'_>, call: Option<&Called>, file: &Path) -> Option<Expected> {
     let (output, records, error) = (root.string("output"), root.string("records"), root.string("error"));
-    let json = |text: &Spanned<String>, root: &Table<'_>, what: &str| match serde_json::from_str::<Value>(
-        &text.value,
-    ) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            root.fault(text.span.clone(), format!("`{what}` is not JSON: {error}"), None);
-            None
-        }
+    let Some(call) = call else {
+        handed::ignore(root);
+        return None;
     };
-    match (call?, output, records, error) {
+    match (call, output, records, error) {
         (_, None, None, Some(error)) => Some(Expected::Error(error.value)),
         (Called::Check, None, None, None) => Some(Expected::Success),
         (Called::Action { .. }, Some(output), None, None) => {
@@ -249,13 +275,29 @@ fn expected(root: &mut Table<'_>, call: Option<&Called>) -> Option<Expected> {
             };
             lines.map(record).collect::<Option<Vec<_>>>().map(Expected::Records)
         }
+        (Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. }, None, None, None) => {
+            handed::expected(root, call, file)
+        }
         (call, ..) => {
             let what = match call {
                 Called::Check => "nothing, or `error = \"KIND\"`",
                 Called::Action { .. } => "`output = '…'` or `error = \"KIND\"`",
                 Called::Stream(_) => "`records = '''…'''` or `error = \"KIND\"`",
+                Called::Delivery(_) => "`events = '''…'''` and a `[reply]`, or `error = \"KIND\"`",
+                Called::Batch(_) => "`rejected = { LINE = \"KIND\" }`, nothing, or `error = \"KIND\"`",
+                Called::Complete { .. } => "`removed = N` or `error = \"KIND\"`",
             };
             root.fault(0..0, format!("{} ends with {what}", call.words()), None);
+            None
+        }
+    }
+}
+
+fn json(text: &Spanned<String>, root: &Table<'_>, what: &str) -> Option<Value> {
+    match serde_json::from_str::<Value>(&text.value) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            root.fault(text.span.clone(), format!("`{what}` is not JSON: {error}"), None);
             None
         }
     }

@@ -77,6 +77,10 @@ pub enum Command {
     Call(Call),
     /// Read one stream
     Read(Read),
+    /// Hand one stored webhook delivery to a connector, without a server
+    Deliver(Deliver),
+    /// Hand one batch of records to a destination
+    Write(Write),
     /// List runs, or show one
     Runs(Runs),
     /// Show exchanges: every request that left or was refused
@@ -164,9 +168,9 @@ pub enum NewRole {
     /// Does single things that are asked for
     #[value(alias = "actions")]
     Action,
-    /// Takes records in batches; built here, run by a later version
+    /// Takes records in batches
     Destination,
-    /// Reads what a vendor delivers; built here, run by a later version
+    /// Reads what a vendor delivers
     Webhook,
 }
 
@@ -322,6 +326,89 @@ pub struct Read {
     /// ends the read before its page is written, and the position stays in front of it
     #[arg(long)]
     pub validate: bool,
+}
+
+/// `deliver`
+#[derive(Args, Debug)]
+#[command(after_help = DELIVERY)]
+pub struct Deliver {
+    /// Name in `[connections.*]`
+    pub connection: String,
+    /// The delivery, as one JSON document; `-` reads it from stdin
+    pub file: PathBuf,
+    /// Send nothing that may have an effect, and show what would leave, as `call --dry-run` does
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const DELIVERY: &str = "\
+A delivery, as it is stored:
+  { \"id\": \"d1\", \"method\": \"POST\", \"path\": \"/hooks/orders\", \"query\": \"\",
+    \"headers\": [[\"content-type\", \"application/json\"]], \"body\": \"{\\\"id\\\":1}\" }
+`body-base64` in place of `body` holds bytes that are no text. Prints a line of JSON for each event,
+and one for the reply where there is one. No signature is verified: nothing was received.";
+
+/// `write`
+#[derive(Args, Debug)]
+#[command(after_help = BATCH)]
+pub struct Write {
+    /// Name in `[connections.*]`
+    pub connection: String,
+    /// The stream
+    pub stream: String,
+    /// The records, NDJSON: one object a line, at most 8 MiB in all; `-` reads them from stdin
+    pub file: PathBuf,
+    /// How they are written
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = WriteMode::Append)]
+    pub mode: WriteMode,
+    /// Properties that name a record, separated by commas; what the manifest says where absent
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub primary_key: Vec<String>,
+    /// JSON Schema of a record, for the connector; the manifest's of this stream where absent, else
+    /// anything goes
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+    /// Grows with each complete read of the stream
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub generation: u64,
+    /// Once all lines are written, have the connector remove what is older than this generation
+    #[arg(long)]
+    pub complete: bool,
+    /// Remove nothing where that were more records than this
+    #[arg(long, value_name = "N", requires = "complete")]
+    pub removed_max: Option<u64>,
+    /// Write rejected lines there: number, error and record; `-` writes them to stdout
+    #[arg(long, value_name = "FILE")]
+    pub rejected: Option<PathBuf>,
+    /// Send nothing that may have an effect, and show what would leave, as `call --dry-run` does
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const BATCH: &str = "\
+Lines that the connector rejects come back with their numbers, counted from 1; the others are
+written, and the command ends with 9. Each command is one batch of one run, and its id never comes
+again. `complete` is called only with `--complete`.";
+
+/// `--mode`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum WriteMode {
+    /// Each record is added
+    Append,
+    /// By primary key
+    Upsert,
+    /// By primary key, and `--complete` removes the rest
+    Replace,
+}
+
+impl From<WriteMode> for portcullis_engine::Mode {
+    fn from(mode: WriteMode) -> Self {
+        match mode {
+            WriteMode::Append => Self::Append,
+            WriteMode::Upsert => Self::Upsert,
+            WriteMode::Replace => Self::Replace,
+        }
+    }
 }
 
 /// `completions`

@@ -13,6 +13,7 @@ mod config;
 mod confirm;
 mod connections;
 mod connectors;
+mod deliver;
 mod denials;
 mod doctor;
 mod explain;
@@ -32,6 +33,7 @@ mod runs;
 mod test;
 mod update;
 mod withheld;
+mod write;
 
 /// Runs the command that was typed.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
@@ -56,6 +58,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Discover(options) => block_on(call::discover(arguments, options)),
         Command::Call(options) => block_on(call::run(arguments, options)),
         Command::Read(options) => block_on(read::run(arguments, options)),
+        Command::Deliver(options) => block_on(deliver::run(arguments, options)),
+        Command::Write(options) => block_on(write::run(arguments, options)),
         Command::Runs(options) => block_on(runs::run(arguments, options)),
         Command::Logs(options) => block_on(logs::run(arguments, options)),
         Command::Completions(options) => manual::completions(options),

@@ -23,6 +23,8 @@ pub enum Exit {
     Cancelled = 7,
     /// The vendor asked for a longer pause than the host waits.
     RateLimited = 8,
+    /// A batch is written but for lines that the destination rejected.
+    Rejected = 9,
 }
 
 impl From<Exit> for ExitCode {
@@ -44,7 +46,8 @@ Exit codes:
   5  the outcome is unknown: an effect may have happened
   6  another process holds the data folder or the lock file; a `revoke` has taken effect
   7  cancelled
-  8  rate-limited for longer than the host waits";
+  8  rate-limited for longer than the host waits
+  9  `write`: the batch is written but for lines that the destination rejected";
 
 /// What a command failed with: words for a person, and the code.
 #[derive(Debug)]

@@ -94,6 +94,19 @@ pub fn private_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at_file("create", path))
 }
 
+/// Reads what a person named: a file, a pipe or, as `-`, stdin. One byte more than `bytes_max` at most, which tells that there is
+/// more.
+pub fn read_given(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let room = (bytes_max as u64).saturating_add(1);
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().take(room).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(room).read_to_end(&mut bytes)),
+    };
+    read.map_err(at_file("read", path))?;
+    Ok(bytes)
+}
+
 /// Reads a regular file of at most `bytes_max`, never through a symbolic link at its end.
 pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);

@@ -1,10 +1,12 @@
 //! Portcullis: config, commands and wiring behind the binary. Logic that another crate needs lives there, not here.
 
 mod approvals;
+mod batch;
 mod cassette;
 mod cli;
 mod command;
 mod config;
+mod delivery;
 pub mod demo;
 mod difference;
 mod exit;

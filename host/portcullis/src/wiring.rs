@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     exit::{Exit, Failure, Result, at_database},
 };
+pub use caller::operation;
 use connections::Loader;
 pub use connections::refuse_differences;
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};

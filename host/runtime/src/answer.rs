@@ -2,9 +2,11 @@
 //! is larger than its bound. No `Value` is built: a page's records are walked and kept as the bytes they are.
 
 use crate::{
-    CallError, ConnectorError, ErrorKind, Page, StreamDescriptor, host::v0_1::imports::types, limits, text,
+    CallError, ConnectorError, ErrorKind, Page, Reply, StreamDescriptor, call::Event,
+    host::v0_1::imports::types, limits, text,
 };
 use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 
 /// JSON of at most `bytes_max`, or why not.
 pub(crate) fn json(what: &'static str, json: String, bytes_max: u64) -> Result<String, CallError> {
@@ -62,6 +64,67 @@ pub(crate) fn position(what: &'static str, position: Option<String>) -> Result<O
 pub(crate) fn name(what: &'static str, name: String) -> Result<String, CallError> {
     bounded(what, name.len(), limits::ANSWER_NAME_BYTES_MAX)?;
     if name.is_empty() { Err(invalid(format!("`{what}` is empty"))) } else { Ok(name) }
+}
+
+/// A name that ends up in logs, rows and rules of people: one line of it.
+fn line(what: &'static str, text: String) -> Result<String, CallError> {
+    let text = name(what, text)?;
+    if text.chars().any(text::is_hidden) {
+        return Err(invalid(format!("`{what}` has a control or invisible character: `{text}`")));
+    }
+    Ok(text)
+}
+
+/// Events of a delivery. An empty id would make duplicates of all that have one.
+pub(crate) fn events(events: Vec<Event>) -> Result<Vec<Event>, CallError> {
+    bounded("events", events.len(), limits::EVENTS_MAX)?;
+    bounded("event-bytes", events.iter().map(|event| event.2.len()).sum(), limits::OUTPUT_BYTES_MAX)?;
+    let checked = |(name, id, payload): Event| {
+        let id = id.map(|id| line("event id", id)).transpose()?;
+        Ok((line("event name", name)?, id, json("payload", payload, limits::OUTPUT_BYTES_MAX)?))
+    };
+    events.into_iter().map(checked).collect()
+}
+
+/// An answer that HTTP can carry, and in which nobody can hide a second one.
+pub(crate) fn reply((status, headers, body): &Reply) -> Result<(), CallError> {
+    bounded("reply-bytes", body.len(), limits::BODY_BYTES_MAX)?;
+    bounded("reply-headers", headers.len(), limits::REPLY_HEADERS_MAX)?;
+    let bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    bounded("reply-header-bytes", bytes, limits::REPLY_HEADER_BYTES_MAX)?;
+    if !(200..=599).contains(status) {
+        return Err(invalid(format!("the reply has the status {status}: 200 to 599")));
+    }
+    for (name, value) in headers {
+        let fits = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && http::HeaderValue::from_bytes(value).is_ok();
+        if !fits {
+            return Err(invalid(format!("the reply has a header that HTTP has not: `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+/// Lines of a batch that were refused, in order. One that the batch has not, or the same twice, is no answer: which line was
+/// meant, and whether the others are written, nobody knows then.
+pub(crate) fn rejected(
+    lines: impl Iterator<Item = (u32, types::Error)>,
+    records: &[u8],
+) -> Result<Vec<(u32, ConnectorError)>, CallError> {
+    let there: Vec<bool> = records.split(|byte| *byte == b'\n').map(|line| !line.is_empty()).collect();
+    let mut found = BTreeMap::new();
+    for (line, refused) in lines {
+        if !there.get(line as usize).is_some_and(|there| *there) {
+            let count = there.iter().filter(|there| **there).count();
+            return Err(invalid(format!(
+                "line {line} was rejected, counted from 0, and the batch has {count} lines"
+            )));
+        }
+        if found.insert(line, error(refused)).is_some() {
+            return Err(invalid(format!("line {line}, counted from 0, was rejected twice")));
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// Size before meaning: an oversized answer says so.

@@ -151,11 +151,14 @@ pub enum Output {
     Page(Page),
     Rejected(Vec<(u32, crate::ConnectorError)>),
     Removed(u64),
-    Events { events: Vec<(String, Option<String>, String)>, reply: Option<Reply> },
+    Events { events: Vec<Event>, reply: Option<Reply> },
     Subscription(Subscription),
     Json(String),
     State(Option<Vec<u8>>),
 }
+
+/// `event` of the WIT: name, id, payload.
+pub type Event = (String, Option<String>, String);
 
 /// `reply` of the WIT: status, headers, body.
 pub type Reply = (u16, Vec<(String, Vec<u8>)>, Vec<u8>);

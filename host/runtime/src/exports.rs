@@ -165,15 +165,14 @@ impl Roles {
                 {
                     return Ok(Err(error));
                 }
-                let batch = match batch.try_into() {
+                let batch: roles::destination::Batch = match batch.try_into() {
                     Ok(batch) => batch,
                     Err(error) => return Ok(Err(error)),
                 };
                 let rejected = guest.call_write(store, &config, &batch).await?;
-                Ok(rejected.map_err(refused).map(|lines| {
-                    Output::Rejected(
-                        lines.into_iter().map(|line| (line.line, answer::error(line.error))).collect(),
-                    )
+                Ok(rejected.map_err(refused).and_then(|lines| {
+                    let lines = lines.into_iter().map(|line| (line.line, line.error));
+                    Ok(Output::Rejected(answer::rejected(lines, &batch.records)?))
                 }))
             }
             Operation::Complete { config, stream_name, generation, removed_max } => {
@@ -195,7 +194,7 @@ impl Roles {
         let Some(role) = &self.webhook else { return absent("webhook") };
         let guest = role.load(&mut *store, instance)?;
         let outcome = guest.call_handle(store, &config, &delivery.into()).await?;
-        Ok(outcome.map_err(refused).and_then(events))
+        Ok(outcome.map_err(refused).and_then(handled))
     }
 
     async fn subscriptions(
@@ -271,27 +270,16 @@ fn refused(error: types::Error) -> CallError {
     answer::error(error).into()
 }
 
-fn events(outcome: roles::webhook::Outcome) -> Result<Output, CallError> {
+fn handled(outcome: roles::webhook::Outcome) -> Result<Output, CallError> {
     let reply = outcome.reply.map(|reply| {
         let headers = reply.headers.into_iter().map(|header| (header.name, header.value)).collect();
         (reply.status, headers, reply.body)
     });
-    answer::bounded(
-        "reply-bytes",
-        reply.as_ref().map_or(0, |(_, _, body)| body.len()),
-        limits::BODY_BYTES_MAX,
-    )?;
-    let bytes = outcome.events.iter().map(|event| event.payload.len()).sum();
-    answer::bounded("event-bytes", bytes, limits::OUTPUT_BYTES_MAX)?;
-    let events = outcome
-        .events
-        .into_iter()
-        .map(|event| {
-            let payload = answer::json("payload", event.payload, limits::OUTPUT_BYTES_MAX)?;
-            Ok((answer::name("event name", event.name)?, event.id, payload))
-        })
-        .collect::<Result<_, CallError>>()?;
-    Ok(Output::Events { events, reply })
+    if let Some(reply) = &reply {
+        answer::reply(reply)?;
+    }
+    let events = outcome.events.into_iter().map(|event| (event.name, event.id, event.payload));
+    Ok(Output::Events { events: answer::events(events.collect())?, reply })
 }
 
 impl From<Position> for roles::source::Position {

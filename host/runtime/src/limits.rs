@@ -124,7 +124,13 @@ pub const JSON_DEPTH_MAX: usize = 127;
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Streams that `discover` names; lines that `write` rejects are bounded by the batch.
 pub const STREAMS_MAX: usize = 10_000;
-/// A stream's or subscription's name.
+/// Events of one delivery.
+pub const EVENTS_MAX: u64 = 10_000;
+/// Header fields of a webhook's reply.
+pub const REPLY_HEADERS_MAX: u64 = 100;
+/// Names and values of them, all together.
+pub const REPLY_HEADER_BYTES_MAX: u64 = 64 << 10;
+/// A stream's or subscription's name; an event's name or id.
 pub const ANSWER_NAME_BYTES_MAX: u64 = 1 << 10;
 
 /// One file that a guest writes.

@@ -8,14 +8,19 @@ pub(crate) fn shown(text: &str, bytes_max: usize) -> String {
             out.push('…');
             break;
         }
-        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if character.is_control() || hidden {
+        if is_hidden(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// What a terminal would obey and not show.
+pub(crate) fn is_hidden(character: char) -> bool {
+    let marks = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    character.is_control() || marks
 }
 
 /// The longest prefix of at most `bytes_max` bytes that ends at a character.

@@ -24,6 +24,10 @@ pub enum RunKind {
     Check,
     /// `discover`.
     Discover,
+    /// One delivery of a webhook.
+    Deliver,
+    /// One batch into a destination.
+    Write,
 }
 
 /// How a run ended.
@@ -62,7 +66,7 @@ pub struct NewRun {
     pub digest: String,
     /// Correlation id.
     pub correlation_id: String,
-    /// Action or stream; empty where the kind has none.
+    /// Action, stream or a delivery's id; empty where the kind has none.
     pub subject: String,
     /// JSON text, at most `RUN_JSON_BYTES_MAX`.
     pub input: Option<String>,
@@ -75,7 +79,7 @@ pub struct NewRun {
 pub struct NewAttempt {
     /// Run.
     pub run_id: String,
-    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `check`, `discover`).
+    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `deliver:ID`, `write:STREAM`, `check`, `discover`).
     pub step: String,
     /// The durable place of the call in its step.
     pub call: String,
@@ -290,12 +294,15 @@ impl RunKind {
             Self::Read => "read",
             Self::Check => "check",
             Self::Discover => "discover",
+            Self::Deliver => "deliver",
+            Self::Write => "write",
         }
     }
 
     /// The word's kind.
     pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::Call, Self::DryRun, Self::Read, Self::Check, Self::Discover];
+        let all =
+            [Self::Call, Self::DryRun, Self::Read, Self::Check, Self::Discover, Self::Deliver, Self::Write];
         all.into_iter().find(|kind| kind.as_str() == word)
     }
 }

@@ -164,7 +164,9 @@ async fn what_is_over_stays_over(store: &impl Store) {
 }
 
 async fn listings(store: &impl Store) {
-    for (n, kind) in [(1, RunKind::Call), (2, RunKind::Read), (3, RunKind::Check), (4, RunKind::Discover)] {
+    let kinds =
+        [RunKind::Call, RunKind::Read, RunKind::Check, RunKind::Discover, RunKind::Deliver, RunKind::Write];
+    for (n, kind) in (1..).zip(kinds) {
         begin(store, &format!("run_{n}"), kind).await;
     }
     store.end_run("run_2", run_end(Outcome::Unknown)).await.unwrap();
@@ -172,11 +174,13 @@ async fn listings(store: &impl Store) {
         let found = store.runs(filter.clone()).await.unwrap();
         assert_eq!(found.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), expected, "{filter:?}");
     };
-    check(RunFilter::default(), &["run_4", "run_3", "run_2", "run_1"]).await;
-    check(RunFilter { limit: 2, ..RunFilter::default() }, &["run_4", "run_3"]).await;
+    check(RunFilter::default(), &["run_6", "run_5", "run_4", "run_3", "run_2", "run_1"]).await;
+    check(RunFilter { limit: 2, ..RunFilter::default() }, &["run_6", "run_5"]).await;
     check(RunFilter { outcome: Some(Outcome::Unknown), ..RunFilter::default() }, &["run_2"]).await;
-    check(RunFilter { open: true, ..RunFilter::default() }, &["run_4", "run_3", "run_1"]).await;
+    check(RunFilter { open: true, ..RunFilter::default() }, &["run_6", "run_5", "run_4", "run_3", "run_1"])
+        .await;
     check(RunFilter { kind: Some(RunKind::Check), ..RunFilter::default() }, &["run_3"]).await;
+    check(RunFilter { kind: Some(RunKind::Write), ..RunFilter::default() }, &["run_6"]).await;
     check(RunFilter { correlation_id: Some("corr-run_1".into()), ..RunFilter::default() }, &["run_1"]).await;
     check(RunFilter { connection: Some("none".into()), ..RunFilter::default() }, &[]).await;
     check(RunFilter { since: Some(at(1001)), ..RunFilter::default() }, &[]).await;

@@ -1,20 +1,28 @@
-//! Runs of one call: an action, `check`, `discover`.
+//! Runs of one call: an action, `check`, `discover`. And the attempts of a call, which a delivery and a batch have too.
 
-use super::{Cancellation, Engine, Fruit, Run, judge};
+use super::{Cancellation, Engine, Fruit, Run, deliver, judge};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
     limits::INPUT_BYTES_MAX,
     run::{CallMachine, Doubt, Ending, Event, Step},
 };
-use portcullis_store::RunKind;
+use portcullis_store::{AttemptEnd, RunKind};
 
 /// What a run of one call is to do.
-struct Errand {
-    operation: Operation,
-    input: Option<String>,
-    output: Option<Schema>,
+pub(super) struct Errand {
+    pub(super) operation: Operation,
+    pub(super) input: Option<String>,
+    pub(super) output: Option<Schema>,
     /// The action promises the same idempotency key on every attempt.
-    keyed: bool,
+    pub(super) keyed: bool,
+}
+
+/// How the last attempt of a call came back, how its run ends if it ends here, and the attempt's end, not stored yet; none
+/// where the run was stopped between two attempts.
+pub(super) struct Called {
+    pub(super) answer: Result<Answer, Failure>,
+    pub(super) ending: Ending,
+    pub(super) last: Option<AttemptEnd>,
 }
 
 impl Engine {
@@ -101,26 +109,52 @@ impl Engine {
         self.once(self.draft(&facts, RunKind::Discover, "", options), errand).await
     }
 
-    async fn once(&self, mut run: Run, errand: Errand) -> Result<RunReport, EngineError> {
+    pub(super) async fn once(&self, mut run: Run, errand: Errand) -> Result<RunReport, EngineError> {
         self.begin(&run, errand.input.clone()).await?;
-        let report = self.attempts(&mut run, errand).await;
+        let report = self.errand(&mut run, errand).await;
+        self.over(&run, report).await
+    }
+
+    /// The run's calls are over; an error leaves it open.
+    pub(super) async fn over(
+        &self,
+        run: &Run,
+        report: Result<RunReport, EngineError>,
+    ) -> Result<RunReport, EngineError> {
         self.caller.ended(&run.run_id);
         match report {
             Ok(report) => Ok(report),
-            Err(failed) => Err(self.left_open(&run, failed).await),
+            Err(failed) => Err(self.left_open(run, failed).await),
         }
     }
 
-    async fn attempts(&self, run: &mut Run, errand: Errand) -> Result<RunReport, EngineError> {
+    async fn errand(&self, run: &mut Run, errand: Errand) -> Result<RunReport, EngineError> {
+        let Called { answer, ending, last } = self.attempts(run, &errand.operation, 0, errand.keyed).await?;
+        let fruit = match answer {
+            Ok(answer) => harvest(answer, errand.output.as_ref(), &run.cancellation).await?,
+            Err(_) => Fruit::default(),
+        };
+        self.finish(run, ending, fruit, last).await
+    }
+
+    /// The call at this place of the run, whose first attempt is stored, until it is over. `keyed` = an attempt more repeats
+    /// what has a key, or needs none.
+    pub(super) async fn attempts(
+        &self,
+        run: &mut Run,
+        operation: &Operation,
+        call: u64,
+        keyed: bool,
+    ) -> Result<Called, EngineError> {
         let (mut machine, mut attempt) = CallMachine::begin();
         loop {
             let mut report =
-                self.attempt(run.request(errand.operation.clone(), 0, attempt), &run.cancellation).await;
+                self.attempt(run.request(operation.clone(), call, attempt), &run.cancellation).await;
             run.tally.add(&mut report);
-            let result = report.result.and_then(|answer| accept(&errand.operation, answer));
-            let failure = result.as_ref().err().cloned();
-            let last = self.attempt_end(run, 0, attempt, report.requests, failure.as_ref());
-            let doubt = Doubt::new(self.effects(run).await?, errand.keyed);
+            let answer = report.result.and_then(|answer| accept(operation, answer));
+            let failure = answer.as_ref().err().cloned();
+            let last = self.attempt_end(run, call, attempt, report.requests, failure.as_ref());
+            let doubt = Doubt::new(self.effects(run).await?, keyed);
             let outcome = match &failure {
                 Some(failure) => Err(failure.clone()),
                 None => Ok(()),
@@ -132,13 +166,7 @@ impl Engine {
                 machine.on(Event::Returned(outcome, doubt), &*self.random)
             };
             match step {
-                Step::End(ending) => {
-                    let fruit = match result {
-                        Ok(answer) => harvest(answer, errand.output.as_ref(), &run.cancellation).await?,
-                        Err(_) => Fruit::default(),
-                    };
-                    return self.finish(run, ending, fruit, Some(last)).await;
-                }
+                Step::End(ending) => return Ok(Called { answer, ending, last: Some(last) }),
                 Step::Wait(pause) => {
                     self.store.end_attempt(last).await?;
                     let event = if self.pause(pause, &run.cancellation).await {
@@ -148,10 +176,13 @@ impl Engine {
                     };
                     match machine.on(event, &*self.random) {
                         Step::Call { attempt: next } => attempt = next,
-                        Step::End(ending) => return self.finish(run, ending, Fruit::default(), None).await,
+                        Step::End(ending) => {
+                            let answer = Err(Failure::cancelled());
+                            return Ok(Called { answer, ending, last: None });
+                        }
                         Step::Wait(_) => return Err(EngineError::Host("a wait followed a wait")),
                     }
-                    self.store.begin_attempt(self.new_attempt(run, 0, attempt)).await?;
+                    self.store.begin_attempt(self.new_attempt(run, call, attempt)).await?;
                 }
                 Step::Call { .. } => return Err(EngineError::Host("a call followed a call")),
             }
@@ -164,7 +195,10 @@ fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
     match (operation, answer) {
         (Operation::Check, answer @ Answer::Checked)
         | (Operation::Discover, answer @ Answer::Streams(_))
-        | (Operation::Invoke { .. }, answer @ Answer::Done(_)) => Ok(answer),
+        | (Operation::Invoke { .. }, answer @ Answer::Done(_))
+        | (Operation::Handle(_), answer @ Answer::Handled(_))
+        | (Operation::Write(_), answer @ Answer::Rejected(_))
+        | (Operation::Complete { .. }, answer @ Answer::Removed(_)) => Ok(answer),
         (Operation::Invoke { .. }, Answer::Pending { .. }) => Err(Failure::new(
             "unsupported",
             "the action answered `pending`, which this version does not wait for",
@@ -194,7 +228,15 @@ async fn harvest(
             };
             Ok(Fruit { output: Some(output), drift, ..Fruit::default() })
         }
-        Answer::Checked | Answer::Pending { .. } | Answer::Page(_) => Ok(Fruit::default()),
+        Answer::Handled(handled) => {
+            let output = Some(deliver::handled_json(&handled));
+            Ok(Fruit { output, handled: Some(handled), ..Fruit::default() })
+        }
+        Answer::Checked
+        | Answer::Pending { .. }
+        | Answer::Page(_)
+        | Answer::Rejected(_)
+        | Answer::Removed(_) => Ok(Fruit::default()),
     }
 }
 

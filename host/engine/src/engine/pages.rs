@@ -4,7 +4,7 @@
 use super::{Engine, Fruit, Run, judge};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Operation, Page, PageSink, Progress, ReadOptions, RunReport,
-    Schema,
+    Schema, StreamFacts,
     limits::READ_TIME_MAX,
     read::{Call, Event, ReadMachine, Step},
     run::{Doubt, Ending},
@@ -45,7 +45,7 @@ impl Engine {
         if !facts.has_source {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }
-        let Some(schema) = facts.stream(stream) else {
+        let Some(StreamFacts { schema, .. }) = facts.stream(stream) else {
             return Err(EngineError::NoSuchStream {
                 connection: connection.to_owned(),
                 stream: stream.to_owned(),

@@ -9,6 +9,8 @@ use portcullis_clock::{SeededClock, SeededRandom};
 use portcullis_store::{FileMark, RunFilter};
 use std::io;
 
+mod handed;
+
 struct Bench {
     engine: Engine,
     store: Arc<dyn Store>,
@@ -278,7 +280,7 @@ async fn a_record_that_does_not_fit_stops_a_validated_read_before_its_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_schema_of_the_manifest_describes_is_not_validated_by_another() {
     let bench = bench_of([report(Ok(Answer::Page(page("{}\n", None))))], |facts| {
-        facts.streams = [(crate::ANY_NAME.to_owned(), crate::Schema::new("{}"))].into();
+        facts.streams = [(crate::ANY_NAME.to_owned(), world::stream("{}"))].into();
     })
     .await;
     let read = async |validate| {
@@ -297,7 +299,7 @@ async fn what_no_schema_of_the_manifest_describes_is_not_validated_by_another() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_is_none_is_found_before_the_run() {
     let bench = bench_of([], |facts| {
-        facts.streams = [("customers".to_owned(), crate::Schema::new("{\"type\":5}"))].into();
+        facts.streams = [("customers".to_owned(), world::stream("{\"type\":5}"))].into();
     })
     .await;
     let options = ReadOptions { validate: true, ..ReadOptions::default() };
@@ -328,7 +330,7 @@ fn a_name_of_the_config_is_one_that_a_manifest_could_have() {
     assert!(facts.action("create-ticket").is_none() && facts.stream("tickets").is_none());
     let any = facts.actions["create"].clone();
     facts.actions.insert(crate::ANY_NAME.to_owned(), any);
-    facts.streams.insert(crate::ANY_NAME.to_owned(), crate::Schema::new("{}"));
+    facts.streams.insert(crate::ANY_NAME.to_owned(), world::stream("{}"));
     for name in ["create-ticket", "v1.tickets_open", "7"] {
         assert!(facts.action(name).is_some() && facts.stream(name).is_some(), "{name}");
     }

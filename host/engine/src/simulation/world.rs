@@ -47,13 +47,20 @@ pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<Connectio
         actions: BTreeMap::from([("create".to_owned(), action)]),
         streams: BTreeMap::from([(
             "customers".to_owned(),
-            Schema::new(r#"{"properties":{"id":{"type":"integer"}}}"#),
+            stream(r#"{"properties":{"id":{"type":"integer"}}}"#),
         )]),
         position_version: 1,
         migrates: false,
         has_source: true,
         has_actions: true,
+        has_webhook: true,
+        has_destination: true,
     })
+}
+
+pub(crate) fn stream(schema: &str) -> StreamFacts {
+    let schema = Schema::new(schema);
+    StreamFacts { schema, primary_key: vec!["id".to_owned()], cursor_field: None }
 }
 
 pub(crate) async fn store(data: &Path, clock: &SeededClock) -> Arc<SqliteStore> {
@@ -239,6 +246,9 @@ impl Caller for Creator {
                 next: (*position == Position::Start).then(|| "1".to_owned()),
                 ..Page::default()
             }),
+            Operation::Handle(_) => Answer::Handled(Handled::default()),
+            Operation::Write(_) => Answer::Rejected(Vec::new()),
+            Operation::Complete { .. } => Answer::Removed(1),
         };
         let result = match self.draw(9) {
             0 | 1 => Ok(good),

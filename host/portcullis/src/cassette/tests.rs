@@ -43,6 +43,109 @@ body = '{"items":[]}'
 }
 
 #[test]
+fn a_delivery_is_a_table_with_the_keys_of_deliver() {
+    let cassette = parse(
+        r#"
+events = """
+{"name":"a","id":"e1","payload":{"n":9007199254740993}}
+
+{"name":"b","payload":[]}
+"""
+
+[reply]
+status = 202
+headers = { x-a = "b" }
+body = "taken"
+
+[delivery]
+id = "d1"
+method = "POST"
+path = "/hooks"
+query = "a=1"
+headers = { X-Topic = "t" }
+body = "{}"
+"#,
+    )
+    .unwrap();
+    let Called::Delivery(delivery) = &cassette.call else { panic!() };
+    assert_eq!((delivery.query.as_str(), delivery.body.as_slice()), ("a=1", &b"{}"[..]));
+    assert_eq!(delivery.headers, [("x-topic".to_owned(), b"t".to_vec())]);
+    let Expected::Handled { events, reply } = &cassette.expected else { panic!() };
+    assert_eq!(events[0]["payload"]["n"].to_string(), "9007199254740993");
+    assert_eq!((events.len(), &events[1]["id"]), (2, &Value::Null));
+    assert_eq!(*reply, Some((202, vec![("x-a".to_owned(), b"b".to_vec())], b"taken".to_vec())));
+}
+
+#[test]
+fn a_batch_and_the_end_of_a_read_have_the_keys_of_write() {
+    let cassette = parse(
+        r#"
+write = "rows"
+mode = "upsert"
+primary-key = ["id"]
+generation = 3
+batch = '''
+{"id":1}
+{"id":2}
+'''
+rejected = { 2 = "invalid-input" }
+"#,
+    )
+    .unwrap();
+    let Called::Batch(batch) = &cassette.call else { panic!() };
+    assert_eq!((batch.stream.name.as_str(), batch.mode.as_str(), batch.generation), ("rows", "upsert", 3));
+    assert_eq!(batch.records, b"{\"id\":1}\n{\"id\":2}\n");
+    assert_eq!(batch.stream.primary_key, ["id"]);
+    assert_eq!(cassette.expected, Expected::Rejected(BTreeMap::from([(2, "invalid-input".to_owned())])));
+    let cassette = parse("complete = \"rows\"\ngeneration = 3\nremoved-max = 9\nremoved = 2\n").unwrap();
+    let complete = Called::Complete { stream: "rows".to_owned(), generation: 3, removed_max: Some(9) };
+    assert_eq!((cassette.call, cassette.expected), (complete, Expected::Removed(2)));
+    let failing = parse("write = \"rows\"\nbatch = '{}'\nerror = \"unsupported\"\n").unwrap();
+    assert_eq!(failing.expected, Expected::Error("unsupported".to_owned()));
+}
+
+#[test]
+fn what_is_handed_over_is_refused_with_its_line() {
+    let delivery = "[delivery]\nid = \"d\"\nmethod = \"POST\"\npath = \"/\"\n";
+    for (text, fault) in [
+        ("write = \"a\"\naction = \"b\"\nbatch = '{}'\n".to_owned(), "a cassette is of one call"),
+        ("write = \"a\"\ncomplete = \"b\"\nbatch = '{}'\n".to_owned(), "a cassette is of one call"),
+        ("write = \"a\"\ninput = '{}'\nbatch = '{}'\n".to_owned(), "a cassette is of one call"),
+        ("write = \"a\"\n".to_owned(), "the batch has no records"),
+        ("write = \"a\"\nbatch = '[]'\n".to_owned(), "pages.toml:2:1: line 1 is no JSON object"),
+        ("write = \"a\"\nmode = \"merge\"\nbatch = '{}'\n".to_owned(), "pages.toml:2:8: `mode` is `merge`"),
+        (
+            "write = \"a\"\nbatch = '{}'\nrejected = { 0 = \"x\" }\n".to_owned(),
+            "pages.toml:3:14: `0` is no line",
+        ),
+        ("write = \"a\"\nbatch = '{}'\nevents = ''\n".to_owned(), "pages.toml:3:1: unknown key `events`"),
+        (
+            "write = \"a\"\nbatch = '{}'\nrecords = ''\n".to_owned(),
+            "write a ends with `rejected = { LINE = \"KIND\" }`",
+        ),
+        ("complete = \"a\"\n".to_owned(), "`removed` is missing"),
+        (delivery.to_owned(), "a delivery has events, or a reply"),
+        (format!("events = ''\n{}", delivery.replace("POST", "post")), "`method` is no method"),
+        (format!("events = ''\n{}", delivery.replace("method = \"POST\"\n", "")), "`method` is missing"),
+        (
+            format!("events = '{{\"name\":\"a\"}}'\n{delivery}"),
+            "pages.toml:1:10: a line of `events` is no event",
+        ),
+        (
+            format!("events = '{{\"name\":\"a\",\"payload\":1,\"nmae\":1}}'\n{delivery}"),
+            "pages.toml:1:10: a line of `events` is no event",
+        ),
+    ] {
+        let faults = parse(&text).unwrap_err();
+        assert!(faults.iter().any(|found| found.contains(fault)), "{text}: {faults:?}");
+        assert!(
+            faults.len() == 1 || fault.contains("unknown"),
+            "one mistake is one fault: {text}: {faults:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_no_cassette_is_refused_with_its_line() {
     for (text, fault) in [
         ("check = true\nstraem = 1\n", "pages.toml:2:1: unknown key `straem`"),

@@ -27,10 +27,7 @@ pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
     let report = report.map_err(report::refused)?;
     if !arguments.json {
         if options.dry_run {
-            output::note(&withheld::summary(&report));
-            if report.withheld.count > 0 {
-                output::line(&withheld::text(&report));
-            }
+            withheld::show(&report);
         }
         // What follows a request that was held back is no output.
         if let Some(output) = report.output.as_ref().filter(|_| report.withheld.count == 0) {

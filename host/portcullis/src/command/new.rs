@@ -62,18 +62,13 @@ pub fn run(arguments: &Arguments, options: &cli::New) -> Result<Exit> {
 /// What to type now.
 fn next(dir: &Path, new: &New<'_>) -> String {
     let mut text = format!(
-        "\nnext:\n  cd {}\n  cargo test            # the first build fetches what `Cargo.lock` names; later ones need no network\n  portcullis build .\n",
+        "\nnext:\n  cd {}\n  cargo test            # the first build fetches what `Cargo.lock` names; later ones need no network\n  portcullis test .     # plays its cassettes in the sandbox\n  portcullis build .\n",
         quoted(&dir.display().to_string())
     );
     if new.sdk.is_some() {
         text.push_str(
             "\nnote: the SDK lies outside the folder, so the component's digest depends on where it lies\n",
         );
-    }
-    for role in new.roles.iter().filter(|role| roles::is_later(**role)) {
-        text.push_str(&format!(
-            "\nnote: this portcullis builds the role `{role}`, and runs it in a later version\n"
-        ));
     }
     text.trim_end().to_owned()
 }

@@ -17,6 +17,9 @@ use tokio::{
 /// The exit code that belongs to an outcome.
 pub fn exit(report: &RunReport) -> Exit {
     match report.outcome {
+        Outcome::Succeeded if report.written.as_ref().is_some_and(|written| !written.rejected.is_empty()) => {
+            Exit::Rejected
+        }
         Outcome::Succeeded | Outcome::DryRun => Exit::Success,
         Outcome::Cancelled => Exit::Cancelled,
         Outcome::Unknown => Exit::Unknown,
@@ -127,6 +130,8 @@ pub fn refused(error: EngineError) -> Failure {
             failure.causes = faults.into_iter().map(line).collect();
             failure
         }
+        EngineError::NoPrimaryKey { .. } => Failure::new(Exit::Usage, message)
+            .with_help("name the properties that name a record: `--primary-key id`"),
         EngineError::NoSuchRole { .. }
         | EngineError::InputTooLarge { .. }
         | EngineError::ReaderHasFile { .. } => Failure::new(Exit::Usage, message),

@@ -1,6 +1,6 @@
 //! What a dry run held back, for people and as JSON: each request as it would have left, masked.
 use super::report::json_or_text;
-use crate::output::shown_line;
+use crate::output::{self, shown_line};
 use portcullis_engine::{RunReport, WithheldRequest};
 use serde_json::{Value, json};
 
@@ -24,8 +24,16 @@ pub fn as_json(request: &WithheldRequest) -> Value {
     })
 }
 
+/// For the person who asked for a dry run.
+pub fn show(report: &RunReport) {
+    output::note(&summary(report));
+    if report.withheld.count > 0 {
+        output::line(&text(report));
+    }
+}
+
 /// What the person reads first.
-pub fn summary(report: &RunReport) -> String {
+fn summary(report: &RunReport) -> String {
     match report.withheld.count {
         0 => "dry run: no request that may have an effect was asked for".to_owned(),
         1 => "dry run: 1 request was withheld".to_owned(),
@@ -34,7 +42,7 @@ pub fn summary(report: &RunReport) -> String {
 }
 
 /// All of them, one paragraph each.
-pub fn text(report: &RunReport) -> String {
+fn text(report: &RunReport) -> String {
     let withheld = &report.withheld;
     let mut paragraphs = Vec::new();
     let mut told = false;

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::CallContext;
 use portcullis_engine::{
-    ANY_NAME, Answer, CallReport, CallRequest, Caller, Denied, Failure, Operation, Page, Position,
-    StreamDescriptor, Withheld, WithheldRequest,
+    ANY_NAME, Answer, Batch, CallReport, CallRequest, Caller, Delivery, Denied, Event, Failure, Handled,
+    Operation, Page, Position, Rejected, Reply, StreamDescriptor, Withheld, WithheldRequest,
 };
 use portcullis_grants::Rule;
-use portcullis_runtime::{CallError, CallSettings, Output, Runtime, Spool};
+use portcullis_runtime::{CallError, CallSettings, ConnectorError, Output, Runtime, Spool};
 use portcullis_store::{StateSpace, Store};
 use sha2::{Digest, Sha256};
 use std::{
@@ -95,7 +95,7 @@ impl Caller for RuntimeCaller {
             debt: loaded.debt.clone(),
             cancelled: request.cancelled.clone(),
         };
-        let operation = operation(&loaded, request.operation);
+        let operation = operation(loaded.config.clone(), request.operation);
         let (result, usage) = self.runtime.call(&loaded.prepared, settings, operation).await;
         way_out.close().await;
         let denied = |(exchange, denial): (String, portcullis_egress::error::DenialDetail)| Denied {
@@ -159,10 +159,15 @@ fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
     }
 }
 
-/// The `http` list of the running action or stream; an empty one narrows nothing.
+/// The `http` list of the running action or read; an empty one narrows nothing, and what is delivered or written has none: a
+/// stream's is of reading it.
 fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> {
     match operation {
-        Operation::Check | Operation::Discover => None,
+        Operation::Check
+        | Operation::Discover
+        | Operation::Handle(_)
+        | Operation::Write(_)
+        | Operation::Complete { .. } => None,
         Operation::Invoke { action, .. } => {
             let named = loaded.facts.actions.contains_key(action);
             loaded.narrowed.actions.get(if named { action.as_str() } else { ANY_NAME }).cloned()
@@ -184,8 +189,8 @@ fn seed(request: &CallRequest) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn operation(loaded: &Loaded, operation: Operation) -> portcullis_runtime::Operation {
-    let config = loaded.config.clone();
+/// The same in the words of the runtime, with the connection's config.
+pub fn operation(config: String, operation: Operation) -> portcullis_runtime::Operation {
     match operation {
         Operation::Check => portcullis_runtime::Operation::Check { config },
         Operation::Discover => portcullis_runtime::Operation::Discover { config },
@@ -202,6 +207,31 @@ fn operation(loaded: &Loaded, operation: Operation) -> portcullis_runtime::Opera
             },
             max_records,
         },
+        Operation::Handle(delivery) => {
+            let Delivery { id, method, path, query, headers, body } = delivery;
+            let delivery = portcullis_runtime::Delivery { id, method, path, query, headers, body };
+            portcullis_runtime::Operation::Handle { config, delivery }
+        }
+        Operation::Write(batch) => {
+            let Batch { id, stream, mode, generation, records } = batch;
+            let (stream_descriptor, mode) = (described(stream), mode.as_str());
+            let batch = portcullis_runtime::Batch { id, stream_descriptor, mode, generation, records };
+            portcullis_runtime::Operation::Write { config, batch }
+        }
+        Operation::Complete { stream, generation, removed_max } => {
+            portcullis_runtime::Operation::Complete { config, stream_name: stream, generation, removed_max }
+        }
+    }
+}
+
+fn described(stream: StreamDescriptor) -> portcullis_runtime::StreamDescriptor {
+    portcullis_runtime::StreamDescriptor {
+        name: stream.name,
+        schema: stream.schema,
+        primary_key: stream.primary_key,
+        cursor_field: stream.cursor_field,
+        deleted_field: stream.deleted_field,
+        complete_reads: stream.complete_reads,
     }
 }
 
@@ -218,6 +248,16 @@ fn answer(output: Output) -> Result<Answer, Failure> {
             checkpoint: page.checkpoint,
             again_after_ms: page.again_after_ms,
         })),
+        Output::Events { events, reply } => {
+            let event = |(name, id, payload)| Event { name, id, payload };
+            let reply = reply.map(|(status, headers, body)| Reply { status, headers, body });
+            Ok(Answer::Handled(Handled { events: events.into_iter().map(event).collect(), reply }))
+        }
+        Output::Rejected(lines) => {
+            let rejected = |(line, error)| Rejected { line, error: said(error) };
+            Ok(Answer::Rejected(lines.into_iter().map(rejected).collect()))
+        }
+        Output::Removed(count) => Ok(Answer::Removed(count)),
         _ => Err(Failure {
             kind: "internal".to_owned(),
             message: "the answer is of another function".to_owned(),
@@ -240,15 +280,8 @@ fn descriptor(stream: portcullis_runtime::call::StreamDescriptor) -> StreamDescr
 
 fn failure(error: CallError) -> Failure {
     let message = error.to_string();
-    let kind = match &error {
-        CallError::Connector(error) => {
-            return Failure {
-                kind: error.kind.as_str().to_owned(),
-                message: error.message.clone(),
-                retry_after_ms: error.retry_after_ms,
-                details: error.details.clone(),
-            };
-        }
+    let kind = match error {
+        CallError::Connector(error) => return said(error),
         CallError::Panicked(_) => "panicked",
         CallError::CpuBudget(_) => "cpu-budget",
         CallError::Timeout(_) => "timeout",
@@ -265,4 +298,10 @@ fn failure(error: CallError) -> Failure {
         CallError::Host(_) => "host",
     };
     Failure { kind: kind.to_owned(), message, retry_after_ms: None, details: None }
+}
+
+/// What the connector itself says.
+fn said(error: ConnectorError) -> Failure {
+    let ConnectorError { kind, message, retry_after_ms, details } = error;
+    Failure { kind: kind.as_str().to_owned(), message, retry_after_ms, details }
 }

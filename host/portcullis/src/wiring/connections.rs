@@ -10,7 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
-use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema};
+use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema, StreamFacts};
 use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
@@ -292,6 +292,14 @@ fn facts(
         };
         (name.clone(), facts)
     };
+    let stream = |(name, stream): (&String, &portcullis_manifest::Stream)| {
+        let facts = StreamFacts {
+            schema: Schema::new(stream.schema.to_string()),
+            primary_key: stream.primary_key.clone(),
+            cursor_field: stream.cursor_field.clone(),
+        };
+        (name.clone(), facts)
+    };
     ConnectionFacts {
         name: connection.name.clone(),
         connection_id,
@@ -299,14 +307,12 @@ fn facts(
         version: approval.version.to_string(),
         digest: approval.digest.clone(),
         actions: manifest.actions.iter().map(action).collect(),
-        streams: manifest
-            .streams
-            .iter()
-            .map(|(name, stream)| (name.clone(), Schema::new(stream.schema.to_string())))
-            .collect(),
+        streams: manifest.streams.iter().map(stream).collect(),
         position_version: manifest.position_version,
         migrates: component.roles.contains(&Role::Migration),
         has_source: component.roles.contains(&Role::Source),
         has_actions: component.roles.contains(&Role::Actions),
+        has_webhook: component.roles.contains(&Role::Webhook),
+        has_destination: component.roles.contains(&Role::Destination),
     }
 }

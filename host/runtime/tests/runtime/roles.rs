@@ -180,6 +180,85 @@ async fn webhook_and_subscriptions() {
     assert_eq!(refusal(remove(other)).await.0, ErrorKind::NotFound);
 }
 
+/// What the probe answers to two lines.
+async fn rejecting(lines: &str) -> Result<Vec<u32>, CallError> {
+    let Operation::Write { batch, .. } = batch("append", b"{}\n{}\n") else { panic!() };
+    let operation = Operation::Write { config: format!("{{\"rejected\":{lines}}}"), batch };
+    match Setting::default().call(operation).await.0? {
+        Output::Rejected(lines) => Ok(lines.into_iter().map(|(line, _)| line).collect()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn lines_that_a_batch_has_not_are_no_answer() {
+    assert_eq!(rejecting("[1,0]").await.unwrap(), [0, 1], "in order");
+    for (lines, said) in [
+        ("[2]", "line 2 was rejected, counted from 0, and the batch has 2 lines"),
+        ("[4294967295]", "line 4294967295 was rejected, counted from 0, and the batch has 2 lines"),
+        ("[1,0,1]", "line 1, counted from 0, was rejected twice"),
+    ] {
+        match rejecting(lines).await {
+            Err(CallError::InvalidAnswer(why)) => assert_eq!(why, said),
+            other => panic!("{lines}: {other:?}"),
+        }
+    }
+}
+
+/// What the probe answers to a delivery, as its config orders.
+async fn delivering(config: serde_json::Value) -> Result<Output, CallError> {
+    let delivery = Delivery {
+        id: "d1".to_owned(),
+        method: "POST".to_owned(),
+        path: "/hook".to_owned(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    Setting::default().call(Operation::Handle { config: config.to_string(), delivery }).await.0
+}
+
+#[tokio::test]
+async fn events_and_replies_that_nobody_could_store_or_send_are_no_answer() {
+    use serde_json::json;
+    let event = |name: &str, id: serde_json::Value, payload: &str| json!({ "events": [[name, id, payload]] });
+    let long = "x".repeat(1025);
+    let reply = |status: u16, name: &str, value: &str| json!({ "events": [], "reply": { "status": status, "headers": [[name, value]] } });
+    for good in [event("a", json!("e1"), "{}"), event("a", json!(null), "1"), reply(204, "x-a", "b")] {
+        assert!(delivering(good.clone()).await.is_ok(), "{good}");
+    }
+    for (bad, said) in [
+        (event("", json!("e1"), "{}"), "`event name` is empty"),
+        (event("a\nb", json!("e1"), "{}"), "`event name` has a control or invisible character"),
+        (event("a", json!(""), "{}"), "`event id` is empty"),
+        (event("a", json!("e\u{202e}1"), "{}"), "`event id` has a control or invisible character"),
+        (event("a", json!("e1"), "{"), "`payload` is not JSON"),
+        (reply(199, "x-a", "b"), "the reply has the status 199"),
+        (reply(600, "x-a", "b"), "the reply has the status 600"),
+        (reply(200, "x a", "b"), "the reply has a header that HTTP has not: `x a`"),
+        (reply(200, "x-a", "b\r\nx-c: d"), "the reply has a header that HTTP has not: `x-a`"),
+    ] {
+        match delivering(bad.clone()).await {
+            Err(CallError::InvalidAnswer(why)) => assert!(why.contains(said), "{bad}: {why}"),
+            other => panic!("{bad}: {other:?}"),
+        }
+    }
+    let many = vec![json!(["a", null, "1"]); 10_001];
+    let headers = vec![json!(["x", "y"]); 101];
+    for (large, limit) in [
+        (event(&long, json!(null), "{}"), "event name"),
+        (event("a", json!(long), "{}"), "event id"),
+        (json!({ "events": many }), "events"),
+        (json!({ "reply": { "status": 200, "headers": headers } }), "reply-headers"),
+        (reply(200, "x-a", &"y".repeat(64 << 10)), "reply-header-bytes"),
+    ] {
+        match delivering(large).await {
+            Err(CallError::Limit { limit: found, .. }) => assert_eq!(found, limit),
+            other => panic!("{limit}: {other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn migration_is_pure() {
     let position = Operation::MigratePosition {

@@ -103,7 +103,7 @@ fn pending(resume: Option<String>, order: &Value) -> Outcome {
 }
 
 /// `{"kind": "not-found", "message": …, "retry-after-ms": …, "details": …}`
-fn failure(order: &Value) -> Error {
+pub fn failure(order: &Value) -> Error {
     let kind = match text(order, "kind") {
         "invalid-input" => ErrorKind::InvalidInput,
         "invalid-config" => ErrorKind::InvalidConfig,

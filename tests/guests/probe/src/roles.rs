@@ -1,28 +1,48 @@
-//! `destination`, `webhook`, `subscriptions` and `migration`: answers that follow from what was given.
+//! `destination`, `webhook`, `subscriptions` and `migration`: answers that follow from what was given, after what `config` orders.
 
 use crate::{
-    Error, ErrorKind, Header, Probe,
+    Error, ErrorKind, Header, Probe, actions,
     exports::portcullis::connector::{destination, migration, subscriptions, webhook},
-    fault, http, state,
+    fault, http, parse, requests, state,
 };
 use destination::{Batch, Rejected};
-use serde_json::json;
+use serde_json::{Value, json};
 use subscriptions::Subscription;
 use webhook::{Delivery, Event, Reply};
 
+/// `{"send": [ORDER, …], "fail": {"kind": …}}`: sends, whatever comes of it; then fails, where it is to. The order, and what came.
+fn first(config: &str) -> Result<(Value, Value), Error> {
+    let order: Value = parse(config, ErrorKind::InvalidConfig)?;
+    let came = requests::send_each(&json!({ "requests": order["send"] }));
+    match order["fail"].is_object() {
+        true => Err(actions::failure(&order["fail"])),
+        false => Ok((order, came)),
+    }
+}
+
 impl destination::Guest for Probe {
-    /// Refuses the lines that hold `reject`.
-    fn write(_config: String, batch: Batch) -> Result<Vec<Rejected>, Error> {
+    /// Refuses the lines that hold `reject`, and says why; or those that the config names: `{"rejected": [0, 7]}`.
+    fn write(config: String, batch: Batch) -> Result<Vec<Rejected>, Error> {
+        let (order, came) = first(&config)?;
+        if let Some(lines) = order["rejected"].as_array() {
+            let line = |line: &Value| u32::try_from(line.as_u64().unwrap_or_default()).unwrap_or(u32::MAX);
+            let refused = |at| Rejected { line: line(at), error: fault(ErrorKind::Conflict, "as ordered") };
+            return Ok(lines.iter().map(refused).collect());
+        }
         let lines = batch.records.split(|byte| *byte == b'\n');
         Ok(lines
             .zip(0..)
             .filter(|(line, _)| line.windows(6).any(|part| part == b"reject"))
-            .map(|(_, line)| Rejected { line, error: fault(ErrorKind::InvalidInput, "told to reject it") })
+            .map(|(_, line)| Rejected { line, error: fault(ErrorKind::InvalidInput, format!("told to reject it after {came}")) })
             .collect())
     }
 
     /// As if `generation` things were gone.
-    fn complete(_: String, _: String, generation: u64, removed_max: Option<u64>) -> Result<u64, Error> {
+    fn complete(config: String, _: String, generation: u64, removed_max: Option<u64>) -> Result<u64, Error> {
+        let order: Value = parse(&config, ErrorKind::InvalidConfig)?;
+        if order["fail-complete"].is_object() {
+            return Err(actions::failure(&order["fail-complete"]));
+        }
         match removed_max {
             Some(max) if generation > max => Err(fault(ErrorKind::Conflict, "more than may be removed")),
             _ => Ok(generation),
@@ -31,12 +51,19 @@ impl destination::Guest for Probe {
 }
 
 impl webhook::Guest for Probe {
-    fn handle(_config: String, delivery: Delivery) -> Result<webhook::Outcome, Error> {
+    /// One event of what was delivered, and a reply; or `{"events": [[NAME, ID, PAYLOAD], …], "reply": {"status": …, "headers":
+    /// [[NAME, VALUE], …]}}`.
+    fn handle(config: String, delivery: Delivery) -> Result<webhook::Outcome, Error> {
+        let (order, came) = first(&config)?;
+        if order["events"].is_array() || order["reply"].is_object() {
+            return Ok(ordered(&order));
+        }
         let payload = json!({
             "method": delivery.method,
             "path": delivery.path,
             "query": delivery.query,
             "headers": delivery.headers.len(),
+            "came": came,
             "body": String::from_utf8_lossy(&delivery.body),
         });
         let event =
@@ -47,6 +74,23 @@ impl webhook::Guest for Probe {
             reply: Some(Reply { status: 202, headers, body: b"taken".to_vec() }),
         })
     }
+}
+
+fn ordered(order: &Value) -> webhook::Outcome {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let event = |event: Value| Event {
+        name: text(&event[0]),
+        id: event[1].as_str().map(str::to_owned),
+        payload: text(&event[2]),
+    };
+    let header = |pair: Value| Header { name: text(&pair[0]), value: text(&pair[1]).into_bytes() };
+    let reply = order["reply"].as_object().map(|reply| Reply {
+        status: u16::try_from(reply["status"].as_u64().unwrap_or_default()).unwrap_or(u16::MAX),
+        headers: reply.get("headers").map(list).unwrap_or_default().into_iter().map(header).collect(),
+        body: Vec::new(),
+    });
+    webhook::Outcome { events: list(&order["events"]).into_iter().map(event).collect(), reply }
 }
 
 impl subscriptions::Guest for Probe {

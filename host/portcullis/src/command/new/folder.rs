@@ -38,6 +38,9 @@ impl New<'_> {
         for (name, schema) in self.parts().flat_map(|part| part.schemas) {
             put(&format!("schemas/{name}"), (*schema).to_owned());
         }
+        for (name, played) in self.parts().flat_map(|part| part.played) {
+            put(&format!("tests/{name}"), (*played).to_owned());
+        }
         put("src/lib.rs", self.code());
         match self.parts().collect::<Vec<_>>().as_slice() {
             [one] => put("src/tests.rs", one.tests.to_owned()),
@@ -165,6 +168,7 @@ impl New<'_> {
         format!(
             "# {name}\n\nThe items of Example: replace them by what your vendor has, in `connector.toml`, `schemas` and `src`.\n\n\
              ```console\n$ cargo test               # against a vendor that the tests write\n\
+             $ portcullis test .        # plays `tests/cassettes` in the sandbox\n\
              $ portcullis build .       # checks manifest, schemas and roles; puts it into the registry\n```\n\n\
              A connection, in `portcullis.toml`:\n\n```toml\nregistry = \"./registry\"\ndata = \"./data\"\n{config}\n\
              [connections.example]\nconnector = \"{name}@^0.1\"\n{bound}allow = \"requested\"\n```\n\n\
@@ -177,6 +181,10 @@ fn tried(role: Role) -> Option<&'static str> {
     match role {
         Role::Source => Some("$ portcullis check example\n$ portcullis read example items --validate\n"),
         Role::Actions => Some("$ portcullis call example create-item '{\"name\": \"Ada\"}' --dry-run\n"),
+        Role::Destination => Some(
+            "$ portcullis write example items tests/batch.ndjson --mode upsert --primary-key id --dry-run\n",
+        ),
+        Role::Webhook => Some("$ portcullis deliver example tests/delivery.json\n"),
         _ => None,
     }
 }

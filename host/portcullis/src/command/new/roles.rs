@@ -1,4 +1,4 @@
-//! What a new connector begins with, a role at a time: code, its tests, its part of the manifest, its schemas. Each builds and
+//! What a new connector begins with, a role at a time: code, its tests and cassettes, its part of the manifest, its schemas. Each builds and
 //! passes alone and together with the others; a name is declared by one of them.
 use portcullis_manifest::Role;
 
@@ -16,6 +16,8 @@ pub struct Part {
     pub manifest: &'static str,
     /// Files in `schemas`.
     pub schemas: &'static [(&'static str, &'static str)],
+    /// Files in `tests`: cassettes, and what `deliver` and `write` take.
+    pub played: &'static [(&'static str, &'static str)],
     /// Whether it derives from `serde`.
     pub derives: bool,
 }
@@ -31,6 +33,7 @@ pub const ALL: [Part; 4] = [
         tests: include_str!("templates/actions.tests.rs.in"),
         manifest: include_str!("templates/actions.toml.in"),
         schemas: &[("create-item.json", include_str!("templates/create-item.json")), ITEM],
+        played: &[("cassettes/create-item.toml", include_str!("templates/create-item.cassette.toml"))],
         derives: false,
     },
     Part {
@@ -40,6 +43,7 @@ pub const ALL: [Part; 4] = [
         tests: include_str!("templates/source.tests.rs.in"),
         manifest: include_str!("templates/source.toml.in"),
         schemas: &[ITEM],
+        played: &[("cassettes/items.toml", include_str!("templates/items.cassette.toml"))],
         derives: true,
     },
     Part {
@@ -49,6 +53,10 @@ pub const ALL: [Part; 4] = [
         tests: include_str!("templates/destination.tests.rs.in"),
         manifest: include_str!("templates/destination.toml.in"),
         schemas: &[],
+        played: &[
+            ("batch.ndjson", include_str!("templates/batch.ndjson")),
+            ("cassettes/write-items.toml", include_str!("templates/write-items.cassette.toml")),
+        ],
         derives: true,
     },
     Part {
@@ -58,11 +66,11 @@ pub const ALL: [Part; 4] = [
         tests: include_str!("templates/webhook.tests.rs.in"),
         manifest: "",
         schemas: &[],
+        played: &[
+            ("cassettes/item-created.toml", include_str!("templates/item-created.cassette.toml")),
+            ("cassettes/no-notice.toml", include_str!("templates/no-notice.cassette.toml")),
+            ("delivery.json", include_str!("templates/delivery.json")),
+        ],
         derives: true,
     },
 ];
-
-/// Whether this portcullis only builds it: what calls it comes later.
-pub fn is_later(role: Role) -> bool {
-    matches!(role, Role::Destination | Role::Webhook)
-}

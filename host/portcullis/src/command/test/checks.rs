@@ -6,13 +6,18 @@ use super::{
 use crate::{
     cassette::{Called, Cassette, Expected, SUCCEEDS, player::Player},
     exit::Result,
+    wiring,
 };
 use portcullis_clock::{Clock, RealClock};
 use portcullis_egress::Outcome;
-use portcullis_engine::{ANY_NAME, Schema};
-use portcullis_runtime::{CallError, Operation, Output, call::Position};
-use serde_json::Value;
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use portcullis_engine::{ANY_NAME, Batch, Operation as Asked, Schema};
+use portcullis_runtime::{CallError, ConnectorError, Operation, Output, Reply, call::Position};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// Pages of one read: more is taken for paging without end.
 const PAGES_MAX: usize = 1_000;
@@ -62,6 +67,11 @@ enum Came {
     Success,
     Output(String),
     Pages(Vec<Page>),
+    /// Events as `name`, `id` and `payload`, and the reply.
+    Handled(Vec<Value>, Option<Reply>),
+    /// Lines from 1 with the kind of each one's error.
+    Rejected(BTreeMap<u32, String>),
+    Removed(u64),
     /// Kind and message.
     Error(String, String),
 }
@@ -126,7 +136,26 @@ impl Stage<'_> {
                 one(&connected, Operation::Invoke { config, action, input, resume }).await
             }
             Called::Stream(name) => self.pages(&connected, name, from).await,
+            Called::Delivery(delivery) => handed(&connected, Asked::Handle(delivery.clone())).await,
+            Called::Batch(batch) => handed(&connected, Asked::Write(self.described(batch))).await,
+            Called::Complete { stream, generation, removed_max } => {
+                let (stream, generation, removed_max) = (stream.clone(), *generation, *removed_max);
+                handed(&connected, Asked::Complete { stream, generation, removed_max }).await
+            }
         })
+    }
+
+    /// A stream of the manifest is what the manifest says, as `write` has it.
+    fn described(&self, batch: &Batch) -> Batch {
+        let mut batch = batch.clone();
+        if let Some(known) = self.sandbox.component.manifest.streams.get(&batch.stream.name) {
+            batch.stream.schema = known.schema.to_string();
+            batch.stream.cursor_field.clone_from(&known.cursor_field);
+            if batch.stream.primary_key.is_empty() {
+                batch.stream.primary_key.clone_from(&known.primary_key);
+            }
+        }
+        batch
     }
 
     async fn pages(&self, connected: &Connected<'_>, stream: &str, from: Position) -> (Came, Vec<Ended>) {
@@ -183,7 +212,7 @@ impl Stage<'_> {
             .or_else(|| self.unasked())
             .or_else(|| self.schema(came))
             .or_else(|| mistakes::large_record(came.pages().map(|page| page.records.as_slice())))
-            .or_else(|| mistakes::logged(self.cassette, self.sensitive(), ended))
+            .or_else(|| mistakes::logged(self.cassette, &self.sensitive(), ended))
     }
 
     /// A request that the cassette does not have.
@@ -228,7 +257,17 @@ impl Stage<'_> {
                 (found != *expected)
                     .then(|| format!("the output differs\n  expected {expected}\n  it is    {found}"))
             }
-            (Expected::Records(expected), Came::Pages(pages)) => records_differ(expected, &values(pages)),
+            (Expected::Records(expected), Came::Pages(pages)) => differ("record", expected, &values(pages)),
+            (Expected::Handled { events, reply }, Came::Handled(found, replied)) => {
+                differ("event", events, found).or_else(|| replies_differ(reply.as_ref(), replied.as_ref()))
+            }
+            (Expected::Rejected(expected), Came::Rejected(found)) => (expected != found).then(|| {
+                let (expected, found) = (rejected_words(expected), rejected_words(found));
+                format!("other lines are rejected\n  expected {expected}\n  it is    {found}")
+            }),
+            (Expected::Removed(expected), Came::Removed(found)) => {
+                (expected != found).then(|| format!("{expected} records are to be removed, {found} were"))
+            }
             _ => Some("the answer is of another function".to_owned()),
         }
     }
@@ -266,10 +305,15 @@ impl Stage<'_> {
     }
 
     /// Names that the manifest calls sensitive for this call.
-    fn sensitive(&self) -> &[String] {
+    fn sensitive(&self) -> Vec<String> {
         let manifest = &self.sandbox.component.manifest;
         let found = match &self.cassette.call {
-            Called::Check => None,
+            // What belongs to no operation has no names of its own: all are meant.
+            Called::Check | Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. } => {
+                let actions = manifest.actions.values().flat_map(|action| &action.sensitive);
+                let streams = manifest.streams.values().flat_map(|stream| &stream.sensitive);
+                return actions.chain(streams).cloned().collect();
+            }
             Called::Action { name, .. } => {
                 let action = manifest.actions.get(name).or_else(|| manifest.actions.get(ANY_NAME));
                 action.map(|action| &action.sensitive)
@@ -279,7 +323,7 @@ impl Stage<'_> {
                 stream.map(|stream| &stream.sensitive)
             }
         };
-        found.map_or(&[], Vec::as_slice)
+        found.cloned().unwrap_or_default()
     }
 
     /// The same input gives the same bytes, page by page, and the same requests.
@@ -312,7 +356,7 @@ impl Stage<'_> {
                 return Ok(Some(format!("resumed from the checkpoint of page {}: {unexpected}", number + 1)));
             }
             let fault = match &came {
-                Came::Pages(resumed) => records_differ(&rest, &values(resumed)),
+                Came::Pages(resumed) => differ("record", &rest, &values(resumed)),
                 Came::Error(kind, message) => Some(format!("`{kind}`: {message}")),
                 _ => None,
             };
@@ -323,10 +367,23 @@ impl Stage<'_> {
         Ok(None)
     }
 
+    /// The kind of error of the lines that are written where the vendor answers as the cassette says; none where there are none,
+    /// or where they have several.
+    fn newly_rejected<'l>(&self, found: &'l BTreeMap<u32, String>) -> Option<&'l str> {
+        let before = match &self.cassette.expected {
+            Expected::Rejected(lines) => Some(lines),
+            _ => None,
+        };
+        let is_new = |line: &u32| before.is_none_or(|before| !before.contains_key(line));
+        let mut kinds = found.iter().filter(|(line, _)| is_new(line)).map(|(_, kind)| kind.as_str());
+        let first = kinds.next()?;
+        kinds.all(|kind| kind == first).then_some(first)
+    }
+
     /// A vendor that refuses becomes the right kind of error, and is not asked again by hand.
     async fn refused(&self, status: u16, kind: &str) -> Result<Fault> {
         let (came, ended) = self.play(Some(status), Position::Start).await?;
-        if let Some(repeated) = mistakes::repeated(&ended) {
+        if let Some(repeated) = mistakes::repeated(&ended, &self.player.asked()) {
             return Ok(Some(repeated));
         }
         let help = || {
@@ -337,6 +394,8 @@ impl Stage<'_> {
         };
         Ok(match &came {
             Came::Error(found, _) if found == kind => None,
+            // A destination may refuse the lines that the vendor refused, and write the others.
+            Came::Rejected(found) if self.newly_rejected(found).is_some_and(|found| found == kind) => None,
             Came::Error(found, message) => {
                 Some(format!("{status} has to be `{kind}`, it is `{found}`: {message}{}", help()))
             }
@@ -344,6 +403,10 @@ impl Stage<'_> {
             _ => Some(format!("{status} has to be `{kind}`, and it succeeded{}", help())),
         })
     }
+}
+
+async fn handed(connected: &Connected<'_>, operation: Asked) -> (Came, Vec<Ended>) {
+    one(connected, wiring::operation(connected.config(), operation)).await
 }
 
 async fn one(connected: &Connected<'_>, operation: Operation) -> (Came, Vec<Ended>) {
@@ -358,6 +421,20 @@ fn came(result: &std::result::Result<Output, CallError>) -> Came {
         Ok(Output::Pending { .. }) => {
             Came::Error("unsupported".to_owned(), "the action answered `pending`".to_owned())
         }
+        Ok(Output::Events { events, reply }) => {
+            let event = |(name, id, payload): &(String, Option<String>, String)| {
+                let payload: Value = serde_json::from_str(payload).unwrap_or(Value::Null);
+                json!({ "name": name, "id": id, "payload": payload })
+            };
+            Came::Handled(events.iter().map(event).collect(), reply.clone())
+        }
+        Ok(Output::Rejected(lines)) => {
+            let line = |(line, error): &(u32, ConnectorError)| {
+                (line.saturating_add(1), error.kind.as_str().to_owned())
+            };
+            Came::Rejected(lines.iter().map(line).collect())
+        }
+        Ok(Output::Removed(count)) => Came::Removed(*count),
         Ok(_) => Came::Error("internal".to_owned(), "the answer is of another function".to_owned()),
         Err(CallError::Connector(error)) => {
             Came::Error(error.kind.as_str().to_owned(), mistakes::shortened(&error.message))
@@ -400,18 +477,47 @@ fn values(pages: &[Page]) -> Vec<Value> {
     lines(pages).iter().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect()
 }
 
-fn records_differ(expected: &[Value], found: &[Value]) -> Fault {
+/// `what`: record, event.
+fn differ(what: &str, expected: &[Value], found: &[Value]) -> Fault {
     let at = (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at))?;
     let text = |value: Option<&Value>| match value {
         Some(value) => mistakes::shortened(&value.to_string()),
-        None => "nothing: the records are over".to_owned(),
+        None => format!("nothing: the {what}s are over"),
     };
     Some(format!(
-        "record {} differs ({} expected, {} came)\n  expected {}\n  it is    {}",
+        "{what} {} differs ({} expected, {} came)\n  expected {}\n  it is    {}",
         at + 1,
         expected.len(),
         found.len(),
         text(expected.get(at)),
         text(found.get(at))
     ))
+}
+
+/// Names of headers have no case, and no order among different ones.
+fn replies_differ(expected: Option<&Reply>, found: Option<&Reply>) -> Fault {
+    let plain = |(status, headers, body): &Reply| {
+        let mut headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        headers.sort();
+        (*status, headers, body.clone())
+    };
+    if expected.map(plain) == found.map(plain) {
+        return None;
+    }
+    let words = |reply: Option<&Reply>| {
+        let Some((status, headers, body)) = reply else { return "none of its own".to_owned() };
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
+            .collect();
+        let body = String::from_utf8_lossy(body);
+        mistakes::shortened(&format!("{status} [{}] {body}", headers.join(", ")))
+    };
+    Some(format!("the reply differs\n  expected {}\n  it is    {}", words(expected), words(found)))
+}
+
+fn rejected_words(lines: &BTreeMap<u32, String>) -> String {
+    let words: Vec<_> = lines.iter().map(|(line, kind)| format!("line {line}: {kind}")).collect();
+    if words.is_empty() { "none".to_owned() } else { mistakes::shortened(&words.join(", ")) }
 }

@@ -1,9 +1,9 @@
 //! What a connector should not do, though its answer be right.
 use super::sandbox::Ended;
-use crate::cassette::Cassette;
+use crate::cassette::{Called, Cassette, player::Asked};
 use portcullis_manifest::diagnose::shown;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record is a row of somebody's table.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
@@ -37,14 +37,21 @@ pub fn large_record<'p>(pages: impl Iterator<Item = &'p [u8]>) -> Option<String>
     None
 }
 
-/// A guest-level repetition of a request that the vendor refused: retries are the host's, with backoff and a budget.
-pub fn repeated(ended: &[Ended]) -> Option<String> {
+/// A guest-level repetition of a request that the vendor refused: retries are the host's, with backoff and a budget. The same URL
+/// with another body is another request: a destination sends a record each.
+pub fn repeated(ended: &[Ended], asked: &[Asked]) -> Option<String> {
+    // What a credential adds to a query is not in the log.
+    let path = |url: &str| url.split('?').next().map(str::to_owned);
+    let bodies = |method: &str, url: &str| {
+        let same = asked.iter().filter(|asked| asked.method == method && path(&asked.url) == path(url));
+        same.map(|asked| asked.body.as_slice()).collect::<BTreeSet<_>>().len()
+    };
     for ended in ended {
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for row in ended.exchanges.iter().filter(|row| row.attempt == 1) {
             let count = counts.entry((&row.method, &row.url)).or_default();
             *count += 1;
-            if *count > 1 {
+            if *count > bodies(&row.method, &row.url).max(1) {
                 return Some(format!(
                     "{} {} was asked for again by hand after the vendor had refused it: return the error, the host retries",
                     row.method, row.url
@@ -65,10 +72,16 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
             }
         }
     }
-    if let crate::cassette::Called::Action { input, .. } = &cassette.call
-        && let Ok(input) = serde_json::from_str::<Value>(input)
-    {
-        collect(&input, sensitive, &mut values);
+    let given: Vec<&[u8]> = match &cassette.call {
+        Called::Action { input, .. } => vec![input.as_bytes()],
+        Called::Delivery(delivery) => vec![&delivery.body],
+        Called::Batch(batch) => batch.records.split(|byte| *byte == b'\n').collect(),
+        Called::Check | Called::Stream(_) | Called::Complete { .. } => Vec::new(),
+    };
+    for given in given {
+        if let Ok(given) = serde_json::from_slice::<Value>(given) {
+            collect(&given, sensitive, &mut values);
+        }
     }
     let lines = ended.iter().flat_map(|ended| &ended.logged);
     for line in lines {

@@ -101,11 +101,15 @@ sbom:
 release:
     #!/usr/bin/env bash
     set -euo pipefail
-    # What a macro is told of paths is part of the hash of its crate, so it is built at one place, wherever it lies.
-    place=/tmp/portcullis-release
+    # What a macro is told of paths is part of the hash of its crate, so it is built at one place, wherever it lies. Cargo reads
+    # the config of each folder above that too: none of them may be a stranger's.
+    place=/opt/portcullis-release/build
+    mkdir -p -m 755 "${place%/*}" || { echo "make it once: sudo install -d -o $(id -un) ${place%/*}" >&2; exit 1; }
     mkdir -m 700 "$place" || { echo "another build is under way, or was killed: then remove $place" >&2; exit 1; }
     trap 'rm -rf "$place"' EXIT
     git archive HEAD | tar -x -C "$place"
+    # Nor does the environment of whoever types say how it is built.
+    for name in $(compgen -e | grep -E '^(RUSTC|RUSTFLAGS|CARGO_(BUILD|ENCODED|INCREMENTAL|PROFILE|TARGET|UNSTABLE))'); do unset "$name"; done
     (cd "$place" && RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
         cargo build --release --locked --bin portcullis --target-dir target)
     install -D "$place/target/release/portcullis" target/reproducible/portcullis

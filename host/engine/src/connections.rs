@@ -1,7 +1,11 @@
 //! The port through which the engine learns what a connection is, and whether it may run at all.
 
-use crate::{Schema, limits::OPERATION_BYTES_MAX};
+use crate::{
+    Schema,
+    limits::{OPERATION_BYTES_MAX, SCHEMA_WORK_MAX},
+};
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Semaphore;
 
 /// The connections there are: today the config file, later also an API.
 #[async_trait::async_trait]
@@ -48,10 +52,23 @@ pub struct ConnectionFacts {
     pub has_source: bool,
     /// Does it play the role `actions`?
     pub has_actions: bool,
+    /// Who may work on its schemas.
+    pub schema_work: SchemaWork,
     /// Does it play the role `webhook`?
     pub has_webhook: bool,
     /// Does it play the role `destination`?
     pub has_destination: bool,
+}
+
+/// The turns of one connection's schema work. A piece of work keeps its turn until it ends, whoever waits for it: a schema that
+/// never comes to an end holds up its own connection and nobody else.
+#[derive(Clone, Debug)]
+pub struct SchemaWork(pub(crate) Arc<Semaphore>);
+
+impl Default for SchemaWork {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SCHEMA_WORK_MAX)))
+    }
 }
 
 impl ConnectionFacts {

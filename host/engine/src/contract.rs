@@ -1,13 +1,19 @@
 //! Schemas as contracts: JSON Schema 2020-12. Names what was expected where, never what was found, since a value
 //! may be a secret or a person's.
 
-use crate::limits::{FAULT_CHARS_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX, SCHEMA_BYTES_MAX};
+use crate::limits::{
+    DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX, SCHEMA_BYTES_MAX,
+    SCHEMA_TIME_MAX,
+};
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use portcullis_manifest::json::{self, JsonError};
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fmt,
-    sync::{Arc, OnceLock},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
+    time::Duration,
 };
 
 /// A JSON Schema, compiled on first use. Clones share what was compiled.
@@ -50,9 +56,34 @@ impl Schema {
         self.faults_of(document.as_bytes())
     }
 
+    /// The same for whoever may block: on a thread of its own, and for `SCHEMA_TIME_MAX` at most. A document that took longer once
+    /// is refused at once from then on, so that its threads do not add up.
+    pub fn validate_in_time(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
+        self.validate_within(document, SCHEMA_TIME_MAX)
+    }
+
+    fn validate_within(&self, document: &str, time_max: Duration) -> Result<Vec<Fault>, SchemaError> {
+        static ENDLESS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+        let endless = || ENDLESS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hash = DefaultHasher::new();
+        (&*self.text, document).hash(&mut hash);
+        let (hash, seconds) = (hash.finish(), time_max.as_secs());
+        let too_long = || SchemaError(format!("it takes longer than {seconds} s"));
+        if endless().contains(&hash) {
+            return Err(too_long());
+        }
+        let (schema, document) = (self.clone(), document.to_owned());
+        let (done, result) = mpsc::channel();
+        std::thread::spawn(move || done.send(schema.validate(&document)));
+        result.recv_timeout(time_max).unwrap_or_else(|_| {
+            endless().insert(hash);
+            Err(too_long())
+        })
+    }
+
     fn faults_of(&self, document: &[u8]) -> Result<Vec<Fault>, SchemaError> {
         let validator = self.validator()?;
-        let value = match json::parse(document, usize::MAX) {
+        let value = match json::parse_within(document, DOCUMENT_DEPTH_MAX) {
             Ok(value) => value,
             Err(error) => {
                 return Ok(vec![Fault {
@@ -244,6 +275,17 @@ mod tests {
         check("{}", r#"[{"b":{"a":1,"\u0061":2}}]"#, two);
         check(r#"{"type":"number"}"#, r#"{"$serde_json::private::Number":"7"}"#, two);
         check("{}", r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#, two);
+        // Nor is a schema with two meanings one.
+        let refused = Schema::new(r#"{"type":"string","type":"number"}"#).compile().unwrap_err();
+        assert!(refused.0.contains("key twice"), "{refused}");
+    }
+
+    /// As deep as the runtime lets what a guest says pass.
+    #[test]
+    fn a_document_may_be_as_deep_as_the_runtime_lets_it_be() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        check("{}", &deep(DOCUMENT_DEPTH_MAX), &[]);
+        check("{}", &deep(DOCUMENT_DEPTH_MAX + 1), &[("", "nested deeper than 127 levels")]);
     }
 
     #[test]
@@ -262,6 +304,19 @@ mod tests {
         let inner = Schema::new(r##"{"$defs":{"a":{"type":"string"}},"$ref":"#/$defs/a"}"##);
         assert!(inner.compile().is_ok());
         assert_eq!(inner.clone().validate("1").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn who_blocks_waits_no_longer_than_there_is_time() {
+        let schema = Schema::new(r#"{"items":{"pattern":"^(a+)+(?=b)$"}}"#);
+        assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
+        // Some seconds of work, of which nobody waits for more than one, and none the second time.
+        let long = format!("[{}\"\"]", format!("\"{}\",", "a".repeat(40)).repeat(200));
+        for _ in 0..2 {
+            let refused = schema.validate_within(&long, Duration::from_millis(1)).unwrap_err();
+            assert!(refused.0.contains("takes longer"), "{refused}");
+        }
+        assert!(schema.validate_in_time(&long).unwrap_err().0.contains("takes longer"), "it is known");
     }
 
     #[test]

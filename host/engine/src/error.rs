@@ -1,6 +1,6 @@
 //! Why there is no run, or none that could be stored. A run that went badly is a report, not an error.
 
-use crate::{Fault, SchemaError};
+use crate::{Failure, Fault, SchemaError};
 use portcullis_store::StoreError;
 
 /// An error of the engine.
@@ -109,6 +109,9 @@ pub enum EngineError {
         /// The connector's.
         wanted: u32,
     },
+    /// Cancelled before it began. Nothing was run.
+    #[error("cancelled while the {0} was held against its schema")]
+    Cancelled(String),
     /// The store failed, and there is no run.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -127,6 +130,17 @@ pub enum EngineError {
     /// A fault of the host, contained.
     #[error("the host failed: {0}")]
     Host(&'static str),
+}
+
+impl EngineError {
+    /// Nobody knows whether it fits: the wait for it was cancelled, or took too long. Nothing was run.
+    pub(crate) fn not_judged(what: &str, failure: Failure) -> Self {
+        if failure.kind == "cancelled" {
+            return Self::Cancelled(what.to_owned());
+        }
+        let help = "the connector's author decides how long that takes: tell them".to_owned();
+        Self::Refused { message: format!("the {what}: {}", failure.message), help: Some(help) }
+    }
 }
 
 fn listed(versions: &[u32]) -> String {

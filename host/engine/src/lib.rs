@@ -20,7 +20,9 @@ pub use caller::{
     Answer, Batch, CallReport, CallRequest, Caller, Delivery, Denied, Event, Failure, Handled, Mode,
     Operation, Page, Position, Rejected, Reply, StreamDescriptor, Withheld, WithheldRequest,
 };
-pub use connections::{ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused, StreamFacts};
+pub use connections::{
+    ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts,
+};
 pub use contract::{Fault, Schema, SchemaError};
 pub use engine::Engine;
 pub use error::EngineError;

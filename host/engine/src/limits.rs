@@ -36,6 +36,10 @@ pub const REGEX_BACKTRACKS_MAX: usize = 100_000;
 pub const REGEX_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long a document may be held against a schema, or a page's records against theirs.
 pub const SCHEMA_TIME_MAX: Duration = Duration::from_secs(30);
+/// Pieces of schema work of one connection at a time, those that nobody waits for any more included.
+pub const SCHEMA_WORK_MAX: usize = 2;
+/// How deep a document may be nested: what `serde_json` reads, by which the runtime lets pass what a guest says.
+pub const DOCUMENT_DEPTH_MAX: usize = 127;
 /// A schema's text.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The name of an action or stream that no manifest has.

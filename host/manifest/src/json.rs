@@ -13,9 +13,9 @@ pub enum JsonError {
     /// Over the bound of its kind.
     #[error("larger than {0} bytes")]
     TooLarge(usize),
-    /// Over `JSON_DEPTH_MAX`.
-    #[error("nested deeper than {JSON_DEPTH_MAX} levels")]
-    TooDeep,
+    /// Over the bound of its kind.
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
     /// Not JSON.
     #[error("not JSON: line {line}, column {column}: {problem}")]
     Syntax {
@@ -31,12 +31,17 @@ pub enum JsonError {
     Duplicate,
 }
 
-/// Parses a whole text within bounds.
+/// Parses a document of this crate: manifests and schemas.
 pub fn parse(bytes: &[u8], bytes_max: usize) -> Result<Value, JsonError> {
     if bytes.len() > bytes_max {
         return Err(JsonError::TooLarge(bytes_max));
     }
-    let members = scan(bytes)?;
+    parse_within(bytes, JSON_DEPTH_MAX)
+}
+
+/// Parses a whole text that is not nested deeper than this; the parser itself reads no more than 127 levels.
+pub fn parse_within(bytes: &[u8], depth_max: usize) -> Result<Value, JsonError> {
+    let members = scan(bytes, depth_max, is_reserved)?;
     let value: Value = serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax {
         line: error.line(),
         column: error.column(),
@@ -56,7 +61,12 @@ fn problem(error: &serde_json::Error) -> String {
 }
 
 /// Bounds the depth without recursion, refuses reserved names; returns the number of colons outside strings: one for each member.
-fn scan(bytes: &[u8]) -> Result<usize, JsonError> {
+/// Looks at each byte once, and each string is asked of once at most.
+fn scan(
+    bytes: &[u8],
+    depth_max: usize,
+    mut is_reserved: impl FnMut(&[u8]) -> bool,
+) -> Result<usize, JsonError> {
     let (mut depth, mut members, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     // Of the last string, without its quotes.
     let (mut start, mut end) = (0, 0);
@@ -74,14 +84,18 @@ fn scan(bytes: &[u8]) -> Result<usize, JsonError> {
             b'"' => (in_string, start) = (true, at + 1),
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
-            b':' if is_reserved(bytes.get(start..end).unwrap_or_default()) => {
-                return Err(JsonError::Duplicate);
+            b':' => {
+                if is_reserved(bytes.get(start..end).unwrap_or_default()) {
+                    return Err(JsonError::Duplicate);
+                }
+                // It was the name of one member: what is no JSON may have a colon behind the colon.
+                (start, end) = (0, 0);
+                members += 1;
             }
-            b':' => members += 1,
             _ => {}
         }
-        if depth > JSON_DEPTH_MAX {
-            return Err(JsonError::TooDeep);
+        if depth > depth_max {
+            return Err(JsonError::TooDeep(depth_max));
         }
     }
     Ok(members)
@@ -98,7 +112,7 @@ fn is_reserved(name: &[u8]) -> bool {
     serde_json::from_slice::<String>(&quoted).is_ok_and(|name| name.as_bytes().starts_with(PREFIX))
 }
 
-/// Recursion is bounded by `JSON_DEPTH_MAX`.
+/// Recursion is bounded by the depth that was let pass.
 fn count_members(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.iter().map(count_members).sum(),
@@ -291,6 +305,8 @@ mod tests {
             r#"{"$serde_json::private::Number":"1"}"#,
             r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#,
             r#"[{"\u0024serde_json:\u003aprivate::RawValue" : "{}"}]"#,
+            // A member is lost, and one is in a text; nothing but the name tells.
+            r#"{"\u0024serde_json::private::RawValue":"{\"a\":1}"}"#,
             // Two members are lost, and two are in a text.
             r#"{"a":{"$serde_json::private::RawValue":"{\"a\":1,\"b\":2}"},"c":1,"c":2}"#,
         ] {
@@ -306,10 +322,32 @@ mod tests {
         assert_eq!(parse(b"[1]", 2), Err(JsonError::TooLarge(2)));
         let deep = |n: usize| [vec![b'['; n], vec![b']'; n]].concat();
         assert!(parse(&deep(JSON_DEPTH_MAX), 1000).is_ok());
-        assert_eq!(parse(&deep(JSON_DEPTH_MAX + 1), 1000), Err(JsonError::TooDeep));
-        assert_eq!(parse(&deep(100_000), 1_000_000), Err(JsonError::TooDeep));
+        assert_eq!(parse(&deep(JSON_DEPTH_MAX + 1), 1000), Err(JsonError::TooDeep(JSON_DEPTH_MAX)));
+        assert_eq!(parse(&deep(100_000), 1_000_000), Err(JsonError::TooDeep(JSON_DEPTH_MAX)));
+        assert!(parse_within(&deep(127), 127).is_ok());
+        assert_eq!(parse_within(&deep(128), 127), Err(JsonError::TooDeep(127)));
         let error = parse(b"{\"a\":1,\n]", 100).unwrap_err();
         assert_eq!(error.to_string(), "not JSON: line 2, column 1: key must be a string");
+    }
+
+    /// What is done for a byte does not grow with what came before it.
+    #[test]
+    fn each_byte_is_looked_at_a_bounded_number_of_times() {
+        let long = "a".repeat(10_000);
+        let colons = ":".repeat(10_000);
+        for text in [
+            format!("\"{long}\"{colons}"),
+            format!("\"\\n{long}\"{colons}"),
+            format!("{{\"{long}\":1,\"{long}\":2}}"),
+            format!("\"{long}\",{colons}{{}}[]{colons}"),
+        ] {
+            let mut looked_at = 0;
+            let ended = scan(text.as_bytes(), 64, |name| {
+                looked_at += name.len();
+                is_reserved(name)
+            });
+            assert!(ended.is_ok() && looked_at <= text.len(), "{looked_at} of {}", text.len());
+        }
     }
 
     #[test]

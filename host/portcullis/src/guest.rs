@@ -42,15 +42,20 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
         .current_dir(folder);
     let quoted: Vec<_> = flags.iter().map(|flag| toml_string(flag)).collect();
     command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", quoted.join(",")));
-    // Where the environment has flags, cargo reads none of the config.
-    let words = || Some(env::var("RUSTFLAGS").ok()?.replace(char::is_whitespace, "\x1f"));
-    if let Some(given) = env::var("CARGO_ENCODED_RUSTFLAGS").ok().or_else(words) {
-        command.env("CARGO_ENCODED_RUSTFLAGS", encoded(&given, &flags));
-    }
+    add_flags(&mut command, |name| env::var(name).ok(), &flags);
     if let Some(target) = target {
         command.arg("--target-dir").arg(target);
     }
     command
+}
+
+/// Where the environment has flags, cargo reads none of the config: it gets both. In cargo's own order.
+fn add_flags(command: &mut Command, variable: impl Fn(&str) -> Option<String>, flags: &[String]) {
+    let words = |name| Some(variable(name)?.replace(char::is_whitespace, "\x1f"));
+    let given = variable("CARGO_ENCODED_RUSTFLAGS").or_else(|| words("RUSTFLAGS"));
+    if let Some(given) = given.or_else(|| words("CARGO_BUILD_RUSTFLAGS")) {
+        command.env("CARGO_ENCODED_RUSTFLAGS", encoded(&given, flags));
+    }
 }
 
 /// What was given, and these.
@@ -100,6 +105,28 @@ mod tests {
         let flags = ["--a=/x y".to_owned(), "--b".to_owned()];
         assert_eq!(encoded("", &flags), "--a=/x y\x1f--b");
         assert_eq!(encoded("-C\x1fdebuginfo=1\x1f\x1f", &flags), "-C\x1fdebuginfo=1\x1f--a=/x y\x1f--b");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is not started")]
+    fn whatever_the_environment_says_the_paths_are_replaced() {
+        let flags = ["--remap-path-prefix=/a=/b".to_owned()];
+        let given = |variables: &[(&str, &str)]| {
+            let mut command = Command::new("cargo");
+            let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+            add_flags(&mut command, |name| find(name).map(|(_, value)| (*value).to_owned()), &flags);
+            let set = command.get_envs().next();
+            set.map(|(name, value)| format!("{}={}", name.display(), value.unwrap_or_default().display()))
+        };
+        let set = |flags: &str| Some(format!("CARGO_ENCODED_RUSTFLAGS={flags}\x1f--remap-path-prefix=/a=/b"));
+        assert_eq!(given(&[]), None, "the config has them");
+        assert_eq!(given(&[("CARGO_ENCODED_RUSTFLAGS", "-C\x1fa b"), ("RUSTFLAGS", "-D")]), set("-C\x1fa b"));
+        assert_eq!(given(&[("RUSTFLAGS", "-C x"), ("CARGO_BUILD_RUSTFLAGS", "-D")]), set("-C\x1fx"));
+        assert_eq!(given(&[("CARGO_BUILD_RUSTFLAGS", "-D")]), set("-D"));
+        assert_eq!(
+            given(&[("RUSTFLAGS", "")]),
+            Some("CARGO_ENCODED_RUSTFLAGS=--remap-path-prefix=/a=/b".to_owned())
+        );
     }
 
     #[test]

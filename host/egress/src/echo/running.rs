@@ -34,12 +34,13 @@ impl Running {
 
     /// Whether the next step belongs beside the threads that serve: there was much to undo in this body, since each sign may
     /// begin an escape, for every reader, in every layer; or much was searched again and again, which a long beginning of a
-    /// secret in small pieces is. Many small steps are as long as a large one. No piece: the end.
+    /// secret in small pieces is. Many small steps are as long as a large one, and a long piece is one. No piece: the end.
     pub(crate) fn is_slow(&self, piece: Option<&[u8]>) -> bool {
         let signs = piece.map_or(0, signs_in);
         let is_due = piece.is_none_or(|piece| self.is_due(piece));
         let much = self.signs + signs > SCANNED_INLINE_SIGNS_MAX || self.again > SCANNED_INLINE_BYTES_MAX;
-        is_due && (signs > 0 || !self.held.is_empty()) && much
+        let long = self.held.len() + piece.map_or(0, <[u8]>::len) >= SCANNED_INLINE_BYTES_MAX;
+        !self.needles.is_empty() && is_due && (long || (signs > 0 || !self.held.is_empty()) && much)
     }
 
     /// Whether to search with this piece. What is in doubt waits for more, as long as that may be of an escape too: for some
@@ -116,7 +117,17 @@ fn signs_in(bytes: &[u8]) -> usize {
 impl Needles {
     /// See `Running::is_slow`.
     pub(crate) fn is_slow(bytes: &[u8]) -> bool {
-        signs_in(bytes) > SCANNED_INLINE_SIGNS_MAX
+        Self::are_slow(signs_in(bytes))
+    }
+
+    /// With which an escape may begin; no further than where it is slow.
+    pub(crate) fn signs(bytes: &[u8]) -> usize {
+        signs_in(bytes)
+    }
+
+    /// Whether so many signs are.
+    pub(crate) fn are_slow(signs: usize) -> bool {
+        signs > SCANNED_INLINE_SIGNS_MAX
     }
 
     /// From where on it is not known yet what stands there: the beginning of a secret, the character beside one in

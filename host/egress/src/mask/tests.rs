@@ -308,4 +308,14 @@ fn headers_that_are_slow_to_search_are_bounded_together() {
     let whole = limits::CAPTURE_LINE_BYTES_MAX;
     assert_eq!(lengths, [whole, whole, whole, "(300 bytes)".len(), whole]);
     assert_eq!(shown[3].1, "(300 bytes)");
+
+    // Many in which little is to be undone are as slow as one in which much is.
+    let many: Vec<_> = (0..256).map(|_| slow(200)).collect();
+    let shown = masker.headers(&many, &none());
+    let whole = shown.iter().filter(|(_, value)| *value != "(200 bytes)").count();
+    assert_eq!(whole, limits::CAPTURE_SLOW_BYTES_MAX / 200);
+    assert!(shown[..whole].iter().all(|(_, value)| *value == "%".repeat(200)));
+    let few: Vec<_> =
+        (0..limits::SCANNED_INLINE_SIGNS_MAX).map(|_| ("x-a".to_owned(), b"%a".to_vec())).collect();
+    assert!(masker.headers(&few, &none()).iter().all(|(_, value)| value == "%a"));
 }

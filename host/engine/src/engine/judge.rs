@@ -1,8 +1,8 @@
-//! Schema work. Its author decides how long it takes, so it never runs on an async worker thread, and nobody waits for it
-//! for ever.
+//! Schema work. Its author decides how long it takes, so it never runs on an async worker thread, nobody waits for it
+//! for ever, and what nobody waits for any more holds up its own connection alone.
 
 use super::Cancellation;
-use crate::{EngineError, Failure, limits::SCHEMA_TIME_MAX};
+use crate::{EngineError, Failure, SchemaWork, limits::SCHEMA_TIME_MAX};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -10,15 +10,24 @@ use std::sync::{
 
 /// What `work` finds, or why nobody waits for it any more: a cancel, or its time. It is told so, and ends where it can.
 pub(super) async fn judged<T: Send + 'static>(
+    turns: &SchemaWork,
     cancellation: &Cancellation,
     work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
 ) -> Result<Result<T, Failure>, EngineError> {
     let given_up = GivenUp(Arc::default());
     let seen = Arc::clone(&given_up.0);
-    let work = tokio::task::spawn_blocking(move || work(&|| seen.load(Ordering::Relaxed)));
+    let done = async {
+        let turn = Arc::clone(&turns.0).acquire_owned().await;
+        // The turn goes with the work, not with whoever waits.
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work(&|| seen.load(Ordering::Relaxed))
+        });
+        work.await
+    };
     tokio::select! {
         biased;
-        done = tokio::time::timeout(SCHEMA_TIME_MAX, work) => match done {
+        done = tokio::time::timeout(SCHEMA_TIME_MAX, done) => match done {
             Ok(done) => done.map(Ok).map_err(|_| EngineError::Host("a schema could not be applied")),
             Err(_) => {
                 let seconds = SCHEMA_TIME_MAX.as_secs();
@@ -46,14 +55,18 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
     use tokio::sync::watch;
 
-    /// Work without end, but for being told that nobody waits for it: then it says so.
+    /// Work without end, but for being told that nobody waits for it: then it says so. A test that tells it nothing is red after
+    /// ten seconds.
     fn endless() -> (impl FnOnce(&dyn Fn() -> bool) + Send + 'static, mpsc::Receiver<()>) {
         let (told, ended) = mpsc::channel();
         let work = move |given_up: &dyn Fn() -> bool| {
-            while !given_up() {
-                std::hint::spin_loop();
+            let (_open, never) = mpsc::channel::<()>();
+            for _ in 0..10_000 {
+                if given_up() {
+                    return told.send(()).unwrap();
+                }
+                let _ = never.recv_timeout(Duration::from_millis(1));
             }
-            told.send(()).unwrap();
         };
         (work, ended)
     }
@@ -61,8 +74,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_work_without_end() {
         let (_open, receiver) = watch::channel(false);
-        let never = Cancellation::new(receiver);
-        assert_eq!(judged(&never, |given_up| (given_up(), 7)).await.unwrap().unwrap(), (false, 7));
+        let (turns, never) = (SchemaWork::default(), Cancellation::new(receiver));
+        assert_eq!(judged(&turns, &never, |given_up| (given_up(), 7)).await.unwrap().unwrap(), (false, 7));
 
         let (work, ended) = endless();
         let late = async {
@@ -71,17 +84,48 @@ mod tests {
             assert!(ended.try_recv().is_err(), "it has its time");
             tokio::time::advance(Duration::from_millis(2)).await;
         };
-        let (judged_late, ()) = tokio::join!(judged(&never, work), late);
+        let (judged_late, ()) = tokio::join!(judged(&turns, &never, work), late);
         assert_eq!(judged_late.unwrap().unwrap_err().kind, "timeout");
-        ended.recv().unwrap();
+        ended.recv().expect("it is told");
 
         let (work, ended) = endless();
         let (cancel, receiver) = watch::channel(false);
         let cancellation = Cancellation::new(receiver);
-        let (cancelled, ()) = tokio::join!(judged(&cancellation, work), async {
+        let (cancelled, ()) = tokio::join!(judged(&turns, &cancellation, work), async {
             cancel.send(true).unwrap();
         });
         assert_eq!(cancelled.unwrap().unwrap_err().kind, "cancelled");
-        ended.recv().unwrap();
+        ended.recv().expect("it is told");
+    }
+
+    /// A schema that never ends holds as many threads as its connection has turns, and no more; another connection goes on.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn abandoned_work_keeps_its_turn() {
+        let (turns, others) = (SchemaWork::default(), SchemaWork::default());
+        let (release, started) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+        let cancelled = Cancellation::new(watch::channel(true).1);
+        let (_open, receiver) = watch::channel(false);
+        let never = Cancellation::new(receiver);
+        for _ in 0..20 {
+            let (release, started) = (Arc::clone(&release), Arc::clone(&started));
+            let work = move |_: &dyn Fn() -> bool| {
+                started.fetch_add(1, Ordering::SeqCst);
+                let (_open, never) = mpsc::channel::<()>();
+                while !release.load(Ordering::SeqCst) {
+                    let _ = never.recv_timeout(Duration::from_millis(1));
+                }
+            };
+            assert_eq!(judged(&turns, &cancelled, work).await.unwrap().unwrap_err().kind, "cancelled");
+        }
+        assert_eq!(turns.0.available_permits(), 0);
+        assert_eq!(judged(&others, &never, |_| 7).await.unwrap().unwrap(), 7);
+        release.store(true, Ordering::SeqCst);
+        assert_eq!(
+            judged(&turns, &never, |_| 7).await.unwrap().unwrap(),
+            7,
+            "a turn comes back with its work's end"
+        );
+        assert!(started.load(Ordering::SeqCst) <= crate::limits::SCHEMA_WORK_MAX);
     }
 }

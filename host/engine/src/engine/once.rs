@@ -1,6 +1,6 @@
 //! Runs of one call: an action, `check`, `discover`. And the attempts of a call, which a delivery and a batch have too.
 
-use super::{Cancellation, Engine, Fruit, Run, deliver, judge};
+use super::{Engine, Fruit, Run, deliver, judge};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
     limits::INPUT_BYTES_MAX,
@@ -71,17 +71,14 @@ impl Engine {
             });
         };
         let run = self.draft(&facts, kind, action, options);
-        let not_judged = |failure: Failure| EngineError::Refused {
-            message: format!("the input of `{action}`: {}", failure.message),
-            help: None,
-        };
-        let faults = validate(&run.cancellation, &found.input, input).await?.map_err(not_judged)??;
+        let not_judged = |failure| EngineError::not_judged(&format!("input of `{action}`"), failure);
+        let faults = validate(&run, &found.input, input).await?.map_err(not_judged)??;
         if !faults.is_empty() {
             return Err(EngineError::InvalidInput { action: action.to_owned(), faults });
         }
         // Found broken now, the schema of the output costs nothing; after the call it would cost the answer.
         let output = found.output.clone();
-        validate(&run.cancellation, &output, "null").await?.map_err(not_judged)??;
+        validate(&run, &output, "null").await?.map_err(not_judged)??;
         let invoke = Operation::Invoke { action: action.to_owned(), input: input.to_owned(), resume: None };
         let errand = Errand {
             operation: invoke,
@@ -131,7 +128,7 @@ impl Engine {
     async fn errand(&self, run: &mut Run, errand: Errand) -> Result<RunReport, EngineError> {
         let Called { answer, ending, last } = self.attempts(run, &errand.operation, 0, errand.keyed).await?;
         let fruit = match answer {
-            Ok(answer) => harvest(answer, errand.output.as_ref(), &run.cancellation).await?,
+            Ok(answer) => harvest(answer, errand.output.as_ref(), run).await?,
             Err(_) => Fruit::default(),
         };
         self.finish(run, ending, fruit, last).await
@@ -207,17 +204,13 @@ fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
     }
 }
 
-async fn harvest(
-    answer: Answer,
-    schema: Option<&Schema>,
-    cancellation: &Cancellation,
-) -> Result<Fruit, EngineError> {
+async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Result<Fruit, EngineError> {
     match answer {
         Answer::Streams(streams) => Ok(Fruit { streams, ..Fruit::default() }),
         Answer::Done(output) => {
             let drift = match schema {
                 // It was compiled before the run: a fault of the host here must not cost the answer.
-                Some(schema) => match validate(cancellation, schema, &output).await? {
+                Some(schema) => match validate(run, schema, &output).await? {
                     Ok(faults) => faults.unwrap_or_default(),
                     // Nor must the wait for it; and what nobody looked at must not pass for looked at.
                     Err(failure) => {
@@ -241,10 +234,10 @@ async fn harvest(
 }
 
 async fn validate(
-    cancellation: &Cancellation,
+    run: &Run,
     schema: &Schema,
     document: &str,
 ) -> Result<Result<Result<Vec<Fault>, SchemaError>, Failure>, EngineError> {
     let (schema, document) = (schema.clone(), document.to_owned());
-    judge::judged(cancellation, move |_| schema.validate(&document)).await
+    judge::judged(&run.facts.schema_work, &run.cancellation, move |_| schema.validate(&document)).await
 }

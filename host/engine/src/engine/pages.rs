@@ -62,7 +62,6 @@ impl Engine {
                     help: Some("read it without `--validate`".to_owned()),
                 });
             }
-            schema.compile()?;
         }
         let reader = options.resume.clone().map(|reader| PositionKey {
             connection_id: facts.connection_id.clone(),
@@ -83,9 +82,17 @@ impl Engine {
             correlation_id: plan.options.correlation_id.clone(),
             cancelled: plan.options.cancelled.clone(),
         };
+        let mut run = self.draft(&facts, RunKind::Read, stream, run_options);
+        if let Some(schema) = plan.validated.clone() {
+            // A schema that is none is found before anything is asked.
+            let compiled =
+                judge::judged(&facts.schema_work, &run.cancellation, move |_| schema.compile()).await?;
+            compiled.map_err(|failure| {
+                EngineError::not_judged(&format!("schema of the stream `{stream}`"), failure)
+            })??;
+        }
         let place = self.place(&plan, facts.migrates).await?;
         let opened = self.open_sink(&plan, place, sink).await?;
-        let mut run = self.draft(&facts, RunKind::Read, stream, run_options);
         let ended = match self.begin(&run, None).await {
             Ok(()) => match self.pages(&mut run, &plan, opened, sink).await {
                 Ok(report) => Ok(report),
@@ -232,7 +239,7 @@ impl Engine {
             let over = || given_up() || clock.monotonic() > end;
             (schema.validate_lines(&records, over), records)
         };
-        let (found, records) = match judge::judged(&run.cancellation, work).await? {
+        let (found, records) = match judge::judged(&run.facts.schema_work, &run.cancellation, work).await? {
             Ok(judged) => judged,
             Err(failure) => return Ok(Err(failure)),
         };

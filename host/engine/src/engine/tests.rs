@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{
-    Answer, FileSink, Page, PageSink, Position, ReadOptions, ResumableFileSink,
+    Answer, FileSink, Page, PageSink, Position, ReadOptions, ResumableFileSink, Schema,
     simulation::world::{self, CONNECTION, One, Scripted, failure, report},
 };
 use portcullis_clock::{SeededClock, SeededRandom};
@@ -338,4 +338,103 @@ fn a_name_of_the_config_is_one_that_a_manifest_could_have() {
     for name in ["", "-a", ".", "../a", "a/b", "a b", "é", long.as_str()] {
         assert!(facts.action(name).is_none() && facts.stream(name).is_none(), "{name}");
     }
+}
+
+/// Answers as scripted, and from then on the run is cancelled.
+struct Cancels(Arc<Scripted>, watch::Sender<bool>);
+
+#[async_trait::async_trait]
+impl Caller for Cancels {
+    async fn call(&self, request: crate::CallRequest) -> CallReport {
+        let report = self.0.call(request).await;
+        self.1.send_replace(true);
+        report
+    }
+}
+
+/// Each text takes its pattern some milliseconds, after which it does not fit.
+const SLOW: &str = r#"{"type":["array","null"],"items":{"pattern":"^(a+)+(?=b)$"}}"#;
+
+/// The same work, after which everything fits: no fault ends it early.
+const FITS: &str = r#"{"type":"object","properties":{"a":{"anyOf":[{"pattern":"^(a+)+(?=b)$"},{}]}}}"#;
+
+fn slow(texts: usize) -> String {
+    format!("[{}\"\"]", format!("\"{}\",", "a".repeat(40)).repeat(texts))
+}
+
+fn cancelled() -> CallOptions {
+    CallOptions { cancelled: Some(watch::channel(true).1), ..CallOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_ends_the_wait_for_schema_work_on_an_input() {
+    let bench = bench_of([], |facts| {
+        facts.actions.get_mut("create").unwrap().input = Schema::new(SLOW);
+    })
+    .await;
+    let called = bench.engine.call(CONNECTION, "create", &slow(300), cancelled()).await;
+    assert!(matches!(&called, Err(EngineError::Cancelled(what)) if what.contains("create")), "{called:?}");
+    assert_eq!(bench.runs().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_ends_the_wait_for_schema_work_on_an_output_and_keeps_the_answer() {
+    let mut bench = bench_of([done(&slow(300))], |facts| {
+        facts.actions.get_mut("create").unwrap().output = Schema::new(SLOW);
+    })
+    .await;
+    let (cancel, receiver) = watch::channel(false);
+    bench.engine.caller = Arc::new(Cancels(bench.caller.clone(), cancel));
+    let options = CallOptions { cancelled: Some(receiver), ..CallOptions::default() };
+    let report = bench.engine.call(CONNECTION, "create", "{}", options).await.unwrap();
+    assert_eq!((report.outcome, report.reason.as_deref()), (Outcome::Succeeded, Some("contract-drift")));
+    assert!(report.output.is_some());
+    let drift: Vec<_> = report.drift.iter().map(|fault| (&*fault.pointer, &*fault.message)).collect();
+    assert_eq!(
+        drift,
+        [("", "the run was cancelled")],
+        "nobody looked at it, and it does not pass for looked at"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_ends_the_wait_for_schema_work_on_records_and_the_work() {
+    let turns = crate::SchemaWork::default();
+    let lines = format!("{{\"a\":\"{}\"}}\n", "a".repeat(40)).repeat(2_000);
+    let mut bench = bench_of([report(Ok(Answer::Page(page(&lines, None))))], |facts| {
+        facts.streams.insert("customers".to_owned(), world::stream(FITS));
+        facts.schema_work = turns.clone();
+    })
+    .await;
+    let (cancel, receiver) = watch::channel(false);
+    bench.engine.caller = Arc::new(Cancels(bench.caller.clone(), cancel));
+    let read =
+        bench.read(ReadOptions { validate: true, cancelled: Some(receiver), ..ReadOptions::default() }).await;
+    assert_eq!((read.outcome, read.records), (Outcome::Cancelled, 0));
+    let free = async {
+        while turns.0.available_permits() < crate::limits::SCHEMA_WORK_MAX {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), free)
+        .await
+        .expect("the work is told that nobody waits for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_ends_the_wait_for_a_schema_that_is_slow_to_compile() {
+    let patterns: Vec<_> = (0..60)
+        .map(|n| format!("\"p{n}\":{{\"pattern\":\"^(\\\\p{{L}}{n}|\\\\p{{N}}){{1,40}}$\"}}"))
+        .collect();
+    let schema = format!("{{\"properties\":{{{}}}}}", patterns.join(","));
+    let bench = bench_of([], |facts| {
+        facts.streams.insert("customers".to_owned(), world::stream(&schema));
+    })
+    .await;
+    let mut sink = FileSink::new(&bench.folder.path().join("out"));
+    let options =
+        ReadOptions { validate: true, cancelled: Some(watch::channel(true).1), ..ReadOptions::default() };
+    let read = bench.engine.read(CONNECTION, "customers", options, &mut sink).await;
+    assert!(matches!(&read, Err(EngineError::Cancelled(what)) if what.contains("customers")), "{read:?}");
+    assert_eq!(bench.runs().await, 0);
 }

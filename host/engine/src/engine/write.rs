@@ -1,10 +1,10 @@
 //! A batch, handed to `destination.write` as a run of its own, and `complete` behind it where that is asked for. A batch has an
 //! id that every attempt repeats; it is called again where all that it sent may be sent again.
 
-use super::{Engine, Fruit, Run, deliver::hex, once::Called};
+use super::{Engine, Fruit, Run, deliver::hex, judge, once::Called};
 use crate::{
-    Answer, Batch, CallOptions, ConnectionFacts, EngineError, Mode, Operation, RunReport, StreamDescriptor,
-    WriteOptions, Written, connections::is_operation, limits::BATCH_BYTES_MAX,
+    Answer, Batch, CallOptions, ConnectionFacts, EngineError, Mode, Operation, RunReport, Schema,
+    StreamDescriptor, WriteOptions, Written, connections::is_operation, limits::BATCH_BYTES_MAX,
 };
 use portcullis_store::RunKind;
 use serde_json::json;
@@ -38,6 +38,11 @@ impl Engine {
             false => (RunKind::Write, stream.name.clone()),
         };
         let mut run = self.draft(&facts, kind, &subject, options);
+        let schema = Schema::new(stream.schema.clone());
+        let compiled =
+            judge::judged(&facts.schema_work, &run.cancellation, move |_| schema.compile()).await?;
+        let what = format!("schema of the stream `{}`", stream.name);
+        compiled.map_err(|failure| EngineError::not_judged(&what, failure))??;
         let id = batch_id(&run.run_id, &stream.name, WRITE, &records);
         let batch = Batch { id, stream, mode: write.mode, generation: write.generation, records };
         self.begin(&run, Some(described(&batch))).await?;
@@ -108,9 +113,6 @@ fn descriptor(
     }
     let known = facts.streams.get(name);
     let schema = write.schema.as_ref().or_else(|| known.map(|known| &known.schema));
-    if let Some(schema) = schema {
-        schema.compile()?;
-    }
     let primary_key = match known {
         Some(known) if write.primary_key.is_empty() => known.primary_key.clone(),
         _ => write.primary_key.clone(),

@@ -55,6 +55,7 @@ pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<Connectio
         has_actions: true,
         has_webhook: true,
         has_destination: true,
+        schema_work: crate::SchemaWork::default(),
     })
 }
 

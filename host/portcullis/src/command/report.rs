@@ -135,6 +135,7 @@ pub fn refused(error: EngineError) -> Failure {
         EngineError::NoSuchRole { .. }
         | EngineError::InputTooLarge { .. }
         | EngineError::ReaderHasFile { .. } => Failure::new(Exit::Usage, message),
+        EngineError::Cancelled(_) => Failure::new(Exit::Cancelled, message).with_help("nothing was run"),
         EngineError::Sink(error) => Failure::fault(message).because(&error),
         EngineError::Store(error) => Failure::fault(message).because(&error),
         EngineError::LeftOpen { run_id, possible_effect, source } => {

@@ -138,14 +138,15 @@ fn config_faults(config: &Config, connection: &Connection, component: &Component
         let help = Some("remove `config`".to_owned());
         return vec![config.fault_masked(&path, "the connector takes no config", help)];
     };
-    let problems =
-        match portcullis_engine::Schema::new(schema.to_string()).validate(&connection.config.to_string()) {
-            Ok(problems) => problems,
-            Err(error) => {
-                let message = format!("the connector's config schema can't be used: {error}");
-                return vec![config.fault(&path[..2], message, None)];
-            }
-        };
+    let problems = match portcullis_engine::Schema::new(schema.to_string())
+        .validate_in_time(&connection.config.to_string())
+    {
+        Ok(problems) => problems,
+        Err(error) => {
+            let message = format!("the connector's config schema can't be used: {error}");
+            return vec![config.fault(&path[..2], message, None)];
+        }
+    };
     let fault = |problem: portcullis_engine::Fault| {
         let names: Vec<String> = problem
             .pointer

@@ -10,7 +10,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
-use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, Schema, StreamFacts};
+use portcullis_engine::{
+    ActionFacts, ConnectionFacts, Connections, Refused, Schema, SchemaWork, StreamFacts,
+};
 use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
@@ -112,7 +114,13 @@ impl Loader {
         connection: &config::Connection,
         approval: &Approval,
     ) -> Result<Loaded, Failure> {
-        let Package { bytes, component, .. } = approved(&self.config, connection, approval)?;
+        // Files are read, and a schema of the connector's author is applied: not on a thread that serves.
+        let (config, name, pinned) = (Arc::clone(&self.config), connection.name.clone(), approval.clone());
+        let package =
+            tokio::task::spawn_blocking(move || approved(&config, config.connection(&name)?, &pinned)).await;
+        let package =
+            package.map_err(|error| Failure::fault("a connection can't be looked at").because(&error))?;
+        let Package { bytes, component, .. } = package?;
         self.refuse_missing_secrets(connection).await?;
         let folders = Arc::new(folders::open(connection, &component.manifest)?);
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
@@ -314,5 +322,6 @@ fn facts(
         has_actions: component.roles.contains(&Role::Actions),
         has_webhook: component.roles.contains(&Role::Webhook),
         has_destination: component.roles.contains(&Role::Destination),
+        schema_work: SchemaWork::default(),
     }
 }

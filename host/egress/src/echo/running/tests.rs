@@ -182,10 +182,15 @@ fn a_step_is_slow_where_it_searches_many_signs() {
     let plain = vec![b'a'; 2 * ECHO_LOOKED_AGAIN_BYTES];
     let much = more.repeat(32);
     let max = SCANNED_INLINE_SIGNS_MAX;
+    let long = vec![b'a'; SCANNED_INLINE_BYTES_MAX];
     // What is held, how much of it was in doubt, the signs so far, the piece; is the step due, is it slow?
     for (held, in_doubt, signs, piece, is_due, is_slow) in [
         (&[][..], 0, 0, Some(few), true, false),
         (&[], 0, 0, Some(more), true, true),
+        // A long piece is as slow as many small ones, whatever stands in it.
+        (&[], 0, 0, Some(&long[1..]), true, false),
+        (&[], 0, 0, Some(&long), true, true),
+        (b"-", 0, 0, Some(&long[1..]), true, true),
         (&[], 0, max, Some(b"%"), true, true),
         (&[], 0, max + 1, Some(b"x"), true, false),
         (more, more.len(), max + 1, Some(b"-"), true, true),

@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn who_blocks_waits_no_longer_than_there_is_time() {
-        let schema = Schema::new(r#"{"items":{"pattern":"^(a+)+(?=b)$"}}"#);
+        let schema = Schema::new(r#"{"items":{"pattern":"^(?:a+(?=a|b))+b$"}}"#);
         assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
         // Some seconds of work, of which nobody waits for more than one, and none the second time.
         let long = format!("[{}\"\"]", format!("\"{}\",", "a".repeat(40)).repeat(200));
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_backtracks_for_ever_ends() {
-        let schema = Schema::new(r#"{"pattern":"^(a+)+(?=b)$"}"#);
+        let schema = Schema::new(r#"{"pattern":"^(?:a+(?=a|b))+b$"}"#);
         // Whatever it says, it says so soon.
         let _ = schema.validate(&format!("\"{}\"", "a".repeat(60)));
     }

@@ -112,11 +112,18 @@ mod tests {
             let work = move |_: &dyn Fn() -> bool| {
                 started.fetch_add(1, Ordering::SeqCst);
                 let (_open, never) = mpsc::channel::<()>();
-                while !release.load(Ordering::SeqCst) {
+                for _ in 0..10_000 {
+                    if release.load(Ordering::SeqCst) {
+                        return;
+                    }
                     let _ = never.recv_timeout(Duration::from_millis(1));
                 }
             };
             assert_eq!(judged(&turns, &cancelled, work).await.unwrap().unwrap_err().kind, "cancelled");
+        }
+        // Those that have a turn are at work; the others never began.
+        while started.load(Ordering::SeqCst) < crate::limits::SCHEMA_WORK_MAX {
+            tokio::task::yield_now().await;
         }
         assert_eq!(turns.0.available_permits(), 0);
         assert_eq!(judged(&others, &never, |_| 7).await.unwrap().unwrap(), 7);

@@ -6,6 +6,7 @@
 mod examples;
 mod mistakes;
 mod new;
+mod record;
 mod tutorial;
 
 use portcullis_tests::{binary, guests};

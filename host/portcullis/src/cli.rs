@@ -109,6 +109,39 @@ pub struct Test {
     /// Write a JUnit report too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Make a cassette first, of one run of this approved connection, and play that one. It is a live
+    /// run: what it changes at the vendor is changed
+    #[arg(long, value_name = "CONNECTION", conflicts_with_all = ["filter", "junit"])]
+    pub record: Option<String>,
+    /// What is run
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The new cassette's name; that of the action or stream where absent
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Write over a cassette of that name
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What `test --record` runs
+#[derive(Args, Debug)]
+pub struct OneRun {
+    /// With a connection: call this action
+    #[arg(long, value_name = "NAME", conflicts_with = "stream")]
+    pub action: Option<String>,
+    /// Its input: JSON, or a file that holds it
+    #[arg(long, value_name = "JSON|FILE", requires = "action")]
+    pub input: Option<String>,
+    /// With a connection: read this stream
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+    /// Records a page at most
+    #[arg(long, value_name = "N", requires = "stream")]
+    pub max_records: Option<u32>,
+    /// With a connection: run the connector's own check
+    #[arg(long, conflicts_with_all = ["action", "stream"])]
+    pub check: bool,
 }
 
 /// `init`

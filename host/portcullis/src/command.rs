@@ -16,6 +16,7 @@ mod doctor;
 mod explain;
 mod init;
 mod inspect;
+mod live;
 mod logs;
 mod manual;
 mod new;

@@ -4,6 +4,7 @@ mod approvals;
 mod cassette;
 mod cli;
 mod command;
+mod compared;
 mod config;
 pub mod demo;
 mod difference;

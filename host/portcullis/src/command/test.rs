@@ -1,13 +1,14 @@
 //! `test`: plays a connector's cassettes in the real sandbox and says of each what holds and what does not.
 mod checks;
 mod mistakes;
+mod record;
 mod report;
 mod sandbox;
 
 use crate::{
     cassette::{self, Cassette},
     cli::{Arguments, Test},
-    command::build,
+    command::{build, live::Wanted},
     exit::{Exit, Failure, Result},
 };
 use checks::Check;
@@ -17,6 +18,23 @@ use std::collections::BTreeSet;
 
 /// Builds the connector and plays its cassettes.
 pub async fn run(arguments: &Arguments, options: &Test) -> Result<Exit> {
+    if let Some(connection) = &options.record {
+        let made = record::run(arguments, options, connection).await?;
+        let mut report = Report::new(arguments.json);
+        for check in checks::of(&made.sandbox, &made.cassette, &mut BTreeSet::new()).await? {
+            report.add(check);
+        }
+        return Ok(report.end());
+    }
+    if Wanted::of(&options.run)?.is_some() || options.name.is_some() || options.force {
+        return Err(Failure::new(
+            Exit::Usage,
+            "`--action`, `--stream`, `--check`, `--as` and `--force` go with `--record`",
+        )
+        .with_help(
+            "`--record CONNECTION` makes a cassette; `--filter PART` chooses among those that are there",
+        ));
+    }
     let package = build::package(&options.dir)?;
     let folder = options.cassettes.clone().unwrap_or_else(|| options.dir.join(cassette::FOLDER));
     let cassettes = Cassette::read_all(&folder)?;

@@ -97,6 +97,32 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
     Ok(checks)
 }
 
+/// What comes of a cassette, whatever it says.
+pub struct Replayed {
+    /// As a cassette would say it.
+    pub came: Expected,
+    /// Of an error, and what was asked for beyond the cassette.
+    pub words: String,
+}
+
+/// Plays a cassette once.
+pub async fn replayed(sandbox: &Sandbox, cassette: &Cassette) -> Result<Replayed> {
+    let player = Player::start(&cassette.hosts()?).await?;
+    let stage = Stage { sandbox, cassette, player };
+    let (came, _) = stage.play(None, Position::Start).await?;
+    let mut words = stage.unexpected().unwrap_or_default();
+    let came = match came {
+        Came::Success => Expected::Success,
+        Came::Output(output) => Expected::Output(serde_json::from_str(&output).unwrap_or(Value::Null)),
+        Came::Pages(pages) => Expected::Records(values(&pages)),
+        Came::Error(kind, message) => {
+            words = if words.is_empty() { message } else { format!("{message}; it {words}") };
+            Expected::Error(kind)
+        }
+    };
+    Ok(Replayed { came, words })
+}
+
 struct Stage<'s> {
     sandbox: &'s Sandbox,
     cassette: &'s Cassette,

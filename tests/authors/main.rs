@@ -3,6 +3,7 @@
 //! without a network: cargo's own cache is warm, since the binary was built with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod dev;
 mod examples;
 mod mistakes;
 mod new;

@@ -219,6 +219,9 @@ pub struct Build {
     /// Registry folder; the config's where there is one, else `./registry`
     #[arg(long, value_name = "DIR")]
     pub registry: Option<PathBuf>,
+    /// Build again at each change, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// `inspect`

@@ -12,6 +12,7 @@ mod call;
 mod config;
 mod connectors;
 mod denials;
+mod dev;
 mod doctor;
 mod explain;
 mod init;
@@ -39,6 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Config(options) => config::run(arguments, options),
         Command::Schema => config::schema(arguments),
         Command::New(options) => new::run(arguments, options),
+        Command::Build(options) if options.watch => block_on(dev::build(arguments, options)),
         Command::Build(options) => build::run(arguments, options),
         Command::Test(options) => block_on(test::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),

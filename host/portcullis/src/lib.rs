@@ -16,6 +16,7 @@ mod guest;
 mod output;
 mod registry;
 mod trace;
+mod watch;
 mod wiring;
 
 use clap::Parser;

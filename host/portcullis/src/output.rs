@@ -86,6 +86,12 @@ pub fn delivered() -> Result<()> {
     refused.as_ref().map_or(Ok(()), complaint)
 }
 
+/// Whether nobody reads stdout any more.
+pub fn is_closed() -> bool {
+    let refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+    refused.as_ref().is_some_and(|refused| refused.kind() == io::ErrorKind::BrokenPipe)
+}
+
 fn complaint(refused: &io::Error) -> Result<()> {
     match refused.kind() {
         io::ErrorKind::BrokenPipe => Ok(()),

@@ -50,6 +50,8 @@ pub enum Command {
     Build(Build),
     /// Build a connector and play its cassettes in the sandbox
     Test(Test),
+    /// Build, and play or run, at each change of a connector's folder, until Ctrl-C
+    Dev(Dev),
     /// List what the registry holds and what each connection runs
     Connectors,
     /// Show what a component says of itself, without running it
@@ -124,7 +126,7 @@ pub struct Test {
     pub force: bool,
 }
 
-/// What `test --record` runs
+/// What `test --record` and `dev --connection` run
 #[derive(Args, Debug)]
 pub struct OneRun {
     /// With a connection: call this action
@@ -222,6 +224,24 @@ pub struct Build {
     /// Build again at each change, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
+}
+
+/// `dev`
+#[derive(Args, Debug)]
+pub struct Dev {
+    /// The connector's folder
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Play this cassette alone
+    #[arg(long, value_name = "NAME", conflicts_with = "connection")]
+    pub cassette: Option<String>,
+    /// Run something of this connection in place of cassettes. Each is a live run, of an approved digest:
+    /// a build that asks for nothing more is approved where the connection says `updates = "same-grants"`
+    #[arg(long, value_name = "CONNECTION")]
+    pub connection: Option<String>,
+    /// What is run
+    #[command(flatten)]
+    pub run: OneRun,
 }
 
 /// `inspect`

@@ -43,6 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Build(options) if options.watch => block_on(dev::build(arguments, options)),
         Command::Build(options) => build::run(arguments, options),
         Command::Test(options) => block_on(test::run(arguments, options)),
+        Command::Dev(options) => block_on(dev::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),
         Command::Inspect(options) => inspect::run(arguments, options),
         Command::Approve(options) => approve::run(arguments, options),

@@ -72,6 +72,15 @@ impl Watcher {
         self.base.is_some()
     }
 
+    /// A file that this process itself wrote is no change.
+    pub fn accept(&mut self, file: &Path) {
+        let Some(base) = &mut self.base else { return };
+        match seen(file) {
+            Some(seen) => base.0.insert(file.to_owned(), seen),
+            None => base.0.remove(file),
+        };
+    }
+
     /// The next change since `begin`, when it is over: the files, by name.
     pub async fn changed(&mut self, clock: &dyn Clock) -> Vec<PathBuf> {
         loop {

@@ -1,15 +1,53 @@
-//! `build --watch`: builds at each change of a connector's folder. One after the other, never two at once; what is saved meanwhile is
-//! built next.
-use super::{build, report};
+//! `dev` and `build --watch`: build at each change of a connector's folder, then play or run one thing, and show what became of it.
+//! One after the other, never two at once; what is saved meanwhile is built next. Ctrl-C ends it, and a run that is under way as
+//! any other run is ended.
+mod live;
+mod plays;
+mod shown;
+
+use super::{build, live::Wanted, report};
 use crate::{
-    cli::{Arguments, Build},
-    exit::{Exit, Result},
+    cli::{Arguments, Build, Dev},
+    exit::{Exit, Failure, Result},
     output,
     watch::Watcher,
 };
 use portcullis_clock::{Clock, RealClock};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
+
+/// `dev`
+pub async fn run(arguments: &Arguments, options: &Dev) -> Result<Exit> {
+    let wanted = Wanted::of(&options.run)?;
+    let mut stop = report::cancel_on_signal();
+    match (&options.connection, wanted) {
+        (None, None) => {
+            let mut plays = plays::Plays::new(arguments, options);
+            let mut watcher = Watcher::new(&options.dir, Vec::new());
+            while next(&mut watcher, &options.dir, &mut stop).await {
+                let played = plays.round(&mut stop).await;
+                told(arguments, played);
+            }
+        }
+        (Some(connection), Some(_)) => {
+            let mut live = live::Live::new(arguments, options, connection);
+            let mut watcher = Watcher::new(&options.dir, live.files());
+            while next(&mut watcher, &options.dir, &mut stop).await {
+                let ran = live.round(&mut watcher, &mut stop).await;
+                told(arguments, ran);
+            }
+        }
+        (None, Some(_)) => {
+            return Err(Failure::new(Exit::Usage, "`--action`, `--stream` and `--check` need a connection")
+                .with_help("add `--connection CONNECTION`, or leave them out: then cassettes are played"));
+        }
+        (Some(_), None) => {
+            return Err(Failure::new(Exit::Usage, "`--connection` is there, and nothing to run")
+                .with_help("add `--stream NAME`, `--action NAME --input JSON` or `--check`"));
+        }
+    }
+    Ok(Exit::Success)
+}
 
 /// `build --watch`
 pub async fn build(arguments: &Arguments, options: &Build) -> Result<Exit> {

@@ -125,8 +125,10 @@ fn a_change_is_over_when_nothing_more_comes() {
 async fn a_save_in_the_middle_of_a_build_is_a_change_after_it() {
     let (folder, clock) = (folder(), SeededClock::default());
     let path = folder.path();
-    let mut watcher = watcher(path, &[]);
+    let mut watcher = watcher(path, &["lock"]);
     write(path, "src/lib.rs", "saved while cargo runs");
+    write(path, "lock", "by this process");
+    watcher.accept(&path.join("lock"));
     assert_eq!(watcher.changed(&clock).await, [path.join("src/lib.rs")]);
     assert_eq!(clock.slept(), LOOK_EVERY, "at the second look");
 }

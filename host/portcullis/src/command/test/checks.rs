@@ -8,7 +8,7 @@ use crate::{
     exit::Result,
 };
 use portcullis_clock::{Clock, RealClock};
-use portcullis_egress::Outcome;
+use portcullis_egress::{Exchange, Outcome};
 use portcullis_engine::{ANY_NAME, Schema};
 use portcullis_runtime::{CallError, Operation, Output, call::Position};
 use serde_json::Value;
@@ -103,13 +103,15 @@ pub struct Replayed {
     pub came: Expected,
     /// Of an error, and what was asked for beyond the cassette.
     pub words: String,
+    /// In order.
+    pub exchanges: Vec<Exchange>,
 }
 
 /// Plays a cassette once.
 pub async fn replayed(sandbox: &Sandbox, cassette: &Cassette) -> Result<Replayed> {
     let player = Player::start(&cassette.hosts()?).await?;
     let stage = Stage { sandbox, cassette, player };
-    let (came, _) = stage.play(None, Position::Start).await?;
+    let (came, ended) = stage.play(None, Position::Start).await?;
     let mut words = stage.unexpected().unwrap_or_default();
     let came = match came {
         Came::Success => Expected::Success,
@@ -120,7 +122,7 @@ pub async fn replayed(sandbox: &Sandbox, cassette: &Cassette) -> Result<Replayed
             Expected::Error(kind)
         }
     };
-    Ok(Replayed { came, words })
+    Ok(Replayed { came, words, exchanges: ended.into_iter().flat_map(|ended| ended.exchanges).collect() })
 }
 
 struct Stage<'s> {

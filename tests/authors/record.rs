@@ -257,7 +257,8 @@ fn echoing() -> Vendor {
                 reply(wire, 200, &[("Content-Type", "application/octet-stream")], &bytes)
             }
             "count" => reply(wire, 200, &json, br#"{"count": 7}"#),
-            "large" => reply(wire, 200, &json, format!("\"{}\"", "x".repeat(1 << 20)).as_bytes()),
+            "large" => reply(wire, 200, &json, format!("\"{}\"", "x".repeat(1 << 19)).as_bytes()),
+            "half" => reply(wire, 200, &json, format!("\"{}\"", "y".repeat(400_000)).as_bytes()),
             "cut" => Next::Close,
             _ => reply(wire, 200, &json, b"{}"),
         }
@@ -337,23 +338,29 @@ fn what_a_cassette_can_not_hold_is_said_and_nothing_is_written() {
         let input = json!({ "paths": paths }).to_string();
         record(&author, &project, &["--action", "look", "--input", &input])
     };
-    for (path, says, remedy) in [
+    for (paths, says, remedy) in [
         (
-            "v1/large",
-            "the answer of `GET https://api.example.com/v1/large` has 1048578 bytes, and a cassette takes 1048576 bytes of a body",
+            &["v1/large"][..],
+            "the answer of `GET https://api.example.com/v1/large` has 524290 bytes, and a cassette takes 524288 bytes of a body",
             "`body-file`",
         ),
-        ("v2/other", "`GET https://api.example.com/v2/other` was denied", "[[http]]"),
-        ("v1/cut", "`GET https://api.example.com/v1/cut` had no answer", "record again"),
+        (
+            &["v1/half", "v1/half", "v1/half"],
+            "the exchanges of this run have more than 1048576 bytes",
+            "`body-file`",
+        ),
+        (&["v1/half", "v1/half"], "the cassette would have ", "ask for less"),
+        (&["v2/other"], "`GET https://api.example.com/v2/other` was denied", "[[http]]"),
+        (&["v1/cut"], "`GET https://api.example.com/v1/cut` had no answer", "record again"),
     ] {
-        let ran = look(&["v1/count", path]);
+        let ran = look(&[&["v1/count"], paths].concat());
         let told = stderr(&ran);
-        assert_eq!(ran.status.code(), Some(1), "{path}: {}", both(&ran));
+        assert_eq!(ran.status.code(), Some(1), "{paths:?}: {}", both(&ran));
         assert!(
             told.contains("nothing was recorded: ") && told.contains(says) && told.contains(remedy),
-            "{path}: {told}"
+            "{paths:?}: {told}"
         );
-        assert!(!folder.exists(), "{path}");
+        assert!(!folder.exists(), "{paths:?}");
     }
     // What is masked may be what the connector needs: it is told, in the file too.
     let ran = record(

@@ -21,7 +21,7 @@ use std::{
 
 /// Where they lie in a connector's folder.
 pub const FOLDER: &str = "tests/cassettes";
-/// The largest file, and the largest body beside one.
+/// The largest body beside a cassette.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Words for `[statuses]`, beside the error kinds of the WIT.
 pub const SUCCEEDS: &str = "succeeds";

@@ -194,3 +194,22 @@ fn response(status: u16, headers: &[(String, String)], body: &[u8]) -> Response<
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_credential_adds_is_in_no_cassette() {
+        let added = format!("api_key={MADE_UP}key-0123456789");
+        for (asked, recorded) in [
+            (format!("/a?{added}"), "/a"),
+            (format!("/a?b=1&{added}"), "/a?b=1"),
+            ("/a".to_owned(), "/a"),
+            ("/a?".to_owned(), "/a?"),
+            ("/a?b=1&c".to_owned(), "/a?b=1&c"),
+        ] {
+            assert_eq!(without_credential(&asked), recorded);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Takes the exchanges of one live run and makes them those of a cassette. They come masked from the pipeline; here is decided what
 //! a cassette can hold of them, and what is left out because it is another one each time. Nothing is shortened.
-use super::{FILE_BYTES_MAX, Recorded};
+use super::Recorded;
 use crate::exit::{Exit, Failure, Result};
 use async_trait::async_trait;
 use portcullis_egress::{Exchange, ExchangeSink, Outcome, Whole, WholeContent};
@@ -9,8 +9,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// One body: more is nothing that people read. A `body-file` beside the cassette may be larger.
-pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// All of a cassette: what is read as TOML here has a bound.
+pub const CASSETTE_BYTES_MAX: usize = portcullis_manifest::limits::TOML_BYTES_MAX;
+/// One body: it fits as base64 too. A `body-file` beside the cassette may be larger.
+pub const BODY_BYTES_MAX: usize = CASSETTE_BYTES_MAX / 2;
 
 /// Headers of answers that a cassette does without: of the connection and its framing, and what is another one each time and says
 /// nothing to a connector.
@@ -85,7 +87,7 @@ impl ExchangeSink for Recorder {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = exchange.whole.as_ref().map_or(0, |whole| size(whole));
         kept.bytes = kept.bytes.saturating_add(bytes).saturating_add(exchange.url.len() as u64);
-        if kept.over || kept.bytes > FILE_BYTES_MAX {
+        if kept.over || kept.bytes > CASSETTE_BYTES_MAX as u64 {
             kept.over = true;
             return;
         }
@@ -112,7 +114,7 @@ impl Recorder {
         let kept = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if kept.over {
             let message = format!(
-                "the exchanges of this run have more than {FILE_BYTES_MAX} bytes, which is all that a cassette takes"
+                "the exchanges of this run have more than {CASSETTE_BYTES_MAX} bytes, which is all that a cassette takes"
             );
             return Err(refused(message).with_help(LESS));
         }

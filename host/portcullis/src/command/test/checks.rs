@@ -101,8 +101,10 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
 pub struct Replayed {
     /// As a cassette would say it.
     pub came: Expected,
-    /// Of an error, and what was asked for beyond the cassette.
+    /// Of an error.
     pub words: String,
+    /// What was asked for beyond the cassette, or left in it.
+    pub amiss: Option<String>,
     /// In order.
     pub exchanges: Vec<Exchange>,
 }
@@ -112,17 +114,23 @@ pub async fn replayed(sandbox: &Sandbox, cassette: &Cassette) -> Result<Replayed
     let player = Player::start(&cassette.hosts()?).await?;
     let stage = Stage { sandbox, cassette, player };
     let (came, ended) = stage.play(None, Position::Start).await?;
-    let mut words = stage.unexpected().unwrap_or_default();
+    let amiss = stage.unexpected().or_else(|| stage.unasked());
+    let mut words = String::new();
     let came = match came {
         Came::Success => Expected::Success,
         Came::Output(output) => Expected::Output(serde_json::from_str(&output).unwrap_or(Value::Null)),
         Came::Pages(pages) => Expected::Records(values(&pages)),
         Came::Error(kind, message) => {
-            words = if words.is_empty() { message } else { format!("{message}; it {words}") };
+            words = message;
             Expected::Error(kind)
         }
     };
-    Ok(Replayed { came, words, exchanges: ended.into_iter().flat_map(|ended| ended.exchanges).collect() })
+    Ok(Replayed {
+        came,
+        words,
+        amiss,
+        exchanges: ended.into_iter().flat_map(|ended| ended.exchanges).collect(),
+    })
 }
 
 struct Stage<'s> {

@@ -5,7 +5,7 @@ use super::{checks, sandbox::Sandbox};
 use crate::{
     cassette::{
         self, Called, Cassette, Expected,
-        recorder::{Recorder, Taken},
+        recorder::{CASSETTE_BYTES_MAX, Recorder, Taken},
     },
     cli::{Arguments, Test},
     command::{
@@ -163,15 +163,19 @@ async fn expected(sandbox: &Sandbox, cassette: &Cassette, live: &Live) -> Result
         (came, None) => !matches!(came, Expected::Error(_)) && records_of(came) == lines(&live.records).len(),
         (_, Some(_)) => false,
     };
-    if same {
+    if same && replayed.amiss.is_none() {
         return Ok((replayed.came, None));
     }
     let ran =
         failure.map_or_else(|| "succeeded".to_owned(), |failure| format!("ended as `{}`", failure.kind));
-    let comes = match &replayed.came {
+    let mut comes = match &replayed.came {
         Expected::Error(kind) => format!("its replay ends as `{kind}`: {}", replayed.words),
-        came => format!("its replay gives {} of {} records", records_of(came), lines(&live.records).len()),
+        _ if same => "so does its replay".to_owned(),
+        came => {
+            format!("its replay gives {} of {} records", records_of(came), lines(&live.records).len())
+        }
     };
+    comes.extend(replayed.amiss.iter().map(|amiss| format!("; {amiss}")));
     let empty = match (&cassette.call, failure) {
         (_, Some(failure)) => Expected::Error(failure.kind.clone()),
         (Called::Check, None) => Expected::Success,
@@ -192,11 +196,11 @@ fn lines(records: &[u8]) -> Vec<&[u8]> {
 /// Writes it, and reads it again: what is tested is what lies there.
 async fn write(cassette: &Cassette, words: &str, live: &Live, force: bool) -> Result<Cassette> {
     let (file, text) = (&cassette.file, cassette.print(words));
-    if text.len() as u64 > cassette::FILE_BYTES_MAX {
+    if text.len() > CASSETTE_BYTES_MAX {
         let message = format!(
             "nothing was recorded: the cassette would have {} bytes, more than {}",
             text.len(),
-            cassette::FILE_BYTES_MAX
+            CASSETTE_BYTES_MAX
         );
         return Err(Failure::new(Exit::Failed, message)
             .with_help("ask for less: by the config, the input or `--max-records`"));
@@ -214,7 +218,7 @@ async fn write(cassette: &Cassette, words: &str, live: &Live, force: bool) -> Re
         true => files::write_whole(file, text.as_bytes(), 0o644)?,
         false => files::write_new(file, text.as_bytes(), 0o644)?,
     }
-    if files::read_regular(file, cassette::FILE_BYTES_MAX)? != text.as_bytes() {
+    if files::read_regular(file, CASSETTE_BYTES_MAX as u64)? != text.as_bytes() {
         return Err(Failure::fault(format!("`{}` was made by somebody else meanwhile", file.display()))
             .with_help("`--force` writes over it, `--as NAME` makes another"));
     }
@@ -222,7 +226,7 @@ async fn write(cassette: &Cassette, words: &str, live: &Live, force: bool) -> Re
 }
 
 fn tell(arguments: &Arguments, cassette: &Cassette, taken: &Taken, live: &Live, fault: Option<&str>) {
-    let other = fault.is_none().then(|| other_values(cassette, live)).unwrap_or_default();
+    let other = if fault.is_none() { other_values(cassette, live) } else { Vec::new() };
     if arguments.json {
         output::json_line(&json!({
             "recorded": cassette.file.display().to_string(), "run_id": live.report.run_id,

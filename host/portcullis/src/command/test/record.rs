@@ -175,7 +175,7 @@ async fn expected(sandbox: &Sandbox, cassette: &Cassette, live: &Live) -> Result
             format!("its replay gives {} of {} records", records_of(came), lines(&live.records).len())
         }
     };
-    comes.extend(replayed.amiss.iter().map(|amiss| format!("; {amiss}")));
+    comes.extend(replayed.amiss.iter().map(|amiss| format!("; what is wrong: {amiss}")));
     let empty = match (&cassette.call, failure) {
         (_, Some(failure)) => Expected::Error(failure.kind.clone()),
         (Called::Check, None) => Expected::Success,

@@ -3,9 +3,11 @@
 //! without a network: cargo's own cache is warm, since the binary was built with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod dev;
 mod examples;
 mod mistakes;
 mod new;
+mod record;
 mod tutorial;
 
 use portcullis_tests::{binary, guests};

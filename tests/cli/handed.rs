@@ -70,7 +70,7 @@ fn a_delivery_is_handed_over_and_what_it_held_is_printed() {
     assert_eq!(piped.exits(0).json()["output"], told["output"]);
     let of = [json!("deliver"), json!("d1"), json!("succeeded")];
     assert_eq!(kinds(&project), [of.clone(), of.clone(), of]);
-    let run = project.run(&["--json", "runs", told["run_id"].as_str().unwrap()]).json();
+    let run = project.run(&["--json", "runs", "show", told["run_id"].as_str().unwrap()]).json();
     assert_eq!((&run["input"]["path"], &run["output"]), (&json!("/hooks/things"), &told["output"]));
 }
 

@@ -15,6 +15,7 @@ fn help_of_everything() {
         "new",
         "build",
         "test",
+        "dev",
         "connectors",
         "inspect",
         "approve",

@@ -279,7 +279,7 @@ fn a_write_killed_in_its_middle_is_seen() {
         project.run(&["check", "probe"]);
         let run = &project.runs(&["--outcome", "unknown"])[0];
         assert_eq!((&run["kind"], &run["reason"]), (&Value::from(kind), &Value::from("unproven-effect")));
-        let shown = project.run(&["--json", "runs", run["run_id"].as_str().unwrap()]).json();
+        let shown = project.run(&["--json", "runs", "show", run["run_id"].as_str().unwrap()]).json();
         assert_eq!(shown["intents"][0]["proven"], false, "{shown:#}");
         if kind == "write" {
             assert_eq!((&shown["input"]["lines"], &shown["input"]["mode"]), (&2.into(), &"append".into()));

@@ -5,6 +5,7 @@
 use std::{env, fs::OpenOptions, io::Write, path::PathBuf, sync::OnceLock};
 
 pub mod authority;
+pub mod canary;
 pub mod case;
 pub mod dns;
 pub mod guests;

@@ -151,7 +151,7 @@ impl Attachments {
     }
 
     /// The needles of all slots, for a request that uses none.
-    async fn refresh_scanned(&self, connection: &ConnectionState) -> Arc<Needles> {
+    pub async fn refresh_scanned(&self, connection: &ConnectionState) -> Arc<Needles> {
         for name in self.due(connection, None) {
             // Not needed here; a secret that can't be had is in no answer either.
             let _ = self.fetch(connection, &name, false).await;

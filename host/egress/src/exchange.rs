@@ -1,6 +1,6 @@
 //! The exchange log: one row for every attempt and for the first refusals of a run, one for the rest of a call's; masked
 //! before it is shortened.
-use crate::Announcement;
+use crate::{Announcement, Whole};
 use portcullis_clock::Timestamp;
 
 /// One HTTP request/response pair that left, or was refused. Everything in it is masked already.
@@ -62,6 +62,8 @@ pub struct Exchange {
     pub echoes: u32,
     /// What the answer announced of its endpoint's end.
     pub announced: Option<Announced>,
+    /// All of it, where the sink asks for that.
+    pub whole: Option<Box<Whole>>,
 }
 
 /// An announced end, and of what.
@@ -122,4 +124,9 @@ pub struct Withheld {
 pub trait ExchangeSink: Send + Sync {
     /// Takes one over.
     async fn record(&self, exchange: Exchange);
+
+    /// The largest body that it wants whole; none, as nearly always: it wants no exchange whole.
+    fn whole_bytes_max(&self) -> Option<usize> {
+        None
+    }
 }

@@ -8,7 +8,7 @@
 pub(crate) mod refusals;
 
 use crate::{
-    Announced, Announcement, Capture, Error, Exchange, Outcome, Request, Response, Withheld, announce,
+    Announced, Announcement, Capture, Error, Exchange, Outcome, Request, Response, Whole, Withheld, announce,
     limits::{
         CAPTURE_KEPT_BYTES_MAX, CAPTURE_LINE_BYTES_MAX, DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX,
         REFUSED_URL_BYTES_MAX, URL_BYTES_MAX,
@@ -103,7 +103,10 @@ impl<S: Inner<Attempt, Response>> Service<Attempt> for LogAttempts<S> {
                 && let Some(inner) = response.pieces.take().map(Piecewise::into_inner)
             {
                 let headers = response.headers.clone();
-                let passed = Passed { status: response.status, headers, kept: BytesMut::new(), bytes: 0 };
+                let whole = attempt.prepared.call.egress().sink.whole_bytes_max().unwrap_or(0);
+                let kept_bytes_max = CAPTURE_KEPT_BYTES_MAX.max(whole);
+                let (status, kept) = (response.status, BytesMut::new());
+                let passed = Passed { status, headers, kept, kept_bytes_max, bytes: 0 };
                 let logged = Logged { inner, left: Some((attempt, began, passed)) };
                 response.pieces = Some(Piecewise::new(logged));
                 return outcome;
@@ -128,6 +131,7 @@ struct Passed {
     headers: Vec<(String, Vec<u8>)>,
     /// As much as is captured of it.
     kept: BytesMut,
+    kept_bytes_max: usize,
     bytes: u64,
 }
 
@@ -144,7 +148,7 @@ impl Pieces for Logged {
         if let Ok(Some(piece)) = &next {
             if let Some((_, _, passed)) = &mut self.left {
                 passed.bytes = passed.bytes.saturating_add(piece.len() as u64);
-                let room = CAPTURE_KEPT_BYTES_MAX.saturating_sub(passed.kept.len());
+                let room = passed.kept_bytes_max.saturating_sub(passed.kept.len());
                 passed.kept.extend_from_slice(&piece[..room.min(piece.len())]);
             }
             return next;
@@ -173,13 +177,13 @@ impl Drop for Logged {
 }
 
 /// How an attempt ended, as its row tells it.
-struct Ended<'a> {
+pub(crate) struct Ended<'a> {
     failure: Option<&'a Failure>,
     answer: Option<Answered<'a>>,
 }
 
 /// Status, headers, the part of the body that is at hand, and the bytes of all of it.
-type Answered<'a> = (u16, &'a [(String, Vec<u8>)], &'a [u8], u64);
+pub(crate) type Answered<'a> = (u16, &'a [(String, Vec<u8>)], &'a [u8], u64);
 
 impl<'a> Ended<'a> {
     fn of(outcome: &'a Result<Response, Failure>) -> Self {
@@ -191,6 +195,11 @@ impl<'a> Ended<'a> {
             }
             Err(failure) => Self::cut(failure),
         }
+    }
+
+    /// The answer, where all of it arrived.
+    pub(crate) fn answered(&self) -> Option<Answered<'a>> {
+        self.answer.filter(|_| self.failure.is_none())
     }
 
     fn cut(failure: &'a Failure) -> Self {
@@ -269,10 +278,10 @@ fn row(attempt: &Attempt, began: &Began, ended: &Ended<'_>) -> Exchange {
     };
     let failed = status.is_none_or(|status| status >= 400) || ended.failure.is_some();
     let capture_body = |headers: &[(String, Vec<u8>)], body: &[u8]| {
-        let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-        let content_type = content_type.and_then(|(_, value)| std::str::from_utf8(value).ok());
-        masker.body(content_type, body, capture, failed, &needles)
+        masker.body(content_type(headers), body, capture, failed, &needles)
     };
+    let whole = call.egress().sink.whole_bytes_max();
+    let whole = whole.and_then(|bytes_max| Whole::of(attempt, ended, &needles, bytes_max));
     let request_headers = request_headers(attempt, &noted);
     let response_headers = masker.headers(headers, &needles);
     let url = masker.sent_url(&sent_url(attempt), authorized.is_named(), &needles, CAPTURE_LINE_BYTES_MAX);
@@ -301,8 +310,14 @@ fn row(attempt: &Attempt, began: &Began, ended: &Ended<'_>) -> Exchange {
         outcome: outcome_of(ended.failure),
         echoes: noted.echoes,
         attempt: attempt.number,
+        whole: whole.map(Box::new),
         ..blank(call, began)
     }
+}
+
+pub(crate) fn content_type(headers: &[(String, Vec<u8>)]) -> Option<&str> {
+    let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
 }
 
 /// A row of a request that never became an attempt: what the guest wrote, masked.
@@ -351,6 +366,7 @@ fn blank(call: &CallState, began: &Began) -> Exchange {
         outcome: Outcome::Answered,
         echoes: 0,
         announced: None,
+        whole: None,
     }
 }
 

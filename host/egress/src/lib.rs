@@ -38,6 +38,7 @@ pub mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
+pub mod whole;
 
 pub use announce::Announcement;
 pub use download::Keep;
@@ -50,3 +51,4 @@ pub use pieces::Body;
 pub use pipeline::{Call, Connection, Egress};
 pub use request::{Head, Request, Response};
 pub use settings::{CallContext, Capture, ConnectionSettings, NetworkSettings, Roots};
+pub use whole::{Content as WholeContent, Whole};

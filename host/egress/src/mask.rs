@@ -142,23 +142,40 @@ impl Masker {
                     // This is a thread that serves: it searches no more of them than of a body.
                     format!("({} bytes)", value.len())
                 } else {
-                    self.header_value(&lower, value, needles)
+                    self.header_value(&lower, value, needles, limits::CAPTURE_LINE_BYTES_MAX)
                 };
                 (shown_name, shown)
             })
             .collect()
     }
 
-    fn header_value(&self, name: &str, value: &[u8], needles: &Needles) -> String {
+    /// The same, never shortened: one run at a time asks for it.
+    pub(crate) fn whole_headers(
+        &self,
+        headers: &[(String, Vec<u8>)],
+        needles: &Needles,
+    ) -> Vec<(String, String)> {
+        let shown = headers.iter().map(|(name, value)| {
+            let lower = comparable(name);
+            let shown = match is_never_stored(&lower) || self.headers.contains(&*lower) {
+                true => MASK.to_owned(),
+                false => self.header_value(&lower, value, needles, usize::MAX),
+            };
+            (name.clone(), shown)
+        });
+        shown.collect()
+    }
+
+    fn header_value(&self, name: &str, value: &[u8], needles: &Needles, bytes_max: usize) -> String {
         let (masked, _) = needles.mask_cow(value);
         let value = String::from_utf8_lossy(&masked);
         if matches!(name, "location" | "content-location" | "referer") {
             // The query of a redirect is whatever the vendor minted: masked whole.
-            return self.without_query(&value, needles, limits::CAPTURE_LINE_BYTES_MAX);
+            return self.without_query(&value, needles, bytes_max);
         }
         let mut shown = String::with_capacity(value.len());
         text::push_inert(&mut shown, &value);
-        text::shorten(shown, limits::CAPTURE_LINE_BYTES_MAX)
+        text::shorten(shown, bytes_max)
     }
 
     /// The body as the log keeps it, or None where it keeps none. Masked whole, then shortened to the cap.
@@ -205,6 +222,42 @@ impl Masker {
         };
         Some(text::shorten(shown, limits::CAPTURE_BYTES_MAX))
     }
+}
+
+impl Masker {
+    /// All of a body as a guest saw it, masked as `body` masks it; none where its URLs could be masked by their names alone, and
+    /// it does not tokenize. Where nothing is masked, it is what it was to the byte.
+    pub(crate) fn whole_body(
+        &self,
+        content_type: Option<&str>,
+        body: &[u8],
+        needles: &Needles,
+    ) -> Option<WholeBody> {
+        let (clean, _) = needles.mask_cow(body);
+        let kind = Kind::of(content_type, &clean);
+        let hidden = self.named && matches!(kind, Kind::Json);
+        let masked = match kind {
+            Kind::Json => json::mask_whole(&clean, &self.names),
+            Kind::Form => form::mask(&clean, &self.names).map(|shown| {
+                let values = u32::from(shown.as_bytes() != &*clean);
+                (shown, values)
+            }),
+            Kind::Neither => None,
+        };
+        match masked {
+            Some((_, 0)) => Some(WholeBody { bytes: clean.into_owned(), unnamed: false }),
+            Some((shown, _)) => Some(WholeBody { bytes: shown.into_bytes(), unnamed: false }),
+            None if hidden => None,
+            None => Some(WholeBody { unnamed: !body.is_empty(), bytes: clean.into_owned() }),
+        }
+    }
+}
+
+/// A body that was masked and not shortened.
+pub(crate) struct WholeBody {
+    pub bytes: Vec<u8>,
+    /// It is neither JSON nor a form.
+    pub unnamed: bool,
 }
 
 /// The declared type decides; where it says nothing useful, a bracket means JSON.

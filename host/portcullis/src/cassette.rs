@@ -2,10 +2,13 @@
 //! for people to read and to write. Unknown keys are errors with their line.
 mod handed;
 pub mod player;
+mod print;
+pub mod recorder;
 #[cfg(test)]
 mod tests;
 
 use crate::exit::{Exit, Failure, Result, at_file};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_engine::{Batch, Delivery};
 use portcullis_grants::Origin;
 use portcullis_manifest::{
@@ -21,8 +24,8 @@ use std::{
 
 /// Where they lie in a connector's folder.
 pub const FOLDER: &str = "tests/cassettes";
-/// The largest file, and the largest body beside one.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The largest body beside a cassette.
+pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Words for `[statuses]`, beside the error kinds of the WIT.
 pub const SUCCEEDS: &str = "succeeds";
 
@@ -325,9 +328,17 @@ fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
     })
 }
 
-/// `KEY = "text"`, or `KEY-file = "name"` of a file beside the cassette.
+/// `KEY = "text"`, `KEY-base64` of what is no text, or `KEY-file = "name"` of a file beside the cassette.
 fn bytes(table: &mut Table<'_>, key: &str, cassette: &Path) -> Option<Vec<u8>> {
     let (text, named) = (table.string(key), table.string(&format!("{key}-file")));
+    if let Some(coded) = table.string(&format!("{key}-base64")) {
+        let digits: String = coded.value.chars().filter(|character| !character.is_whitespace()).collect();
+        let decoded = STANDARD.decode(digits).ok();
+        if decoded.is_none() {
+            table.fault(coded.span, format!("`{key}-base64` is no base64"), None);
+        }
+        return decoded;
+    }
     let Some(named) = named else { return text.map(|text| text.value.into_bytes()) };
     let plain = !named.value.is_empty() && !named.value.contains(['/', '\\']) && named.value != "..";
     let read = match plain {

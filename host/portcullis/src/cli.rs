@@ -50,6 +50,8 @@ pub enum Command {
     Build(Build),
     /// Build a connector and play its cassettes in the sandbox
     Test(Test),
+    /// Build, and play or run, at each change of a connector's folder, until Ctrl-C
+    Dev(Dev),
     /// List what the registry holds and what each connection runs
     Connectors,
     /// What is stored for a connection
@@ -116,6 +118,39 @@ pub struct Test {
     /// Write a JUnit report too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Make a cassette first, of one run of this approved connection, and play that one. It is a live
+    /// run: what it changes at the vendor is changed
+    #[arg(long, value_name = "CONNECTION", conflicts_with_all = ["filter", "junit"])]
+    pub record: Option<String>,
+    /// What is run
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The new cassette's name; that of the action or stream where absent
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Write over a cassette of that name
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What `test --record` and `dev --connection` run
+#[derive(Args, Debug)]
+pub struct OneRun {
+    /// With a connection: call this action
+    #[arg(long, value_name = "NAME", conflicts_with = "stream")]
+    pub action: Option<String>,
+    /// Its input: JSON, or a file that holds it
+    #[arg(long, value_name = "JSON|FILE", requires = "action")]
+    pub input: Option<String>,
+    /// With a connection: read this stream
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+    /// Records a page at most
+    #[arg(long, value_name = "N", requires = "stream")]
+    pub max_records: Option<u32>,
+    /// With a connection: run the connector's own check
+    #[arg(long, conflicts_with_all = ["action", "stream"])]
+    pub check: bool,
 }
 
 /// `init`
@@ -193,6 +228,27 @@ pub struct Build {
     /// Registry folder; the config's where there is one, else `./registry`
     #[arg(long, value_name = "DIR")]
     pub registry: Option<PathBuf>,
+    /// Build again at each change, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `dev`
+#[derive(Args, Debug)]
+pub struct Dev {
+    /// The connector's folder
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Play this cassette alone
+    #[arg(long, value_name = "NAME", conflicts_with = "connection")]
+    pub cassette: Option<String>,
+    /// Run something of this connection in place of cassettes. Each is a live run, of an approved digest:
+    /// a build that asks for nothing more is approved where the connection says `updates = "same-grants"`
+    #[arg(long, value_name = "CONNECTION")]
+    pub connection: Option<String>,
+    /// What is run
+    #[command(flatten)]
+    pub run: OneRun,
 }
 
 /// `connections`

@@ -15,10 +15,12 @@ mod connections;
 mod connectors;
 mod deliver;
 mod denials;
+mod dev;
 mod doctor;
 mod explain;
 mod init;
 mod inspect;
+mod live;
 mod logs;
 mod manual;
 mod new;
@@ -43,8 +45,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Config(options) => config::run(arguments, options),
         Command::Schema => config::schema(arguments),
         Command::New(options) => new::run(arguments, options),
+        Command::Build(options) if options.watch => block_on(dev::build(arguments, options)),
         Command::Build(options) => build::run(arguments, options),
         Command::Test(options) => block_on(test::run(arguments, options)),
+        Command::Dev(options) => block_on(dev::run(arguments, options)),
         Command::Connectors => connectors::run(arguments),
         Command::Connections(command) => block_on(connections::run(arguments, command)),
         Command::Inspect(options) => inspect::run(arguments, options),

@@ -5,6 +5,7 @@ mod batch;
 mod cassette;
 mod cli;
 mod command;
+mod compared;
 mod config;
 mod delivery;
 pub mod demo;
@@ -18,6 +19,7 @@ mod output;
 mod publisher;
 mod registry;
 mod trace;
+mod watch;
 mod wiring;
 
 use clap::Parser;

@@ -77,11 +77,6 @@ fn note_line(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether stdout takes no more: whoever goes on for long ends.
-pub fn is_closed() -> bool {
-    REFUSED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-}
-
 /// Whether stdout took all that was printed so far. A closed pipe is its reader's decision, and no fault.
 pub fn delivered() -> Result<()> {
     let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +84,11 @@ pub fn delivered() -> Result<()> {
         *refused = io::stdout().flush().err();
     }
     refused.as_ref().map_or(Ok(()), complaint)
+}
+
+/// Whether stdout takes no more: whoever goes on for long ends.
+pub fn is_closed() -> bool {
+    REFUSED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 fn complaint(refused: &io::Error) -> Result<()> {

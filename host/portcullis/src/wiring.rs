@@ -17,7 +17,7 @@ pub use caller::operation;
 use connections::Loader;
 pub use connections::refuse_differences;
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
-use portcullis_egress::Egress;
+use portcullis_egress::{Egress, ExchangeSink};
 use portcullis_engine::Engine;
 use portcullis_runtime::{Runtime, RuntimeSettings};
 use portcullis_store::{DataLock, ExchangeLog, LockError, Retention, SqliteStore, Store};
@@ -45,6 +45,15 @@ pub struct Host {
 impl Host {
     /// Opens the data folder for writing and closes the runs that a crash left open.
     pub async fn open(config_file: &Path, wait: Duration) -> Result<Self> {
+        Self::open_beside(config_file, wait, None).await
+    }
+
+    /// The same, with somebody who sees each exchange as it ends.
+    pub async fn open_beside(
+        config_file: &Path,
+        wait: Duration,
+        beside: Option<Arc<dyn ExchangeSink>>,
+    ) -> Result<Self> {
         let config = Arc::new(Config::read(config_file)?);
         let runtime = runtime(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
@@ -61,7 +70,7 @@ impl Host {
         let egress = Egress::new(
             clock.clone(),
             random.clone(),
-            Arc::new(exchanges::Sink(exchanges.clone())),
+            Arc::new(exchanges::Sink { log: exchanges.clone(), beside }),
             Arc::new(intents::StoredIntents::new(store.clone(), clock.clone())),
         );
         let loader = Arc::new(Loader::new(config, store.clone(), egress, runtime.clone()));
@@ -93,6 +102,11 @@ impl Host {
     /// The id under which rows know a connection.
     pub async fn connection_id(&self, connection: &str) -> Result<String> {
         self.loader.load(connection).await.map(|loaded| loaded.facts.connection_id.clone())
+    }
+
+    /// What masks by the secrets and sensitive names of a connection.
+    pub async fn way_out(&self, connection: &str) -> Result<Arc<portcullis_egress::Connection>> {
+        self.loader.load(connection).await.map(|loaded| loaded.egress.clone())
     }
 
     /// Writes what the exchange log still holds in memory.

@@ -11,9 +11,18 @@ use std::collections::HashSet;
 /// None where `body` does not tokenize. Stops as soon as more than `bytes_max` bytes are written: what follows
 /// would be cut off anyhow.
 pub(super) fn mask(body: &[u8], names: &HashSet<String>, bytes_max: usize) -> Option<String> {
-    let mut tokens = Tokens { body, at: 0, depth: Vec::new(), out: String::new(), names };
+    let mut tokens = Tokens::new(body, names, ' ');
     match tokens.run(bytes_max) {
         Ok(()) | Err(Stop::End) => Some(tokens.out),
+        Err(Stop::NotJson) => None,
+    }
+}
+
+/// All of it, several values on a line each, and how many were masked.
+pub(super) fn mask_whole(body: &[u8], names: &HashSet<String>) -> Option<(String, u32)> {
+    let mut tokens = Tokens::new(body, names, '\n');
+    match tokens.run(usize::MAX) {
+        Ok(()) | Err(Stop::End) => Some((tokens.out, tokens.masked)),
         Err(Stop::NotJson) => None,
     }
 }
@@ -36,9 +45,17 @@ struct Tokens<'a> {
     depth: Vec<In>,
     out: String,
     names: &'a HashSet<String>,
+    /// Between values in a row.
+    between: char,
+    /// Values that were masked.
+    masked: u32,
 }
 
 impl<'a> Tokens<'a> {
+    fn new(body: &'a [u8], names: &'a HashSet<String>, between: char) -> Self {
+        Self { body, at: 0, depth: Vec::new(), out: String::new(), names, between, masked: 0 }
+    }
+
     fn run(&mut self, bytes_max: usize) -> Result<(), Stop> {
         loop {
             self.white_space();
@@ -46,7 +63,7 @@ impl<'a> Tokens<'a> {
                 return Ok(());
             }
             if !self.out.is_empty() {
-                self.out.push(' ');
+                self.out.push(self.between);
             }
             self.value()?;
             while let Some(&container) = self.depth.last() {
@@ -122,6 +139,7 @@ impl<'a> Tokens<'a> {
         }
         self.out.push(':');
         if sensitive {
+            self.masked = self.masked.saturating_add(1);
             self.peek()?;
             self.out.push('"');
             self.out.push_str(MASK);

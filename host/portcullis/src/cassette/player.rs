@@ -20,6 +20,8 @@ use std::{
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
+/// How the secrets begin that a test makes up.
+pub const MADE_UP: &str = "made-up-for-";
 /// A request is read up to here.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -131,8 +133,17 @@ async fn answer(
     let header = || Some(head.headers.get(http::header::HOST)?.to_str().ok()?.to_owned());
     let host = host.or_else(header).unwrap_or_default();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let url = format!("https://{host}{path}");
+    let url = format!("https://{host}{}", without_credential(path));
     Ok(respond(&mut locked(pass), Asked { method: head.method.to_string(), url, body, answered_by: None }))
+}
+
+/// What a credential adds to a query is in no cassette.
+fn without_credential(path: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
+    let made_up = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| value.starts_with(MADE_UP));
+    let (added, own): (Vec<&str>, Vec<&str>) = query.split('&').partition(made_up);
+    // A query that was there and empty stays one.
+    if own.is_empty() && !added.is_empty() { path.to_owned() } else { format!("{path}?{}", own.join("&")) }
 }
 
 /// The first exchange that fits and has not answered yet, or else the last that fits: a request may be repeated.
@@ -182,4 +193,23 @@ fn response(status: u16, headers: &[(String, String)], body: &[u8]) -> Response<
 /// Each change is one assignment: a holder that panicked left nothing half done.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_credential_adds_is_in_no_cassette() {
+        let added = format!("api_key={MADE_UP}key-0123456789");
+        for (asked, recorded) in [
+            (format!("/a?{added}"), "/a"),
+            (format!("/a?b=1&{added}"), "/a?b=1"),
+            ("/a".to_owned(), "/a"),
+            ("/a?".to_owned(), "/a?"),
+            ("/a?b=1&c".to_owned(), "/a?b=1&c"),
+        ] {
+            assert_eq!(without_credential(&asked), recorded);
+        }
+    }
 }

@@ -177,3 +177,142 @@ fn what_cannot_be_dialled_is_said_before_it_is_played() {
         assert!(parse(&text).unwrap().hosts().is_err(), "{url}");
     }
 }
+
+#[test]
+fn what_is_no_text_is_base64() {
+    let text = "check = true\n[[exchange]]\nrequest = \"GET https://a.test/\"\nstatus = 200\nbody-base64 = '''\nAAEC\n/w==\n'''\n";
+    assert_eq!(parse(text).unwrap().exchanges[0].body, [0, 1, 2, 255]);
+    let faults = parse(&text.replace("AAEC", "A?EC")).unwrap_err();
+    assert!(faults[0].contains("pages.toml:5:15: `body-base64` is no base64"), "{faults:?}");
+}
+
+/// A whole cassette, as people read it.
+#[test]
+fn a_printed_cassette_reads_well() {
+    let exchange = |method: &str, request_body: Option<&[u8]>, body: &[u8]| Recorded {
+        method: method.to_owned(),
+        url: "https://api.vendor.test/v1/things?limit=2".to_owned(),
+        request_body: request_body.map(<[u8]>::to_vec),
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.to_vec(),
+    };
+    let cassette = Cassette {
+        name: "pages".to_owned(),
+        file: "pages.toml".into(),
+        call: Called::Stream("things".to_owned()),
+        config: serde_json::json!({"page-size": 2, "since": {"a b": "x\"y", "list": [1.50, true]}}),
+        origins: BTreeMap::new(),
+        max_records: Some(2),
+        expected: Expected::Records(vec![serde_json::json!({"id": 1}), serde_json::json!({"id": "it's"})]),
+        statuses: [(404, SUCCEEDS.to_owned())].into(),
+        exchanges: vec![
+            exchange("GET", None, b"{\n  \"a\": 'x'\n}\n"),
+            exchange("POST", Some(b"{\"q\":\"'\"}"), &[0, 159, 146, 150]),
+            exchange("GET", None, b""),
+        ],
+    };
+    let text = cassette.print("Recorded.\nTwice.").unwrap();
+    let expected = r#"# Recorded.
+# Twice.
+stream = "things"
+config = { page-size = 2, since = { "a b" = "x\"y", list = [1.5, true] } }
+max-records = 2
+records = '''
+{"id":1}
+{"id":"it's"}
+'''
+statuses = { 404 = "succeeds" }
+
+[[exchange]]
+request = "GET https://api.vendor.test/v1/things?limit=2"
+status = 200
+headers = { content-type = "application/json" }
+body = '''
+{
+  "a": 'x'
+}
+'''
+
+[[exchange]]
+request = "POST https://api.vendor.test/v1/things?limit=2"
+request-body = '''
+{"q":"'"}'''
+status = 200
+headers = { content-type = "application/json" }
+body-base64 = '''
+AJ+Slg=='''
+
+[[exchange]]
+request = "GET https://api.vendor.test/v1/things?limit=2"
+status = 200
+headers = { content-type = "application/json" }
+"#;
+    assert_eq!(text, expected);
+}
+
+/// Every body, header and input comes back to the byte, whatever it is.
+#[test]
+fn what_is_printed_is_read_again() {
+    let words = [
+        "",
+        "'",
+        "''",
+        "'''",
+        "''''",
+        "a'",
+        "\n",
+        "\r\n",
+        "\n'",
+        "\\",
+        "\"",
+        "\"\"\"",
+        "\t",
+        "\u{2028}",
+        "\u{feff}a",
+        "\u{0}",
+        "é😀",
+        "{\"a\":1}\n",
+        "'''\n",
+        "# no comment",
+        "\u{7f}",
+        "x\u{200b}y",
+        " \n ",
+        "\\u0000",
+        "a\rb",
+    ];
+    for first in words {
+        for second in words {
+            let joined = format!("{first}{second}");
+            let cassette = Cassette {
+                name: "pages".to_owned(),
+                file: "tests/cassettes/pages.toml".into(),
+                call: Called::Action { name: format!("a{first}"), input: joined.clone() },
+                config: serde_json::json!({ joined.clone(): [second] }),
+                origins: [("o".to_owned(), "https://a.test".parse().unwrap())].into(),
+                max_records: None,
+                expected: Expected::Output(serde_json::json!({ "x": joined })),
+                statuses: BTreeMap::new(),
+                exchanges: vec![Recorded {
+                    method: "POST".to_owned(),
+                    url: "https://a.test/x?a=b".to_owned(),
+                    request_body: Some(joined.clone().into_bytes()),
+                    status: 599,
+                    headers: vec![(format!("x-{first}"), joined.clone())],
+                    body: [joined.as_bytes(), if second.is_empty() { b"\xff" } else { b"" }].concat(),
+                }],
+            };
+            let printed = cassette.print(&joined).unwrap();
+            let read = parse(&printed).unwrap_or_else(|faults| panic!("{joined:?}: {faults:?}\n{printed}"));
+            assert_eq!(
+                (&read.call, &read.config, &read.expected),
+                (&cassette.call, &cassette.config, &cassette.expected)
+            );
+            assert_eq!(
+                (&read.exchanges, &read.origins),
+                (&cassette.exchanges, &cassette.origins),
+                "{printed}"
+            );
+        }
+    }
+}

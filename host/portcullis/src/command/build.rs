@@ -11,15 +11,23 @@ use portcullis_clock::{Clock as _, RealClock};
 use portcullis_manifest::{Component, EmbeddedError, Folder, embed, world};
 use serde_json::{Value, json};
 use std::{
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
+use tokio::sync::watch;
 
 /// Builds the connector in a folder and puts it into the registry.
 pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
     let began = RealClock.monotonic();
-    let package = package(&options.dir)?;
-    let Package { bytes, component, .. } = &package;
+    put(arguments, options, &package(&options.dir)?, began)?;
+    Ok(Exit::Success)
+}
+
+/// Puts it into the registry, and shows it.
+pub fn put(arguments: &Arguments, options: &Build, package: &Package, began: Duration) -> Result<()> {
+    let Package { bytes, component, .. } = package;
     let file = registry::put(&registry_folder(arguments, options)?, bytes, component)?;
     let (name, version) = (&component.manifest.name, &component.manifest.version);
     let took = RealClock.monotonic().saturating_sub(began);
@@ -44,28 +52,76 @@ pub fn run(arguments: &Arguments, options: &Build) -> Result<Exit> {
         output::line(&format!("file     {}", file.display()));
         output::line(&format!("time     {}.{} s", took.as_secs(), took.subsec_millis() / 100));
     }
-    Ok(Exit::Success)
+    Ok(())
 }
 
 /// The connector in a folder, built and judged.
 pub fn package(dir: &Path) -> Result<Package> {
+    let folder = folder(dir)?;
+    let output = cargo(dir).output().map_err(not_started)?;
+    Built { code: code(dir, &output)?, folder }.package(dir)
+}
+
+/// The same, its code built and nothing judged yet. None where it was stopped: the compiler is stopped too.
+pub async fn built_until(dir: &Path, stop: &mut watch::Receiver<bool>) -> Result<Option<Built>> {
+    let folder = folder(dir)?;
+    let mut cargo = cargo(dir);
+    // A group of its own, so that all of it can be ended, and only by this process.
+    cargo.process_group(0).stdout(Stdio::piped());
+    let child = tokio::process::Command::from(cargo).kill_on_drop(true).spawn().map_err(not_started)?;
+    let group = child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+    let mut ended = std::pin::pin!(child.wait_with_output());
+    let output = tokio::select! {
+        output = &mut ended => output.map_err(not_started)?,
+        _ = stop.wait_for(|stopped| *stopped) => {
+            if let Some(group) = group {
+                // Gone already is as good.
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::INT);
+            }
+            let _ = ended.await;
+            return Ok(None);
+        }
+    };
+    // Both may have come at once.
+    if *stop.borrow() {
+        return Ok(None);
+    }
+    Ok(Some(Built { code: code(dir, &output)?, folder }))
+}
+
+/// What the compiler made, and what the folder says of it.
+pub struct Built {
+    /// The component, without its manifest.
+    pub code: Vec<u8>,
+    /// Manifest and assets.
+    pub folder: Folder,
+}
+
+impl Built {
+    /// The connector.
+    pub fn package(&self, dir: &Path) -> Result<Package> {
+        let Folder { connector: manifest, assets, .. } = &self.folder;
+        let whole = embed::embed(&self.code, manifest, assets).map_err(|error| disagrees(dir, &error))?;
+        // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
+        let component = Component::read(&whole).map_err(|error| disagrees(dir, &error))?;
+        let package = Package { file: dir.to_owned(), bytes: whole, component }.judged();
+        package.map_err(|failure| Failure {
+            message: "the build is not a connector".to_owned(),
+            help: Some(
+                "its roles have the functions of the WIT of this portcullis, and it imports no others"
+                    .to_owned(),
+            ),
+            ..failure
+        })
+    }
+}
+
+fn folder(dir: &Path) -> Result<Folder> {
     if !dir.join("connector.toml").exists() {
         return Err(Failure::fault(format!("`{}` has no `connector.toml`", dir.display()))
             .with_help("name a connector's folder; `portcullis new PUBLISHER/NAME` writes one"));
     }
-    let Folder { connector: manifest, assets, .. } = Folder::read(dir).map_err(Failure::documents)?;
-    let code = build(dir)?;
-    let whole = embed::embed(&code, &manifest, &assets).map_err(|error| disagrees(dir, &error))?;
-    // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
-    let component = Component::read(&whole).map_err(|error| disagrees(dir, &error))?;
-    let package = Package { file: dir.to_owned(), bytes: whole, component }.judged();
-    package.map_err(|failure| Failure {
-        message: "the build is not a connector".to_owned(),
-        help: Some(
-            "its roles have the functions of the WIT of this portcullis, and it imports no others".to_owned(),
-        ),
-        ..failure
-    })
+    Folder::read(dir).map_err(Failure::documents)
 }
 
 /// What manifest and code say differently, at the line of the manifest that says it.
@@ -98,7 +154,7 @@ fn disagrees(dir: &Path, error: &EmbeddedError) -> Failure {
 }
 
 /// `--registry`, else the config's where there is a config, else `./registry`.
-fn registry_folder(arguments: &Arguments, options: &Build) -> Result<PathBuf> {
+pub fn registry_folder(arguments: &Arguments, options: &Build) -> Result<PathBuf> {
     match &options.registry {
         Some(folder) => Ok(folder.clone()),
         None if arguments.config.exists() => Ok(Config::read(&arguments.config)?.registry),
@@ -106,18 +162,20 @@ fn registry_folder(arguments: &Arguments, options: &Build) -> Result<PathBuf> {
     }
 }
 
-fn build(dir: &Path) -> Result<Vec<u8>> {
+fn cargo(dir: &Path) -> Command {
     let mut cargo = guest::build("cargo", dir, None);
-    let child = cargo
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output();
-    let output = child.map_err(|error| {
-        Failure::fault("cannot start cargo")
-            .because(&error)
-            .with_help("a Rust connector is built by cargo: https://rustup.rs")
-    })?;
+    cargo.args(["--message-format", "json-render-diagnostics"]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    cargo
+}
+
+fn not_started(error: std::io::Error) -> Failure {
+    Failure::fault("cannot start cargo")
+        .because(&error)
+        .with_help("a Rust connector is built by cargo: https://rustup.rs")
+}
+
+/// The component that cargo says it made.
+fn code(dir: &Path, output: &Output) -> Result<Vec<u8>> {
     if !output.status.success() {
         return Err(Failure::fault(format!("cargo could not build `{}`", dir.display())).with_help(format!(
             "cargo says above what is wrong; where the target is missing: rustup target add {TARGET}"

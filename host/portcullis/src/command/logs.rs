@@ -133,7 +133,6 @@ fn filter(options: &Logs) -> Result<ExchangeFilter> {
         since,
         until,
         limit: options.limit,
-        ..ExchangeFilter::default()
     })
 }
 

@@ -108,6 +108,11 @@ impl<'c> Reviewed<'c> {
         Ok(Self { connection, asked, former, verdict, runs })
     }
 
+    /// Whether nobody has to be asked: it asks for nothing more, and the connection says that such a version is taken.
+    pub fn takes(&self) -> bool {
+        self.verdict == Verdict::Covered && self.connection.updates == Updates::SameGrants
+    }
+
     /// What a person reads: the verdict, the difference, what to type.
     pub fn text(&self) -> String {
         let signature = self.asked.signature.words(&self.connection.connector.publisher);

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     cli::{Arguments, Update},
-    config::{Config, Updates},
+    config::Config,
     exit::{Exit, Failure, Result},
     output,
 };
@@ -58,8 +58,7 @@ struct Proposal {
 impl Proposal {
     fn carried_out(config: &Config, arguments: &Arguments, name: &str) -> Result<Self> {
         let reviewed = Reviewed::of(config, name)?;
-        let takes =
-            reviewed.verdict == Verdict::Covered && reviewed.connection.updates == Updates::SameGrants;
+        let takes = reviewed.takes();
         let mut proposal = Self {
             result: match reviewed.verdict {
                 Verdict::Current => "current",

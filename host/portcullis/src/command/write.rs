@@ -129,7 +129,7 @@ fn keep(options: &Write, report: &RunReport, records: &Records) -> Result<()> {
         let run = &report.run_id;
         Failure { exit: Exit::Rejected, ..failure }
             .of_run(run)
-            .with_help(format!("which lines were rejected, and why: portcullis --json runs {run}"))
+            .with_help(format!("which lines were rejected, and why: portcullis --json runs show {run}"))
     })
 }
 

@@ -5,16 +5,28 @@ use portcullis_store::{AnnouncementRow, ExchangeLog, ExchangeRow};
 use std::sync::Arc;
 
 /// Hands exchanges to `exchanges.db`.
-pub struct Sink(pub Arc<ExchangeLog>);
+pub struct Sink {
+    /// The log.
+    pub log: Arc<ExchangeLog>,
+    /// Who looks on. It gets what the log gets, masked as that is.
+    pub beside: Option<Arc<dyn ExchangeSink>>,
+}
 
 #[async_trait]
 impl ExchangeSink for Sink {
     async fn record(&self, exchange: Exchange) {
+        if let Some(beside) = &self.beside {
+            beside.record(exchange.clone()).await;
+        }
         let mut exchange = exchange;
         if let Some(announced) = exchange.announced.take() {
-            self.0.announce(announcement(&exchange, announced)).await;
+            self.log.announce(announcement(&exchange, announced)).await;
         }
-        self.0.record(row(exchange)).await;
+        self.log.record(row(exchange)).await;
+    }
+
+    fn whole_bytes_max(&self) -> Option<usize> {
+        self.beside.as_ref()?.whole_bytes_max()
     }
 }
 

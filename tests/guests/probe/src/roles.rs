@@ -33,7 +33,10 @@ impl destination::Guest for Probe {
         Ok(lines
             .zip(0..)
             .filter(|(line, _)| line.windows(6).any(|part| part == b"reject"))
-            .map(|(_, line)| Rejected { line, error: fault(ErrorKind::InvalidInput, format!("told to reject it after {came}")) })
+            .map(|(_, line)| Rejected {
+                line,
+                error: fault(ErrorKind::InvalidInput, format!("told to reject it after {came}")),
+            })
             .collect())
     }
 

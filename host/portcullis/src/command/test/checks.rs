@@ -9,7 +9,7 @@ use crate::{
     wiring,
 };
 use portcullis_clock::{Clock, RealClock};
-use portcullis_egress::Outcome;
+use portcullis_egress::{Exchange, Outcome};
 use portcullis_engine::{ANY_NAME, Batch, Operation as Asked, Schema};
 use portcullis_runtime::{CallError, ConnectorError, Operation, Output, Reply, call::Position};
 use serde_json::{Value, json};
@@ -105,6 +105,45 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
         }
     }
     Ok(checks)
+}
+
+/// What comes of a cassette, whatever it says.
+pub struct Replayed {
+    /// As a cassette would say it.
+    pub came: Expected,
+    /// Of an error.
+    pub words: String,
+    /// What was asked for beyond the cassette, or left in it.
+    pub amiss: Option<String>,
+    /// In order.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// Plays a cassette once.
+pub async fn replayed(sandbox: &Sandbox, cassette: &Cassette) -> Result<Replayed> {
+    let player = Player::start(&cassette.hosts()?).await?;
+    let stage = Stage { sandbox, cassette, player };
+    let (came, ended) = stage.play(None, Position::Start).await?;
+    let amiss = stage.unexpected().or_else(|| stage.unasked());
+    let mut words = String::new();
+    let came = match came {
+        Came::Success => Expected::Success,
+        Came::Output(output) => Expected::Output(serde_json::from_str(&output).unwrap_or(Value::Null)),
+        Came::Pages(pages) => Expected::Records(values(&pages)),
+        Came::Handled(events, reply) => Expected::Handled { events, reply },
+        Came::Rejected(lines) => Expected::Rejected(lines),
+        Came::Removed(removed) => Expected::Removed(removed),
+        Came::Error(kind, message) => {
+            words = message;
+            Expected::Error(kind)
+        }
+    };
+    Ok(Replayed {
+        came,
+        words,
+        amiss,
+        exchanges: ended.into_iter().flat_map(|ended| ended.exchanges).collect(),
+    })
 }
 
 struct Stage<'s> {

@@ -1,7 +1,10 @@
 //! Where a cassette is played: the real sandbox and the real pipeline, over a vendor on loopback, with a clock that stands, seeded
 //! randomness, and nothing kept.
 use crate::{
-    cassette::{Called, Cassette, player::Player},
+    cassette::{
+        Called, Cassette,
+        player::{MADE_UP, Player},
+    },
     config::pinned::origins::Narrowed,
     exit::{Failure, Result, at_file},
     registry::Package,
@@ -170,7 +173,7 @@ fn credentials(manifest: &Connector, folder: &Path) -> Result<BTreeMap<String, C
     let mut credentials = BTreeMap::new();
     for (name, slot) in &manifest.slots {
         let file = folder.join(format!("{name}.secret"));
-        fs::write(&file, format!("made-up-for-{name}-0123456789")).map_err(at_file("write", &file))?;
+        fs::write(&file, format!("{MADE_UP}{name}-0123456789")).map_err(at_file("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).map_err(at_file("write", &file))?;
         let secret = format!("file:{name}.secret").parse::<portcullis_secrets::Reference>();
         let secret = secret.map_err(|error| {

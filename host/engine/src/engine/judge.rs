@@ -1,8 +1,8 @@
 //! Schema work. Its author decides how long it takes, so it never runs on an async worker thread, nobody waits for it
 //! for ever, and what nobody waits for any more holds up its own connection alone.
 
-use super::Cancellation;
-use crate::{EngineError, Failure, SchemaWork, limits::SCHEMA_TIME_MAX};
+use super::{Cancellation, Run};
+use crate::{EngineError, Failure, Schema, SchemaWork, limits::SCHEMA_TIME_MAX};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -37,6 +37,13 @@ pub(super) async fn judged<T: Send + 'static>(
         },
         () = cancellation.wait() => Ok(Err(Failure::cancelled())),
     }
+}
+
+/// A schema that is none is found before anything is asked.
+pub(super) async fn compiled(run: &Run, stream: &str, schema: Schema) -> Result<(), EngineError> {
+    let compiled = judged(&run.facts.schema_work, &run.cancellation, move |_| schema.compile()).await?;
+    let what = format!("schema of the stream `{stream}`");
+    Ok(compiled.map_err(|failure| EngineError::not_judged(&what, failure))??)
 }
 
 /// Sets it when it is dropped.

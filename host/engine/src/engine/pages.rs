@@ -84,12 +84,7 @@ impl Engine {
         };
         let mut run = self.draft(&facts, RunKind::Read, stream, run_options);
         if let Some(schema) = plan.validated.clone() {
-            // A schema that is none is found before anything is asked.
-            let compiled =
-                judge::judged(&facts.schema_work, &run.cancellation, move |_| schema.compile()).await?;
-            compiled.map_err(|failure| {
-                EngineError::not_judged(&format!("schema of the stream `{stream}`"), failure)
-            })??;
+            judge::compiled(&run, stream, schema).await?;
         }
         let place = self.place(&plan, facts.migrates).await?;
         let opened = self.open_sink(&plan, place, sink).await?;

@@ -38,11 +38,7 @@ impl Engine {
             false => (RunKind::Write, stream.name.clone()),
         };
         let mut run = self.draft(&facts, kind, &subject, options);
-        let schema = Schema::new(stream.schema.clone());
-        let compiled =
-            judge::judged(&facts.schema_work, &run.cancellation, move |_| schema.compile()).await?;
-        let what = format!("schema of the stream `{}`", stream.name);
-        compiled.map_err(|failure| EngineError::not_judged(&what, failure))??;
+        judge::compiled(&run, &stream.name, Schema::new(stream.schema.clone())).await?;
         let id = batch_id(&run.run_id, &stream.name, WRITE, &records);
         let batch = Batch { id, stream, mode: write.mode, generation: write.generation, records };
         self.begin(&run, Some(described(&batch))).await?;

@@ -34,8 +34,9 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     fs::write(out.join("sdk.rs"), sdk(&root.join("sdk/rust"))).expect("OUT_DIR is writable");
+    // `target/PROFILE/build/PACKAGE/out`: beside the profiles, where the tests build guests too, each once.
+    let target = out.ancestors().nth(4).expect("OUT_DIR lies below the target folder").join("guests");
     for (folder, workspace, name) in EMBEDDED {
-        let target = out.join("guests").join(name);
         build(&root.join(folder), &target);
         let component = target.join(TARGET).join("release").join(format!("{name}.wasm"));
         let bytes = fs::read(&component).unwrap_or_else(|error| panic!("{}: {error}", component.display()));

@@ -220,8 +220,8 @@ fn hostile_json_as_input_is_refused_or_echoed() {
     let vendor = Vendor::tls(&["api.vendor.test"], |_, wire| reply(wire, 200, &[], b""));
     let project = project(&vendor);
     for (name, code, said) in [
-        ("json-depth-100k.json", 2, "nested deeper than 64 levels"),
-        ("json-depth-obj-20k.json", 2, "nested deeper than 64 levels"),
+        ("json-depth-100k.json", 2, "nested deeper than 127 levels"),
+        ("json-depth-obj-20k.json", 2, "nested deeper than 127 levels"),
         ("json-dup-keys.json", 2, "one key twice"),
         ("json-number-huge.json", 1, "number out of range"),
         ("json-exp.json", 1, "number out of range"),

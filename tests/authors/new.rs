@@ -77,7 +77,7 @@ fn built(author: &Author, name: &str, roles: &[&str]) -> Installed {
 
 #[test]
 fn a_source_is_read_at_once_and_its_digest_does_not_depend_on_its_folder() {
-    let author = Author::new();
+    let author = Author::shipping();
     let component = built(&author, "acme/weather", &["source"]);
     let vendor = vendor();
     let project = project(&component, vendor.port());

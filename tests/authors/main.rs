@@ -61,8 +61,7 @@ impl Author {
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TARGET_DIR", guests::target());
         if !self.ships {
-            let quick = [("LTO", "false"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "1")];
-            command.envs(quick.map(|(name, value)| (format!("CARGO_PROFILE_RELEASE_{name}"), value)));
+            command.envs(guests::QUICK);
         }
         command
     }

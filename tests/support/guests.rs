@@ -45,7 +45,7 @@ pub fn guest(name: &str) -> Installed {
     Installed::of(build(&checkout().join("tests/guests").join(name)))
 }
 
-/// A connector of `connectors` as it ships.
+/// A connector of `connectors`.
 pub fn connector(name: &str) -> Installed {
     Installed::of(build(&checkout().join("connectors").join(name)))
 }
@@ -134,6 +134,13 @@ pub fn target() -> PathBuf {
     built().parent().expect("`debug` lies in the target folder").join("guests")
 }
 
+/// How tests build what does not ship: whole-program optimisation takes half a minute a connector.
+pub const QUICK: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "false"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+];
+
 /// Held while something is built there and read: two crates of one name have one file.
 pub fn alone() -> fs::File {
     fs::create_dir_all(target()).unwrap();
@@ -159,6 +166,7 @@ fn build_now(folder: &Path) -> Vec<u8> {
         .arg("--registry")
         .arg(registry.path())
         .env("CARGO_TARGET_DIR", &target)
+        .envs(QUICK)
         .current_dir(checkout())
         .output()
         .expect("portcullis starts");

@@ -84,11 +84,26 @@ fn refused(what: &str, bytes: Vec<u8>) -> String {
         assert!(ran.resident_kib_max < 256 * 1024, "{what}: {} KiB", ran.resident_kib_max);
         if args[0] == "inspect" && ran.status != Some(0) {
             assert!(ran.stderr.starts_with("error: "), "{what}: {}", ran.stderr);
-            println!("inspect, {what}: {:?} of CPU time, {} KiB", ran.cpu, ran.resident_kib_max);
+            let resident = resident_kib(&project, args);
+            println!("inspect, {what}: {:?} of CPU time, {resident} KiB", ran.cpu);
+            assert!(resident <= 64 * 1024, "{what}: {resident} KiB");
         }
         said.push_str(&ran.stderr);
     }
     said
+}
+
+/// The largest resident size of a command, counted by a small process that starts it: one that starts from here begins with
+/// what this one has.
+fn resident_kib(project: &Project, args: &[&str]) -> u64 {
+    const COUNT: &str = "import resource, subprocess, sys\n\
+        subprocess.run(sys.argv[1:], env={}, capture_output=True)\n\
+        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let command = project.command(args);
+    let mut counting = std::process::Command::new("python3");
+    counting.args(["-c", COUNT]).arg(command.get_program()).args(command.get_args());
+    let counted = counting.current_dir(project.path(".")).output().unwrap();
+    String::from_utf8(counted.stdout).unwrap().trim().parse().unwrap()
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

@@ -142,6 +142,7 @@ impl Project {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        heard(&mut command);
         command
     }
 
@@ -279,6 +280,21 @@ impl Drop for Running {
             drop(child.wait());
         }
     }
+}
+
+/// A Ctrl-C reaches what is started, also where the tests run in the background of a shell, which lets them ignore it.
+#[expect(unsafe_code, reason = "std hands what is ignored on to children")]
+fn heard(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let reset = || {
+        for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+            // SAFETY: async-signal-safe, and `SIG_DFL` is no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: what runs between fork and exec calls nothing but `signal`.
+    unsafe { command.pre_exec(reset) };
 }
 
 /// Reads both pipes to their ends and reaps, with what it used.

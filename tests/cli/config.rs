@@ -127,4 +127,7 @@ fn the_schema_is_printed() {
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!(schema["properties"]["registry"]["default"], "registry");
     assert_eq!(schema, project.run(&["--json", "schema"]).exits(0).json());
+    let manifest = project.run(&["schema", "manifest"]).exits(0).json();
+    assert_eq!(manifest["properties"]["connector"]["required"][0], "name");
+    assert_eq!(manifest["properties"]["http"]["items"]["oneOf"][1]["required"][0], "from-response");
 }

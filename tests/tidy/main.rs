@@ -3,6 +3,7 @@
 
 mod crates;
 mod promises;
+mod references;
 mod source;
 mod text;
 

@@ -79,4 +79,19 @@ mod tests {
             assert!(pause <= BACKOFF * 2_u32.pow(attempt - 1));
         }
     }
+
+    #[test]
+    fn authors_are_told_which_kinds_are_tried_again() {
+        let page = include_str!("../../../docs/authors/errors.md");
+        let mut seen = 0;
+        for row in page.lines().skip_while(|line| *line != "| kind | when | the host |").skip(2) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [kind, _, host] = cells.as_slice() else { break };
+            let failure = failure(kind.trim_matches('`'), None);
+            let again = verdict(&failure, 1, true, &SeededRandom::new(3)) != Verdict::Over;
+            assert_eq!(host.starts_with("again"), again, "{row}");
+            seen += 1;
+        }
+        assert_eq!(seen, 15);
+    }
 }

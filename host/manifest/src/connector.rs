@@ -13,6 +13,7 @@ mod check;
 mod folder;
 mod from_response;
 mod json;
+pub mod keys;
 mod toml;
 
 pub use check::{RateError, requests_per_second};

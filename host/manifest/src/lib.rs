@@ -6,6 +6,7 @@ pub mod diagnose;
 pub mod embed;
 pub mod embedded;
 pub mod json;
+pub mod keys;
 pub mod limits;
 pub mod lock;
 pub mod schema;

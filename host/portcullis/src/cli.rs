@@ -32,6 +32,23 @@ impl Arguments {
     }
 }
 
+/// `schema`
+#[derive(Args, Debug)]
+pub struct Schema {
+    /// Of which document
+    #[arg(value_name = "DOCUMENT", default_value = "config")]
+    pub of: SchemaOf,
+}
+
+/// Documents that people write.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum SchemaOf {
+    /// `portcullis.toml`
+    Config,
+    /// `connector.toml`
+    Manifest,
+}
+
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -42,8 +59,8 @@ pub enum Command {
     /// Check the config file alone, or show what it means
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print the JSON Schema of the config file, for editors
-    Schema,
+    /// Print the JSON Schema of the config file or of a connector's manifest, for editors
+    Schema(Schema),
     /// Write a new connector: a folder that builds and passes its tests
     New(New),
     /// Build a connector from its folder and put it into the registry

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Demo(options) => crate::demo::run(options, arguments.json),
         Command::Init(options) => init::run(arguments, options),
         Command::Config(options) => config::run(arguments, options),
-        Command::Schema => config::schema(arguments),
+        Command::Schema(options) => config::schema(arguments, options),
         Command::New(options) => new::run(arguments, options),
         Command::Build(options) if options.watch => block_on(dev::build(arguments, options)),
         Command::Build(options) => build::run(arguments, options),

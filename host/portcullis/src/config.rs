@@ -6,7 +6,6 @@ pub mod keys;
 pub mod pinned;
 mod place;
 pub mod resolved;
-pub mod schema;
 
 pub use place::Place;
 

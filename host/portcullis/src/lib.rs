@@ -18,6 +18,7 @@ mod guest;
 mod output;
 mod publisher;
 mod registry;
+mod schema;
 mod trace;
 mod watch;
 mod wiring;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
+use crate::QueryRule;
 use proptest::prelude::*;
 
 fn manifest(rules: &[(&str, &[&str])]) -> Vec<ManifestRule> {
@@ -364,4 +365,51 @@ fn what_is_authorized_tells_its_rule_and_what_holds_for_it() {
         assert_eq!(request.attributes().credentials, ["key"]);
         assert_eq!((request.is_safe(), request.is_named()), (safe, false), "{method} {path}");
     }
+}
+
+/// What the authors' page shows, line by line.
+#[test]
+fn rules_by_example() {
+    let (mut kind, mut seen) = ("", [0; 3]);
+    for line in include_str!("../../../../docs/authors/rules.md").lines() {
+        let cells: Vec<&str> =
+            line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        match cells.as_slice() {
+            ["---", ..] => {}
+            [first, ..] if ["rule", "no rule", "you want"].contains(first) => {
+                kind = if line.contains("| query |") { "query" } else { first }
+            }
+            _ if !line.starts_with('|') => {}
+            [rule, request, verdict] if kind == "rule" => {
+                assert_eq!(passes(rule, None, request), *verdict == "passes", "{line}");
+                seen[0] += 1;
+            }
+            [rule, query, request, verdict] if kind == "query" => {
+                let pairs = query.trim_matches(['{', '}', ' ']).split(", ").filter(|pair| !pair.is_empty());
+                let pair = |pair: &str| {
+                    let (name, value) = pair.split_once(" = ").unwrap();
+                    (name.to_owned(), value.trim_matches('"').parse().unwrap())
+                };
+                let query = QueryRule::new(pairs.map(pair)).unwrap();
+                assert_eq!(passes(rule, Some(query), request), *verdict == "passes", "{line}");
+                seen[1] += 1;
+            }
+            [rule, _] if kind == "no rule" => {
+                assert!(rule.parse::<Rule>().is_err(), "{line}");
+                seen[2] += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(seen[0] > 25 && seen[1] > 5 && seen[2] > 8, "{seen:?}");
+}
+
+fn passes(rule: &str, query: Option<QueryRule>, request: &str) -> bool {
+    let mut rules = manifest(&[(rule, &[])]);
+    rules[0].attributes.query = query;
+    let (method, url) = request.split_once(' ').unwrap();
+    Grants::new(rules, OperatorRules::Requested)
+        .unwrap()
+        .authorize("billing", method, url, None, None)
+        .is_ok()
 }

@@ -1,13 +1,12 @@
-//! `config check`, `config show`, `schema`: the config file by itself. Neither lock, registry nor data is looked at, and no secret.
+//! `config check`, `config show`: the config file by itself; `schema`. Neither lock, registry nor data is looked at, and no secret.
 use crate::{
-    cli::{Arguments, ConfigCommand, ConfigShow},
+    cli::{Arguments, ConfigCommand, ConfigShow, Schema, SchemaOf},
     config::{
         Config,
         resolved::{self, Row, Shown},
-        schema as json_schema,
     },
     exit::{Exit, Failure, Result},
-    output,
+    output, schema as json_schema,
 };
 use serde_json::{Value, json};
 
@@ -71,8 +70,11 @@ fn as_json(row: &Row, file: &str) -> Value {
 }
 
 /// Prints the schema; it depends on nothing but this version.
-pub fn schema(arguments: &Arguments) -> Result<Exit> {
-    let schema = json_schema::schema();
+pub fn schema(arguments: &Arguments, options: &Schema) -> Result<Exit> {
+    let schema = match options.of {
+        SchemaOf::Config => json_schema::config(),
+        SchemaOf::Manifest => json_schema::manifest(),
+    };
     if arguments.json {
         output::json_line(&schema);
     } else {

@@ -1,97 +1,6 @@
 //! Every key of `portcullis.toml`, once: its type, its default, words for people. `schema` and `config show` are made of it, and
 //! tests hold it against what the parser (`authored`) accepts and what docs/configuration.md says. Reads nothing itself.
-
-/// One table of the config, or one form that it can have.
-pub struct Section {
-    /// What it is for.
-    pub words: &'static str,
-    /// Its keys, in the order in which people write them.
-    pub keys: &'static [Key],
-}
-
-/// One key.
-pub struct Key {
-    /// As it is written.
-    pub name: &'static str,
-    /// What may stand behind it.
-    pub is: Is,
-    /// What holds where it is absent, as text.
-    pub default: Option<&'static str>,
-    /// Whether the table can't do without.
-    pub required: bool,
-    /// For people.
-    pub words: &'static str,
-}
-
-/// What may stand behind a key.
-#[derive(Clone, Copy)]
-pub enum Is {
-    /// A string.
-    Text,
-    /// A path, from the config's folder on.
-    Path,
-    /// A reference to a secret.
-    Reference,
-    /// A string that may be a person's, or a table with a reference.
-    NameOrReference,
-    /// `PUBLISHER/NAME@VERSION`
-    Connector,
-    /// One of these strings.
-    Choice(&'static [&'static str]),
-    /// `64MiB`
-    Bytes,
-    /// `30s`
-    Time,
-    /// A whole number from 1 on.
-    Count(i64),
-    /// Requests a second.
-    Rate,
-    /// `true` or `false`.
-    Flag,
-    /// A list of strings.
-    Texts,
-    /// A list of rules, or `"requested"`.
-    RulesOrRequested,
-    /// A list of rules that is not empty.
-    Rules,
-    /// Names to strings.
-    Map,
-    /// Names of origins to origins.
-    Origins,
-    /// Names to paths.
-    Paths,
-    /// The connector's own: a table of anything.
-    Foreign,
-    /// A table.
-    Table(&'static Section),
-    /// Tables by name.
-    Named(Names, &'static [Section]),
-}
-
-/// What names tables may have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Names {
-    /// Any.
-    Any,
-    /// Those of connections.
-    Label,
-    /// Any that no built-in provider has.
-    NotBuiltIn,
-}
-
-impl Key {
-    const fn new(name: &'static str, is: Is, words: &'static str) -> Self {
-        Self { name, is, default: None, required: false, words }
-    }
-
-    const fn or(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
-    }
-
-    const fn required(self) -> Self {
-        Self { required: true, ..self }
-    }
-}
+use portcullis_manifest::keys::{Is, Key, Names, Section};
 
 use Is::{
     Bytes, Choice, Connector, Count, Flag, Foreign, Map, NameOrReference, Named, Origins, Path, Paths, Rate,
@@ -311,21 +220,6 @@ static NETWORK: Section = Section {
             .or("bundled"),
     ],
 };
-
-impl Section {
-    /// The form that a table of these has: whose fixed words it has, and whose keys.
-    pub fn of<'s>(forms: &'s [Self], table: &serde_json::Value) -> Option<&'s Self> {
-        let fits = |form: &&Self| {
-            let fixed = |key: &Key| match key.is {
-                Choice([only]) if key.required => table.get(key.name).is_some_and(|value| value == only),
-                _ => true,
-            };
-            let known = |name: &String| form.keys.iter().any(|key| key.name == name);
-            form.keys.iter().all(fixed) && table.as_object().is_some_and(|table| table.keys().all(known))
-        };
-        forms.iter().find(fits)
-    }
-}
 
 #[cfg(test)]
 mod tests;

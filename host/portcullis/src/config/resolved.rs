@@ -1,11 +1,12 @@
 //! What a config means, value by value, each with where it comes from. Nothing secret can be among them: of a secret a config holds
 //! the reference alone, and no provider is asked. What may be a person's, or the connector's, is named and not shown.
-use super::{
-    Config, folder_of,
-    keys::{Is, Key, ROOT, Section},
-    plain, schema,
+use super::{Config, folder_of, keys::ROOT, plain};
+use crate::schema;
+use portcullis_manifest::{
+    Diagnostic,
+    diagnose::Document,
+    keys::{Is, Key, Section},
 };
-use portcullis_manifest::{Diagnostic, diagnose::Document};
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,7 +1,10 @@
 //! The table of keys against the parser, in both directions, and against docs/configuration.md.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::config::{Config, authored, schema};
+use crate::{
+    config::{Config, authored},
+    schema,
+};
 use portcullis_engine::Schema;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -109,7 +112,7 @@ fn editor(schema: &Schema, text: &str) -> bool {
 }
 
 fn compiled() -> Schema {
-    let schema = Schema::new(schema::schema().to_string());
+    let schema = Schema::new(schema::config().to_string());
     schema.compile().unwrap();
     schema
 }
@@ -147,6 +150,7 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Paths => &["{}", "{ out = \"./out\" }"],
         Is::Foreign => &["{}", "{ any = { thing = [1, true, \"x\"] } }"],
         Is::Table(_) | Is::Named(..) => &["{}"],
+        _ => panic!("no config has `{}` of this kind", key.name),
     };
     texts.iter().map(|text| (*text).to_owned()).collect()
 }

@@ -1,18 +1,28 @@
-//! JSON Schema (2020-12) of `portcullis.toml`, for editors. It says which keys there are and what may stand behind them, as far as
-//! one key alone tells it; what several keys or files have to agree on is the parser's to judge.
-use super::keys::{Is, Key, Names, ROOT, Section};
+//! JSON Schema (2020-12) of `portcullis.toml` and of `connector.toml`, for editors. It says which keys there are and what may stand
+//! behind them, as far as one key alone tells it; what several keys or files have to agree on is the parser's to judge.
+use crate::config;
+use portcullis_manifest::{
+    connector,
+    keys::{Is, Key, Names, Section},
+};
 use serde_json::{Map, Value, json};
 
-/// A name of a connection or an origin.
+/// A name of a connection, a slot or an origin.
 const LABEL: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
 
-/// The schema of the whole file.
-pub fn schema() -> Value {
-    let mut schema = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "portcullis.toml",
-    });
-    merge(&mut schema, section(&ROOT));
+/// The schema of `portcullis.toml`.
+pub fn config() -> Value {
+    document("portcullis.toml", &config::keys::ROOT)
+}
+
+/// The schema of `connector.toml`.
+pub fn manifest() -> Value {
+    document("connector.toml", &connector::keys::ROOT)
+}
+
+fn document(title: &str, root: &Section) -> Value {
+    let mut schema = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": title });
+    merge(&mut schema, section(root));
     schema
 }
 
@@ -62,8 +72,16 @@ fn value(is: Is) -> Value {
         "pattern": "^[a-z0-9][a-z0-9-]*:.+$",
         "examples": ["file:secrets/example.key", "env:EXAMPLE_KEY", "directory:/run/secrets#example"],
     });
+    let requested = json!({
+        "type": "string",
+        "pattern": "^[A-Z]+(,[A-Z]+)* (https?://|[{]origin[.])[^ ]+$",
+        "examples": ["GET,POST https://api.example.com/v1/**", "GET {origin.instance}/api/**"],
+    });
     match is {
-        Is::Text | Is::Path => json!({ "type": "string" }),
+        Is::Text | Is::Path | Is::Version => json!({ "type": "string" }),
+        Is::Name => {
+            json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}$" })
+        }
         Is::Reference => reference,
         Is::NameOrReference => json!({ "oneOf": [
             { "type": "string" },
@@ -73,13 +91,20 @@ fn value(is: Is) -> Value {
             json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}(@.+)?$" })
         }
         Is::Choice(words) => json!({ "type": "string", "enum": words }),
+        Is::Choices(words) => json!({ "type": "array", "items": { "enum": words } }),
         Is::Bytes => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }),
         Is::Time => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
         Is::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
         Is::Rate => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000 }),
         Is::Flag => json!({ "type": "boolean" }),
         Is::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Is::TextOrTexts => json!({ "oneOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } },
+        ]}),
         Is::Rules => json!({ "type": "array", "items": rule, "minItems": 1 }),
+        Is::Requested => requested,
+        Is::AllRequested => json!({ "type": "array", "items": requested, "minItems": 1 }),
         Is::RulesOrRequested => {
             json!({ "oneOf": [{ "const": "requested" }, { "type": "array", "items": rule }] })
         }
@@ -91,16 +116,13 @@ fn value(is: Is) -> Value {
         }),
         Is::Foreign => json!({ "type": "object" }),
         Is::Table(inner) => section(inner),
+        Is::Tables(forms) => json!({ "type": "array", "items": one_of(forms) }),
         Is::Named(names, forms) => {
-            let forms: Vec<Value> = forms.iter().map(section).collect();
-            let of = match forms.as_slice() {
-                [one] => one.clone(),
-                _ => json!({ "oneOf": forms }),
-            };
-            let mut schema = json!({ "type": "object", "additionalProperties": of });
+            let mut schema = json!({ "type": "object", "additionalProperties": one_of(forms) });
             let names = match names {
                 Names::Any => return schema,
                 Names::Label => json!({ "pattern": LABEL }),
+                Names::Operation => json!({ "pattern": "^([A-Za-z0-9][A-Za-z0-9_.-]{0,127}|[*])$" }),
                 Names::NotBuiltIn => json!({ "not": { "enum": portcullis_secrets::Providers::BUILT_IN } }),
             };
             merge(&mut schema, json!({ "propertyNames": names }));
@@ -109,12 +131,26 @@ fn value(is: Is) -> Value {
     }
 }
 
+fn one_of(forms: &[Section]) -> Value {
+    match forms {
+        [one] => section(one),
+        _ => json!({ "oneOf": forms.iter().map(section).collect::<Vec<Value>>() }),
+    }
+}
+
 /// The default as the value that it is.
 pub fn default_of(key: &Key, default: &str) -> Value {
     match key.is {
-        Is::Count(_) | Is::Rate | Is::Flag | Is::Texts | Is::Map | Is::Origins | Is::Paths | Is::Foreign => {
-            serde_json::from_str(default).unwrap_or(Value::Null)
-        }
+        Is::Count(_)
+        | Is::Rate
+        | Is::Flag
+        | Is::Texts
+        | Is::TextOrTexts
+        | Is::Choices(_)
+        | Is::Map
+        | Is::Origins
+        | Is::Paths
+        | Is::Foreign => serde_json::from_str(default).unwrap_or(Value::Null),
         _ => default.into(),
     }
 }
@@ -124,3 +160,6 @@ fn merge(into: &mut Value, from: Value) {
         into.extend(from);
     }
 }
+
+#[cfg(test)]
+mod tests;

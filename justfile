@@ -116,9 +116,12 @@ release:
     mkdir -m 700 "$place" || { echo "another build is under way, or was killed: then remove $place" >&2; exit 1; }
     trap 'rm -rf "$place"' EXIT
     git archive HEAD | tar -x -C "$place"
-    # Nor does the environment of whoever types say how it is built.
-    for name in $(compgen -e | grep -E '^(RUSTC|RUSTFLAGS|CARGO_(BUILD|ENCODED|INCREMENTAL|PROFILE|TARGET|UNSTABLE))'); do unset "$name"; done
-    (cd "$place" && RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+    # Nor does the environment of whoever types say how it is built: it gets what finds cargo, and a way to the network.
+    kept=()
+    for name in PATH HOME CARGO_HOME RUSTUP_HOME CARGO_NET_OFFLINE HTTPS_PROXY https_proxy SSL_CERT_FILE CARGO_HTTP_CAINFO; do
+        if [[ -v $name ]]; then kept+=("$name=${!name}"); fi
+    done
+    (cd "$place" && env -i "${kept[@]}" RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
         cargo build --release --locked --bin portcullis --target-dir target)
     install -D "$place/target/release/portcullis" target/reproducible/portcullis
     sha256sum target/reproducible/portcullis

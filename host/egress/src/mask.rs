@@ -123,30 +123,40 @@ impl Masker {
         text::shorten(shown, bytes_max)
     }
 
-    /// Headers as the log keeps them: names stay, values that may hold a secret do not.
+    /// Headers as the log keeps them: secrets are masked in names too, and values that may hold one are not kept. Nobody has
+    /// searched them before where the rest of the answer could not be taken.
     pub(crate) fn headers(&self, headers: &[(String, Vec<u8>)], needles: &Needles) -> Vec<(String, String)> {
-        // Many values in which little is to be undone are as slow as one in which much is.
-        let signs: usize = headers.iter().map(|(_, value)| Needles::signs(value)).sum();
-        let (slow, mut slow_bytes) = (Needles::are_slow(signs), 0_usize);
-        headers
-            .iter()
-            .map(|(name, value)| {
-                let mut shown_name = String::with_capacity(name.len());
-                text::push_inert(&mut shown_name, name);
-                let lower = comparable(name);
-                let slow = slow && Needles::signs(value) > 0;
-                slow_bytes += if slow { value.len() } else { 0 };
-                let shown = if is_never_stored(&lower) || self.headers.contains(&*lower) {
-                    MASK.to_owned()
-                } else if slow && slow_bytes > limits::CAPTURE_SLOW_BYTES_MAX {
-                    // This is a thread that serves: it searches no more of them than of a body.
-                    format!("({} bytes)", value.len())
-                } else {
-                    self.header_value(&lower, value, needles, limits::CAPTURE_LINE_BYTES_MAX)
-                };
-                (shown_name, shown)
-            })
-            .collect()
+        let is_hidden = |lower: &str| is_never_stored(lower) || self.headers.contains(lower);
+        // Many texts in which little is to be undone are as slow as one in which much is.
+        let signs = |(name, value): &(String, Vec<u8>)| {
+            let value = if is_hidden(&comparable(name)) { 0 } else { Needles::signs(value) };
+            Needles::signs(name.as_bytes()) + value
+        };
+        let slow = Needles::are_slow(headers.iter().map(signs).sum());
+        let mut slow_bytes = 0_usize;
+        // This is a thread that serves: it searches no more of them than of a body.
+        let mut is_too_slow = |text: &[u8]| {
+            let slow = slow && Needles::signs(text) > 0;
+            slow_bytes += if slow { text.len() } else { 0 };
+            slow && slow_bytes > limits::CAPTURE_SLOW_BYTES_MAX
+        };
+        let mut shown = |(name, value): &(String, Vec<u8>)| {
+            let lower = comparable(name);
+            let shown_name = if is_too_slow(name.as_bytes()) {
+                format!("({} bytes)", name.len())
+            } else {
+                self.line(name, needles, limits::CAPTURE_LINE_BYTES_MAX)
+            };
+            let shown = if is_hidden(&lower) {
+                MASK.to_owned()
+            } else if is_too_slow(value) {
+                format!("({} bytes)", value.len())
+            } else {
+                self.header_value(&lower, value, needles, limits::CAPTURE_LINE_BYTES_MAX)
+            };
+            (shown_name, shown)
+        };
+        headers.iter().map(&mut shown).collect()
     }
 
     /// The same, never shortened: one run at a time asks for it.
@@ -161,7 +171,7 @@ impl Masker {
                 true => MASK.to_owned(),
                 false => self.header_value(&lower, value, needles, usize::MAX),
             };
-            (name.clone(), shown)
+            (needles.mask_text(name), shown)
         });
         shown.collect()
     }

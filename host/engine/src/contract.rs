@@ -2,19 +2,19 @@
 //! may be a secret or a person's.
 
 use crate::limits::{
-    DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX, SCHEMA_BYTES_MAX,
-    SCHEMA_TIME_MAX,
+    DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_BYTES_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX,
+    SCHEMA_BYTES_MAX, SCHEMA_TIME_MAX, SCHEMA_WORK_MAX, TOO_LONG_MAX,
 };
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use portcullis_manifest::json::{self, JsonError};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{
-    collections::BTreeSet,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
-    time::Duration,
+    sync::{Arc, OnceLock},
 };
+
+mod in_time;
+mod weight;
 
 /// A JSON Schema, compiled on first use. Clones share what was compiled.
 #[derive(Clone)]
@@ -31,7 +31,14 @@ pub struct Fault {
     /// What was expected there.
     pub message: String,
     /// The names that the schema has there, where the fault is a name that it does not have.
-    pub known: Vec<String>,
+    pub known: Arc<[String]>,
+}
+
+impl Fault {
+    /// One of the document as a whole.
+    pub(crate) fn whole(message: impl Into<String>) -> Self {
+        Self { pointer: String::new(), message: message.into(), known: Arc::default() }
+    }
 }
 
 /// A text that is no schema, or one that reaches outside itself.
@@ -56,47 +63,21 @@ impl Schema {
         self.faults_of(document.as_bytes())
     }
 
-    /// The same for whoever may block: on a thread of its own, and for `SCHEMA_TIME_MAX` at most. A document that took longer once
-    /// is refused at once from then on, so that its threads do not add up.
-    pub fn validate_in_time(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
-        self.validate_within(document, SCHEMA_TIME_MAX)
-    }
-
-    fn validate_within(&self, document: &str, time_max: Duration) -> Result<Vec<Fault>, SchemaError> {
-        static ENDLESS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
-        let endless = || ENDLESS.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hash = DefaultHasher::new();
-        (&*self.text, document).hash(&mut hash);
-        let (hash, seconds) = (hash.finish(), time_max.as_secs());
-        let too_long = || SchemaError(format!("it takes longer than {seconds} s"));
-        if endless().contains(&hash) {
-            return Err(too_long());
-        }
-        let (schema, document) = (self.clone(), document.to_owned());
-        let (done, result) = mpsc::channel();
-        std::thread::spawn(move || done.send(schema.validate(&document)));
-        result.recv_timeout(time_max).unwrap_or_else(|_| {
-            endless().insert(hash);
-            Err(too_long())
-        })
-    }
-
     fn faults_of(&self, document: &[u8]) -> Result<Vec<Fault>, SchemaError> {
         let validator = self.validator()?;
         let value = match json::parse_within(document, DOCUMENT_DEPTH_MAX) {
             Ok(value) => value,
-            Err(error) => {
-                return Ok(vec![Fault {
-                    pointer: String::new(),
-                    message: no_document(&error),
-                    known: Vec::new(),
-                }]);
-            }
+            Err(error) => return Ok(vec![Fault::whole(no_document(&error))]),
         };
         if validator.is_valid(&value) {
             return Ok(Vec::new());
         }
-        Ok(validator.iter_errors(&value).flat_map(|error| self.faults(&error)).take(FAULTS_MAX).collect())
+        let schema: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        if !weight::is_bounded(&schema, &value) {
+            return Ok(vec![Fault::whole("it does not fit, and has too many places to tell which")]);
+        }
+        let errors = validator.iter_errors(&value);
+        Ok(errors.flat_map(|error| faults(&schema, &error)).take(FAULTS_MAX).collect())
     }
 
     /// The first line of NDJSON that has faults, counted from 1, and its faults. Takes time, as `validate` does; once it
@@ -123,40 +104,38 @@ impl Schema {
         &self.text
     }
 
-    /// One error is one fault, but for properties that should not be there: each has a place of its own.
-    fn faults(&self, error: &ValidationError<'_>) -> Vec<Fault> {
-        let parent = error.instance_path().to_string();
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected }
-            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                let known = self.properties_beside(&error.schema_path().to_string());
-                let place =
-                    |name: &String| format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"));
-                let fault = |name| Fault {
-                    pointer: shorten(&place(name)),
-                    message: "no such property".to_owned(),
-                    known: known.clone(),
-                };
-                unexpected.iter().map(fault).collect()
-            }
-            _ => {
-                let message = shorten(&error.masked().to_string());
-                vec![Fault { pointer: shorten(&parent), message, known: Vec::new() }]
-            }
-        }
-    }
-
-    /// The names under `properties` of the schema whose keyword this is; none where a reference leads elsewhere.
-    fn properties_beside(&self, keyword: &str) -> Vec<String> {
-        let schema: Value = serde_json::from_str(&self.text).unwrap_or_default();
-        let beside = keyword.rsplit_once('/').map_or("", |(schema, _)| schema);
-        let properties = schema.pointer(beside).and_then(|schema| schema["properties"].as_object());
-        properties.map(|known| known.keys().cloned().collect()).unwrap_or_default()
-    }
-
     fn validator(&self) -> Result<&Validator, SchemaError> {
         self.compiled.get_or_init(|| compile(&self.text)).as_ref().map_err(Clone::clone)
     }
+}
+
+/// One error is one fault, but for properties that should not be there: each has a place of its own.
+fn faults(schema: &Value, error: &ValidationError<'_>) -> Vec<Fault> {
+    let parent = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            let known = properties_beside(schema, &error.schema_path().to_string());
+            let place = |name: &String| format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"));
+            let fault = |name| Fault {
+                pointer: shorten(&place(name)),
+                message: "no such property".to_owned(),
+                known: Arc::clone(&known),
+            };
+            unexpected.iter().take(FAULTS_MAX).map(fault).collect()
+        }
+        _ => {
+            let message = shorten(&error.masked().to_string());
+            vec![Fault { pointer: shorten(&parent), message, known: Arc::default() }]
+        }
+    }
+}
+
+/// The names under `properties` of the schema whose keyword this is; none where a reference leads elsewhere.
+fn properties_beside(schema: &Value, keyword: &str) -> Arc<[String]> {
+    let beside = keyword.rsplit_once('/').map_or("", |(schema, _)| schema);
+    let properties = schema.pointer(beside).and_then(|schema| schema["properties"].as_object());
+    properties.map(|known| known.keys().cloned().collect()).unwrap_or_default()
 }
 
 fn compile(text: &str) -> Result<Validator, SchemaError> {
@@ -267,6 +246,31 @@ mod tests {
         }
     }
 
+    /// As many names as the author likes, on either side: each fault shares the list, and no more are made than are told.
+    #[test]
+    fn many_names_that_should_not_be_there_are_a_few_faults() {
+        let names =
+            |prefix: &str| (0..20_000).map(|i| format!("\"{prefix}{i}\":true")).collect::<Vec<_>>().join(",");
+        for keyword in ["additionalProperties", "unevaluatedProperties"] {
+            let schema = Schema::new(format!("{{\"{keyword}\":false,\"properties\":{{{}}}}}", names("a")));
+            let faults = schema.validate(&format!("{{{}}}", names("b"))).unwrap();
+            assert_eq!((faults.len(), faults[0].known.len()), (FAULTS_MAX, 20_000));
+            assert!(faults.iter().all(|fault| Arc::ptr_eq(&fault.known, &faults[0].known)));
+        }
+    }
+
+    /// Where an author's schema would make more faults than fit into memory, none is made.
+    #[test]
+    fn faults_without_bound_are_one() {
+        let branch = r##"{"properties":{"x":{"$ref":"#/$defs/a"}}}"##;
+        let schema = format!(
+            r##"{{"$ref":"#/$defs/a","$defs":{{"a":{{"type":"object","anyOf":[{branch},{branch}]}}}}}}"##
+        );
+        let deep = |levels: usize| format!("{}1{}", r#"{"x":"#.repeat(levels), "}".repeat(levels));
+        check(&schema, &deep(20), &[("", "it does not fit, and has too many places to tell which")]);
+        check(&schema, &deep(0), &[("", "value is not of type \"object\"")]);
+    }
+
     /// What this reader sees must be what every other reader of the same bytes sees.
     #[test]
     fn a_document_with_two_meanings_fits_no_schema() {
@@ -304,19 +308,6 @@ mod tests {
         let inner = Schema::new(r##"{"$defs":{"a":{"type":"string"}},"$ref":"#/$defs/a"}"##);
         assert!(inner.compile().is_ok());
         assert_eq!(inner.clone().validate("1").unwrap().len(), 1);
-    }
-
-    #[test]
-    fn who_blocks_waits_no_longer_than_there_is_time() {
-        let schema = Schema::new(r#"{"items":{"pattern":"^(?:a+(?=a|b))+b$"}}"#);
-        assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
-        // Some seconds of work, of which nobody waits for more than one, and none the second time.
-        let long = format!("[{}\"\"]", format!("\"{}\",", "a".repeat(40)).repeat(200));
-        for _ in 0..2 {
-            let refused = schema.validate_within(&long, Duration::from_millis(1)).unwrap_err();
-            assert!(refused.0.contains("takes longer"), "{refused}");
-        }
-        assert!(schema.validate_in_time(&long).unwrap_err().0.contains("takes longer"), "it is known");
     }
 
     #[test]

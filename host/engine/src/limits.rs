@@ -26,6 +26,8 @@ pub const INPUT_BYTES_MAX: usize = portcullis_store::limits::RUN_JSON_BYTES_MAX;
 pub const DELIVERY_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// NDJSON of a batch: what the runtime hands over at most.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What the faults of one document may weigh before any is shown.
+pub const FAULTS_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Faults shown of one document.
 pub const FAULTS_MAX: usize = 20;
 /// Characters of a fault's message.
@@ -38,6 +40,8 @@ pub const REGEX_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const SCHEMA_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pieces of schema work of one connection at a time, those that nobody waits for any more included.
 pub const SCHEMA_WORK_MAX: usize = 2;
+/// Documents that are remembered to take longer.
+pub const TOO_LONG_MAX: usize = 1024;
 /// How deep a document may be nested: what `serde_json` reads, by which the runtime lets pass what a guest says.
 pub const DOCUMENT_DEPTH_MAX: usize = 127;
 /// A schema's text.

@@ -1,7 +1,7 @@
 //! A batch as a person has it: NDJSON, one object a line. Owns what a line may be; refuses what two readers read differently.
 //! Records are never shown: they are somebody's.
 
-use portcullis_engine::limits::BATCH_BYTES_MAX;
+use portcullis_engine::limits::{BATCH_BYTES_MAX, DOCUMENT_DEPTH_MAX};
 use portcullis_manifest::json::{self, JsonError};
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ impl Records {
             if record.trim_ascii().is_empty() {
                 return Err(BatchError::EmptyLine(line));
             }
-            match json::parse(record, BATCH_BYTES_MAX) {
+            match json::parse_within(record, DOCUMENT_DEPTH_MAX) {
                 Ok(Value::Object(_)) => {}
                 Ok(_) => return Err(BatchError::NoObject(line)),
                 Err(problem) => return Err(BatchError::Line { line, problem }),
@@ -112,8 +112,9 @@ mod tests {
         check(b"{}\n{\"a\":1,\"\\u0061\":2}\n", "line 2: an object has one key twice, or a reserved one");
         check(b"{\"a\":\"\xff\"}\n", "line 1: not JSON: column 7: invalid unicode code point");
         check(b"\xef\xbb\xbf{}\n", "line 1: not JSON: column 1: expected value");
-        let deep = [b"{\"a\":".repeat(65), b"1".to_vec(), b"}".repeat(65)].concat();
-        check(&deep, "line 1: nested deeper than 64 levels");
+        let deep = |levels: usize| [b"{\"a\":".repeat(levels), b"1".to_vec(), b"}".repeat(levels)].concat();
+        check(&deep(DOCUMENT_DEPTH_MAX + 1), "line 1: nested deeper than 127 levels");
+        assert!(Records::parse(deep(DOCUMENT_DEPTH_MAX)).is_ok(), "as deep as a record that is read");
         check(&vec![b'{'; BATCH_BYTES_MAX + 1], "line 1 alone is larger than 8388608 bytes");
         check(&b"{}\n".repeat(BATCH_BYTES_MAX / 3 + 1), "the batch is larger than 8388608 bytes");
         let most = b"{}\n".repeat(BATCH_BYTES_MAX / 3);

@@ -40,8 +40,6 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
         .args(["build", "--release", "--target", TARGET, "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .current_dir(folder);
-    let quoted: Vec<_> = flags.iter().map(|flag| toml_string(flag)).collect();
-    command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", quoted.join(",")));
     add_flags(&mut command, |name| env::var(name).ok(), &flags);
     if let Some(target) = target {
         command.arg("--target-dir").arg(target);
@@ -49,13 +47,19 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
     command
 }
 
-/// Where the environment has flags, cargo reads none of the config: it gets both. In cargo's own order.
+/// Beside the flags that are there, in cargo's own order (The Cargo Book, `build.rustflags`): those of the environment, where there
+/// are any, alone; else those of the target, in the config and in its variable, which cargo joins; else those of `build`, which it
+/// does not join with them, so that they are said again.
 fn add_flags(command: &mut Command, variable: impl Fn(&str) -> Option<String>, flags: &[String]) {
     let words = |name| Some(variable(name)?.replace(char::is_whitespace, "\x1f"));
-    let given = variable("CARGO_ENCODED_RUSTFLAGS").or_else(|| words("RUSTFLAGS"));
-    if let Some(given) = given.or_else(|| words("CARGO_BUILD_RUSTFLAGS")) {
+    if let Some(given) = variable("CARGO_ENCODED_RUSTFLAGS").or_else(|| words("RUSTFLAGS")) {
         command.env("CARGO_ENCODED_RUSTFLAGS", encoded(&given, flags));
     }
+    let of_target = variable("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS").is_some();
+    let of_build = words("CARGO_BUILD_RUSTFLAGS").filter(|_| !of_target).unwrap_or_default();
+    let all = encoded(&of_build, flags);
+    let quoted: Vec<_> = all.split('\x1f').filter(|flag| !flag.is_empty()).map(toml_string).collect();
+    command.arg("--config").arg(format!("target.{TARGET}.rustflags=[{}]", quoted.join(",")));
 }
 
 /// What was given, and these.
@@ -116,16 +120,39 @@ mod tests {
             let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
             add_flags(&mut command, |name| find(name).map(|(_, value)| (*value).to_owned()), &flags);
             let set = command.get_envs().next();
-            set.map(|(name, value)| format!("{}={}", name.display(), value.unwrap_or_default().display()))
+            let set = set.map(|(_, value)| value.unwrap_or_default().display().to_string());
+            let config = command.get_args().last().unwrap_or_default().display().to_string();
+            (set, config.replace("target.wasm32-wasip2.rustflags=", ""))
         };
-        let set = |flags: &str| Some(format!("CARGO_ENCODED_RUSTFLAGS={flags}\x1f--remap-path-prefix=/a=/b"));
-        assert_eq!(given(&[]), None, "the config has them");
-        assert_eq!(given(&[("CARGO_ENCODED_RUSTFLAGS", "-C\x1fa b"), ("RUSTFLAGS", "-D")]), set("-C\x1fa b"));
-        assert_eq!(given(&[("RUSTFLAGS", "-C x"), ("CARGO_BUILD_RUSTFLAGS", "-D")]), set("-C\x1fx"));
-        assert_eq!(given(&[("CARGO_BUILD_RUSTFLAGS", "-D")]), set("-D"));
+        let (paths, own) = ("--remap-path-prefix=/a=/b", "[\"--remap-path-prefix=/a=/b\"]".to_owned());
+        let set = |flags: &str| (Some(format!("{flags}{paths}")), own.clone());
+        assert_eq!(given(&[]), (None, own.clone()));
         assert_eq!(
-            given(&[("RUSTFLAGS", "")]),
-            Some("CARGO_ENCODED_RUSTFLAGS=--remap-path-prefix=/a=/b".to_owned())
+            given(&[("CARGO_ENCODED_RUSTFLAGS", "-C\x1fa b"), ("RUSTFLAGS", "-D")]),
+            set("-C\x1fa b\x1f")
+        );
+        assert_eq!(given(&[("RUSTFLAGS", "-C x")]), set("-C\x1fx\x1f"));
+        assert_eq!(given(&[("RUSTFLAGS", "")]), set(""));
+        // Weaker than the target's own, which cargo joins with what stands here.
+        assert_eq!(
+            given(&[("CARGO_BUILD_RUSTFLAGS", "-C x")]),
+            (None, format!("[\"-C\",\"x\",\"{paths}\"]"))
+        );
+        let both = [("CARGO_BUILD_RUSTFLAGS", "-D"), ("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "-C x")];
+        assert_eq!(given(&both), (None, own.clone()));
+    }
+
+    /// The command that is built has them, whatever this process's environment is.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is not started")]
+    fn a_build_replaces_its_paths() {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let command = build("cargo", folder.path(), None);
+        let said = command.get_args().chain(command.get_envs().filter_map(|(_, value)| value));
+        let said: Vec<_> = said.map(|text| text.display().to_string()).collect();
+        assert!(
+            said.iter().any(|text| text.contains("--remap-path-prefix=") && text.contains("=/connector")),
+            "{said:?}"
         );
     }
 

@@ -152,6 +152,16 @@ fn header_rows() {
     assert_eq!(shown[0].1, "\u{fffd}\\u0000");
 }
 
+/// Where an answer's body could not be taken, nobody has searched its headers before.
+#[test]
+fn a_secret_in_a_headers_name_is_masked() {
+    let needles = Needles::new(&[Secret::new(b"sk_live_4ec39hqlyjwd".to_vec())]);
+    let headers = [("x-sk_live_4ec39hqlyjwd-a".to_owned(), b"1".to_vec())];
+    let masked = [(format!("x-{}-a", "*".repeat(20)), "1".to_owned())];
+    assert_eq!(masker().headers(&headers, &needles), masked);
+    assert_eq!(masker().whole_headers(&headers, &needles), masked);
+}
+
 #[test]
 fn masked_before_shortened() {
     let needles = Needles::new(&[Secret::new(b"topsecret".to_vec())]);
@@ -315,6 +325,14 @@ fn headers_that_are_slow_to_search_are_bounded_together() {
     let whole = shown.iter().filter(|(_, value)| *value != "(200 bytes)").count();
     assert_eq!(whole, limits::CAPTURE_SLOW_BYTES_MAX / 200);
     assert!(shown[..whole].iter().all(|(_, value)| *value == "%".repeat(200)));
+    // What is never searched takes nothing of it.
+    let cookies = (0..256).map(|_| ("set-cookie".to_owned(), b"%".repeat(200)));
+    let shown = masker.headers(&cookies.chain([slow(300)]).collect::<Vec<_>>(), &none());
+    assert_eq!(shown[256].1, "%".repeat(300));
+    // Names count as values do.
+    let named: Vec<_> = (0..256).map(|_| ("%".repeat(200), b"1".to_vec())).collect();
+    let whole = masker.headers(&named, &none()).iter().filter(|(name, _)| *name != "(200 bytes)").count();
+    assert_eq!(whole, limits::CAPTURE_SLOW_BYTES_MAX / 200);
     let few: Vec<_> =
         (0..limits::SCANNED_INLINE_SIGNS_MAX).map(|_| ("x-a".to_owned(), b"%a".to_vec())).collect();
     assert!(masker.headers(&few, &none()).iter().all(|(_, value)| value == "%a"));

@@ -8,40 +8,43 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// What `work` finds, or why nobody waits for it any more: a cancel, or its time. It is told so, and ends where it can.
+/// What `work` finds, or why nobody waits for it any more: a cancel, or the time for its turn or for itself. It is told so, and
+/// ends where it can.
 pub(super) async fn judged<T: Send + 'static>(
     turns: &SchemaWork,
     cancellation: &Cancellation,
     work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
-) -> Result<Result<T, Failure>, EngineError> {
+) -> Result<T, Failure> {
     let given_up = GivenUp(Arc::default());
     let seen = Arc::clone(&given_up.0);
     let done = async {
-        let turn = Arc::clone(&turns.0).acquire_owned().await;
+        let turn = Arc::clone(&turns.0).acquire_owned();
+        // Others of the connection are at work: not this one's schema.
+        let turn = tokio::time::timeout(SCHEMA_TIME_MAX, turn).await;
+        let turn = turn.map_err(|_| late("the schema work of this connection that was there before"))?;
         // The turn goes with the work, not with whoever waits.
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work(&|| seen.load(Ordering::Relaxed))
         });
-        work.await
+        let done = tokio::time::timeout(SCHEMA_TIME_MAX, work).await;
+        let done = done.map_err(|_| late("holding it against the schema"))?;
+        done.map_err(|_| Failure::new("host", "the schema could not be applied"))
     };
     tokio::select! {
         biased;
-        done = tokio::time::timeout(SCHEMA_TIME_MAX, done) => match done {
-            Ok(done) => done.map(Ok).map_err(|_| EngineError::Host("a schema could not be applied")),
-            Err(_) => {
-                let seconds = SCHEMA_TIME_MAX.as_secs();
-                let message = format!("holding it against the schema takes longer than {seconds} s");
-                Ok(Err(Failure::new("timeout", message)))
-            }
-        },
-        () = cancellation.wait() => Ok(Err(Failure::cancelled())),
+        done = done => done,
+        () = cancellation.wait() => Err(Failure::cancelled()),
     }
+}
+
+fn late(what: &str) -> Failure {
+    Failure::new("timeout", format!("{what} takes longer than {} s", SCHEMA_TIME_MAX.as_secs()))
 }
 
 /// A schema that is none is found before anything is asked.
 pub(super) async fn compiled(run: &Run, stream: &str, schema: Schema) -> Result<(), EngineError> {
-    let compiled = judged(&run.facts.schema_work, &run.cancellation, move |_| schema.compile()).await?;
+    let compiled = judged(&run.facts.schema_work, &run.cancellation, move |_| schema.compile()).await;
     let what = format!("schema of the stream `{stream}`");
     Ok(compiled.map_err(|failure| EngineError::not_judged(&what, failure))??)
 }
@@ -82,7 +85,7 @@ mod tests {
     async fn nobody_waits_for_work_without_end() {
         let (_open, receiver) = watch::channel(false);
         let (turns, never) = (SchemaWork::default(), Cancellation::new(receiver));
-        assert_eq!(judged(&turns, &never, |given_up| (given_up(), 7)).await.unwrap().unwrap(), (false, 7));
+        assert_eq!(judged(&turns, &never, |given_up| (given_up(), 7)).await.unwrap(), (false, 7));
 
         let (work, ended) = endless();
         let late = async {
@@ -92,7 +95,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(2)).await;
         };
         let (judged_late, ()) = tokio::join!(judged(&turns, &never, work), late);
-        assert_eq!(judged_late.unwrap().unwrap_err().kind, "timeout");
+        assert_eq!(judged_late.unwrap_err().kind, "timeout");
         ended.recv().expect("it is told");
 
         let (work, ended) = endless();
@@ -101,7 +104,7 @@ mod tests {
         let (cancelled, ()) = tokio::join!(judged(&turns, &cancellation, work), async {
             cancel.send(true).unwrap();
         });
-        assert_eq!(cancelled.unwrap().unwrap_err().kind, "cancelled");
+        assert_eq!(cancelled.unwrap_err().kind, "cancelled");
         ended.recv().expect("it is told");
     }
 
@@ -126,20 +129,49 @@ mod tests {
                     let _ = never.recv_timeout(Duration::from_millis(1));
                 }
             };
-            assert_eq!(judged(&turns, &cancelled, work).await.unwrap().unwrap_err().kind, "cancelled");
+            assert_eq!(judged(&turns, &cancelled, work).await.unwrap_err().kind, "cancelled");
         }
         // Those that have a turn are at work; the others never began.
-        while started.load(Ordering::SeqCst) < crate::limits::SCHEMA_WORK_MAX {
-            tokio::task::yield_now().await;
+        for _ in 0..5_000 {
+            if started.load(Ordering::SeqCst) < crate::limits::SCHEMA_WORK_MAX {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
+        assert_eq!(started.load(Ordering::SeqCst), crate::limits::SCHEMA_WORK_MAX);
         assert_eq!(turns.0.available_permits(), 0);
-        assert_eq!(judged(&others, &never, |_| 7).await.unwrap().unwrap(), 7);
+        assert_eq!(judged(&others, &never, |_| 7).await.unwrap(), 7);
         release.store(true, Ordering::SeqCst);
-        assert_eq!(
-            judged(&turns, &never, |_| 7).await.unwrap().unwrap(),
-            7,
-            "a turn comes back with its work's end"
-        );
+        assert_eq!(judged(&turns, &never, |_| 7).await.unwrap(), 7, "a turn comes back with its work's end");
         assert!(started.load(Ordering::SeqCst) <= crate::limits::SCHEMA_WORK_MAX);
+    }
+
+    /// Who has to wait for others is told so, and not that its own schema is slow; then its own time begins.
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_for_a_turn_is_not_the_works_time() {
+        let (_open, receiver) = watch::channel(false);
+        let (turns, never) = (SchemaWork::default(), Cancellation::new(receiver));
+        let all = turns.0.clone().acquire_many_owned(u32::try_from(crate::limits::SCHEMA_WORK_MAX).unwrap());
+        let all = all.await.unwrap();
+        let refused = judged(&turns, &never, |_| 7).await.unwrap_err();
+        assert!(refused.message.contains("was there before"), "{}", refused.message);
+        let soon = async {
+            tokio::time::advance(SCHEMA_TIME_MAX - Duration::from_millis(1)).await;
+            drop(all);
+        };
+        assert_eq!(tokio::join!(judged(&turns, &never, |_| 7), soon).0.unwrap(), 7);
+    }
+
+    /// A panic of a validator costs its work alone: whoever waits is told, and its turn comes back.
+    #[tokio::test]
+    async fn work_that_panics_is_a_failure() {
+        let (_open, receiver) = watch::channel(false);
+        let (turns, never) = (SchemaWork::default(), Cancellation::new(receiver));
+        for _ in 0..5 {
+            assert_eq!(
+                judged::<()>(&turns, &never, |_| panic!("as planned")).await.unwrap_err().kind,
+                "host"
+            );
+        }
+        assert_eq!(turns.0.available_permits(), crate::limits::SCHEMA_WORK_MAX);
     }
 }

@@ -72,13 +72,13 @@ impl Engine {
         };
         let run = self.draft(&facts, kind, action, options);
         let not_judged = |failure| EngineError::not_judged(&format!("input of `{action}`"), failure);
-        let faults = validate(&run, &found.input, input).await?.map_err(not_judged)??;
+        let faults = validate(&run, &found.input, input).await.map_err(not_judged)??;
         if !faults.is_empty() {
             return Err(EngineError::InvalidInput { action: action.to_owned(), faults });
         }
         // Found broken now, the schema of the output costs nothing; after the call it would cost the answer.
         let output = found.output.clone();
-        validate(&run, &output, "null").await?.map_err(not_judged)??;
+        validate(&run, &output, "null").await.map_err(not_judged)??;
         let invoke = Operation::Invoke { action: action.to_owned(), input: input.to_owned(), resume: None };
         let errand = Errand {
             operation: invoke,
@@ -128,7 +128,7 @@ impl Engine {
     async fn errand(&self, run: &mut Run, errand: Errand) -> Result<RunReport, EngineError> {
         let Called { answer, ending, last } = self.attempts(run, &errand.operation, 0, errand.keyed).await?;
         let fruit = match answer {
-            Ok(answer) => harvest(answer, errand.output.as_ref(), run).await?,
+            Ok(answer) => harvest(answer, errand.output.as_ref(), run).await,
             Err(_) => Fruit::default(),
         };
         self.finish(run, ending, fruit, last).await
@@ -204,32 +204,30 @@ fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
     }
 }
 
-async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Result<Fruit, EngineError> {
+async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {
     match answer {
-        Answer::Streams(streams) => Ok(Fruit { streams, ..Fruit::default() }),
+        Answer::Streams(streams) => Fruit { streams, ..Fruit::default() },
         Answer::Done(output) => {
             let drift = match schema {
                 // It was compiled before the run: a fault of the host here must not cost the answer.
-                Some(schema) => match validate(run, schema, &output).await? {
+                Some(schema) => match validate(run, schema, &output).await {
                     Ok(faults) => faults.unwrap_or_default(),
                     // Nor must the wait for it; and what nobody looked at must not pass for looked at.
-                    Err(failure) => {
-                        vec![Fault { pointer: String::new(), message: failure.message, known: Vec::new() }]
-                    }
+                    Err(failure) => vec![Fault::whole(failure.message)],
                 },
                 None => Vec::new(),
             };
-            Ok(Fruit { output: Some(output), drift, ..Fruit::default() })
+            Fruit { output: Some(output), drift, ..Fruit::default() }
         }
         Answer::Handled(handled) => {
             let output = Some(deliver::handled_json(&handled));
-            Ok(Fruit { output, handled: Some(handled), ..Fruit::default() })
+            Fruit { output, handled: Some(handled), ..Fruit::default() }
         }
         Answer::Checked
         | Answer::Pending { .. }
         | Answer::Page(_)
         | Answer::Rejected(_)
-        | Answer::Removed(_) => Ok(Fruit::default()),
+        | Answer::Removed(_) => Fruit::default(),
     }
 }
 
@@ -237,7 +235,7 @@ async fn validate(
     run: &Run,
     schema: &Schema,
     document: &str,
-) -> Result<Result<Result<Vec<Fault>, SchemaError>, Failure>, EngineError> {
+) -> Result<Result<Vec<Fault>, SchemaError>, Failure> {
     let (schema, document) = (schema.clone(), document.to_owned());
     judge::judged(&run.facts.schema_work, &run.cancellation, move |_| schema.validate(&document)).await
 }

@@ -234,7 +234,7 @@ impl Engine {
             let over = || given_up() || clock.monotonic() > end;
             (schema.validate_lines(&records, over), records)
         };
-        let (found, records) = match judge::judged(&run.facts.schema_work, &run.cancellation, work).await? {
+        let (found, records) = match judge::judged(&run.facts.schema_work, &run.cancellation, work).await {
             Ok(judged) => judged,
             Err(failure) => return Ok(Err(failure)),
         };

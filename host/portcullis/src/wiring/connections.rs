@@ -17,7 +17,10 @@ use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 use tokio::sync::{Mutex, Semaphore};
 
 /// A connection that was approved, checked, compiled and joined to egress.
@@ -54,7 +57,8 @@ pub struct Loader {
     egress: Arc<Egress>,
     runtime: Arc<Runtime>,
     lock: LastLock,
-    loaded: Mutex<BTreeMap<String, Arc<Loaded>>>,
+    /// By name, each with a lock of its own: what takes long to load holds up nobody else.
+    loaded: std::sync::Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<Loaded>>>>>>,
 }
 
 #[async_trait]
@@ -91,7 +95,8 @@ impl Loader {
         egress: Arc<Egress>,
         runtime: Arc<Runtime>,
     ) -> Self {
-        Self { config, store, egress, runtime, lock: LastLock::default(), loaded: Mutex::default() }
+        let (lock, loaded) = (LastLock::default(), std::sync::Mutex::default());
+        Self { config, store, egress, runtime, lock, loaded }
     }
 
     /// The connection. The lock is read each time, so that an approval given or ended meanwhile counts; what follows from
@@ -100,12 +105,16 @@ impl Loader {
         let connection = self.config.connection(name)?;
         let lock = self.lock.read(&self.config.lock_file())?;
         let approval = approvals::current(&self.config, &lock, name)?;
-        let mut loaded = self.loaded.lock().await;
-        if let Some(found) = loaded.get(name).filter(|found| found.approval_id == approval.approval_id) {
-            return Ok(found.clone());
+        let own = {
+            let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(name.to_owned()).or_default())
+        };
+        let mut loaded = own.lock().await;
+        if let Some(found) = loaded.as_ref().filter(|found| found.approval_id == approval.approval_id) {
+            return Ok(Arc::clone(found));
         }
         let fresh = Arc::new(self.load_anew(connection, approval).await?);
-        loaded.insert(name.to_owned(), fresh.clone());
+        *loaded = Some(Arc::clone(&fresh));
         Ok(fresh)
     }
 

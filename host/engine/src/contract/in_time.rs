@@ -1,0 +1,149 @@
+//! A document held against a schema by whoever may block: on a thread of its own, and for a time. The schema's author decides how long
+//! it takes, so its threads are counted by schema, and what took too long once is not begun again.
+
+use super::{Fault, SCHEMA_TIME_MAX, SCHEMA_WORK_MAX, Schema, SchemaError, TOO_LONG_MAX};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Condvar, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+/// Threads by the hash of their schema, and (schema, document) by hash that took too long.
+#[derive(Default)]
+struct Work {
+    threads: BTreeMap<u64, usize>,
+    too_long: BTreeSet<u64>,
+}
+
+static WORK: (Mutex<Work>, Condvar) =
+    (Mutex::new(Work { threads: BTreeMap::new(), too_long: BTreeSet::new() }), Condvar::new());
+
+impl Schema {
+    /// As [`Schema::validate`], for `SCHEMA_TIME_MAX` at most.
+    pub fn validate_in_time(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
+        self.validate_within(document, SCHEMA_TIME_MAX)
+    }
+
+    fn validate_within(&self, document: &str, time_max: Duration) -> Result<Vec<Fault>, SchemaError> {
+        let (schema_hash, pair_hash) = (hash(&*self.text), hash((&*self.text, document)));
+        let too_long = || SchemaError(format!("it takes longer than {} s", time_max.as_secs()));
+        if locked(|work| work.too_long.contains(&pair_hash)) {
+            return Err(too_long());
+        }
+        let turn = Turn::take(schema_hash, time_max)?;
+        let (schema, document) = (self.clone(), document.to_owned());
+        let (done, result) = mpsc::channel();
+        std::thread::spawn(move || {
+            let _turn = turn;
+            done.send(schema.validate(&document))
+        });
+        match result.recv_timeout(time_max) {
+            Ok(judged) => judged,
+            Err(RecvTimeoutError::Disconnected) => Err(SchemaError("it could not be applied".to_owned())),
+            Err(RecvTimeoutError::Timeout) => {
+                locked(|work| {
+                    // A bound, and no order: what is forgotten is tried once more, in a turn.
+                    if work.too_long.len() == TOO_LONG_MAX {
+                        work.too_long.pop_first();
+                    }
+                    work.too_long.insert(pair_hash);
+                });
+                Err(too_long())
+            }
+        }
+    }
+}
+
+/// One of `SCHEMA_WORK_MAX` threads of a schema, whoever waits for it.
+struct Turn(u64);
+
+impl Turn {
+    fn take(schema: u64, time_max: Duration) -> Result<Self, SchemaError> {
+        let (work, freed) = &WORK;
+        let all_taken =
+            |work: &mut Work| work.threads.get(&schema).is_some_and(|threads| *threads >= SCHEMA_WORK_MAX);
+        let work = work.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut work, waited) =
+            freed.wait_timeout_while(work, time_max, all_taken).unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(SchemaError(format!(
+                "{SCHEMA_WORK_MAX} other documents are held against it, for {} s already",
+                time_max.as_secs()
+            )));
+        }
+        *work.threads.entry(schema).or_default() += 1;
+        Ok(Self(schema))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        locked(|work| {
+            if let Some(threads) = work.threads.get_mut(&self.0) {
+                *threads -= 1;
+                if *threads == 0 {
+                    work.threads.remove(&self.0);
+                }
+            }
+        });
+        WORK.1.notify_all();
+    }
+}
+
+fn locked<T>(with: impl FnOnce(&mut Work) -> T) -> T {
+    with(&mut WORK.0.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const SLOW: &str = r#"{"items":{"pattern":"^(?:a+(?=a|b))+b$"}}"#;
+
+    /// Some seconds of work.
+    fn long(of: usize) -> String {
+        format!("[{}{of}]", format!("\"{}\",", "a".repeat(40)).repeat(200))
+    }
+
+    #[test]
+    fn who_blocks_waits_no_longer_than_there_is_time() {
+        let schema = Schema::new(SLOW);
+        assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
+        let refused =
+            |document: &str| schema.validate_within(document, Duration::from_millis(1)).unwrap_err().0;
+        // Nobody waits for it, and the second time it is not begun.
+        assert!(refused(&long(0)).contains("takes longer"));
+        assert!(schema.validate_in_time(&long(0)).unwrap_err().0.contains("takes longer"), "it is known");
+        // As many threads as there are turns are at work for it, whatever the documents.
+        for of in 1..SCHEMA_WORK_MAX {
+            assert!(refused(&long(of)).contains("takes longer"));
+        }
+        for of in 10..20 {
+            assert!(refused(&long(of)).contains("other documents"), "{of}");
+        }
+        assert_eq!(locked(|work| work.threads[&hash(SLOW)]), SCHEMA_WORK_MAX);
+        // Another schema has turns of its own, and these come back.
+        let other = Schema::new(r#"{"type":"object"}"#);
+        assert_eq!(other.validate_in_time("{}").unwrap(), []);
+        assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_took_too_long_is_remembered_within_bounds() {
+        locked(|work| work.too_long = (0..TOO_LONG_MAX as u64).collect());
+        let schema = Schema::new(format!("{{\"title\":\"bounds\",{}", &SLOW[1..]));
+        assert!(schema.validate_within(&long(0), Duration::from_millis(1)).is_err());
+        assert_eq!(locked(|work| work.too_long.len()), TOO_LONG_MAX);
+    }
+}

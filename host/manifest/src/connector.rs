@@ -14,9 +14,11 @@ mod folder;
 mod from_response;
 mod json;
 mod toml;
+mod webhook;
 
 pub use check::{RateError, requests_per_second};
 pub use folder::Folder;
+pub use webhook::Webhook;
 
 /// `publisher/name`, both `[a-z0-9][a-z0-9-]{0,62}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,6 +150,8 @@ pub struct Connector {
     pub actions: BTreeMap<String, Action>,
     /// Streams by name.
     pub streams: BTreeMap<String, Stream>,
+    /// How the vendor signs what it delivers.
+    pub webhook: Option<Webhook>,
     /// Author's proposal: `[limits] requests-per-second`.
     pub requests_per_second: Option<f64>,
 }

@@ -183,16 +183,18 @@ fn a_description_that_proves_nothing_is_refused() {
     assert!(faults(token)[0].contains("a secret stands there as `text` or in `base64`"));
 }
 
+type Change = dyn Fn(&mut Value);
+
 #[test]
 fn the_embedded_form_is_held_to_the_same() {
-    let changed = |change: &dyn Fn(&mut Value)| {
+    let changed = |change: &Change| {
         let mut value: Value = serde_json::from_slice(&read(DESCRIBED).to_json()).unwrap();
         change(&mut value);
         let read = Connector::from_json(value.to_string().as_bytes());
         read.err().map_or(String::new(), |error| error.to_string())
     };
     assert_eq!(changed(&|_| {}), "");
-    let cases: [(&dyn Fn(&mut Value), &str); 9] = [
+    let cases: [(&Change, &str); 9] = [
         (&|v| v["webhook"]["signing"] = json!("acme"), "at `/webhook/signing`: unknown scheme `acme`"),
         (&|v| v["webhook"]["other"] = json!(1), "at `/webhook`: unknown key `other`"),
         (

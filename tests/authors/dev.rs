@@ -208,7 +208,11 @@ fn config(project: &Project, vendor: &Vendor, version: &str, more: &str) {
 
 /// The one build that the registry holds.
 fn in_registry(project: &Project) -> Installed {
-    let files = fs::read_dir(project.path("registry/acme/weather")).unwrap();
+    in_registry_of(project, "weather")
+}
+
+fn in_registry_of(project: &Project, name: &str) -> Installed {
+    let files = fs::read_dir(project.path(&format!("registry/acme/{name}"))).unwrap();
     let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
     let newest = files.iter().max().unwrap_or_else(|| panic!("{files:?}"));
     Installed::of(fs::read(newest).unwrap())
@@ -306,9 +310,130 @@ fn what_does_not_go_together_is_said_at_once() {
         (&["dev", "weather", "--stream", "items"][..], "--connection CONNECTION"),
         (&["dev", "weather", "--connection", "example"], "--stream NAME"),
         (&["dev", "weather", "--connection", "example", "--cassette", "items"], "--cassette"),
+        (&["dev", "weather", "--deliver", "--check"], "--check"),
+        (&["dev", "weather", "--forged"], "--deliver"),
     ] {
         let ran = author.portcullis("", args);
         assert_eq!(ran.status.code(), Some(2), "{args:?}: {}", both(&ran));
         assert!(both(&ran).contains(says), "{args:?}: {}", both(&ran));
+    }
+}
+
+/// In the code that `new` writes for a webhook, and what gives another event.
+const EVENT: &str = "Event { name, id: Some(id), payload }";
+const EVENT_OTHER: &str = "Event { name: format!(\"{name}!\"), id: Some(id), payload }";
+
+#[test]
+fn a_sample_delivery_is_signed_and_verified_and_a_forged_one_reaches_nobody() {
+    let author = Author::new();
+    let sdk = checkout().join("sdk/rust");
+    author.json("", &["new", "acme/bell", "--role", "webhook", "--sdk-path", sdk.to_str().unwrap()]);
+    let bell = author.path("bell");
+    let _alone = guests::alone();
+    let start = |args: &[&str]| {
+        let mut command = author.command(portcullis_tests::binary(), "");
+        Watched::start({
+            command.args(args);
+            command
+        })
+    };
+    let mut dev = start(&["dev", "bell", "--deliver", "bell/tests/delivery.json"]);
+    let head = dev.next(OUT, "delivery d1: POST ");
+    assert!(head.ends_with(", signed as `standard-webhooks` signs, with a made-up secret"), "{head}");
+    dev.next(OUT, "  webhook-id: msg_sample");
+    dev.next(OUT, "  webhook-signature: v1,");
+    dev.next(OUT, "  verified, and handed to the connector");
+    dev.next(OUT, "  {\"events\":[{\"name\":\"item.created\",\"id\":\"e1\"");
+    dev.next(ERR, "watching");
+    edit(&bell.join("src/lib.rs"), EVENT, EVENT_OTHER);
+    assert_eq!(dev.next(OUT, "/events/0/name"), "  /events/0/name: \"item.created\" → \"item.created!\"");
+    dev.next(ERR, "watching");
+    // Another scheme is another signature, and the connector sees the same delivery.
+    edit(&bell.join("connector.toml"), "\"standard-webhooks\"", "\"github\"");
+    dev.next(OUT, "signed as `github` signs");
+    let signature = dev.next(OUT, "  x-hub-signature-256: sha256=");
+    assert_eq!(signature.len(), "  x-hub-signature-256: sha256=".len() + 64, "{signature}");
+    assert_eq!(dev.next(OUT, "before"), "  the same as before");
+    dev.next(ERR, "watching");
+    edit(&bell.join("connector.toml"), "[webhook]\nsigning = \"github\"\n", "");
+    dev.next(ERR, "`acme/bell` does not say how its vendor signs what it delivers");
+    dev.next(ERR, "[webhook]");
+    dev.next(ERR, "signing = \"standard-webhooks\"");
+    dev.next(ERR, "watching");
+    assert_eq!(dev.interrupt().status, Some(0));
+
+    fs::write(bell.join("connector.toml"), {
+        let text = fs::read_to_string(bell.join("connector.toml")).unwrap();
+        format!("{text}\n[webhook]\nsigning = \"stripe\"\n")
+    })
+    .unwrap();
+    let mut forged = start(&["dev", "bell", "--deliver", "--forged"]);
+    let head = forged.next(OUT, "delivery sample: POST /bell");
+    assert!(head.ends_with(", signed as `stripe` signs, with another secret"), "{head}");
+    forged.next(OUT, "  stripe-signature: t=");
+    let refused = forged.next(OUT, "  refused: no signature fits: ");
+    assert!(refused.ends_with("; the connector is not called"), "{refused}");
+    forged.next(ERR, "watching");
+    assert_eq!(*forged.lines[OUT].lock().unwrap().last().unwrap(), refused, "nothing comes of it");
+    assert_eq!(forged.interrupt().status, Some(0));
+
+    // As a run of a connection: one that is verified, and none of one that is forged.
+    let project = Project::new();
+    project.config("[connections.example]\nconnector = \"acme/bell@^0.1.0-dev\"\nallow = \"requested\"\n");
+    let config = project.path("portcullis.toml");
+    let live = ["--config", config.to_str().unwrap(), "dev", "bell", "--connection", "example", "--deliver"];
+    let live = [&live[..], &["bell/tests/delivery.json"]].concat();
+    let mut dev = start(&live);
+    dev.next(
+        OUT,
+        "  stripe: hmac-sha256 of `{timestamp}.{body}` in `stripe-signature` behind `v1=`, hex, its time in",
+    );
+    dev.next(ERR, "watching");
+    project.approve("example", &in_registry_of(&project, "bell"));
+    dev.next(OUT, "  verified, and handed to the connector");
+    dev.next(OUT, "  succeeded, run run_");
+    dev.next(OUT, "  {\"events\":[{\"name\":\"item.created!\"");
+    dev.next(ERR, "watching");
+    assert_eq!(dev.interrupt().status, Some(0));
+    let mut dev = start(&[&live[..], &["--forged"]].concat());
+    dev.next(OUT, "  refused: no signature fits: ");
+    dev.next(ERR, "watching");
+    assert_eq!(dev.interrupt().status, Some(0));
+    let runs = project.runs(&[]);
+    let runs: Vec<_> = runs.iter().map(|run| (&run["operation"], &run["outcome"])).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+}
+
+/// The lines of a block, of which `…` stands for what is another one each time.
+fn shown_in(document: &str, command: &str) -> Vec<String> {
+    let (_, after) = document.split_once(&format!("$ {command}\n")).expect(command);
+    let block = after.split("```").next().unwrap();
+    block.lines().take_while(|line| !line.starts_with("$ ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_guide_shows_what_a_delivery_looks_like() {
+    let author = Author::elsewhere();
+    let guide = fs::read_to_string(checkout().join("docs/authors/dev.md")).unwrap();
+    let delivered =
+        "portcullis dev connectors/examples/orders --deliver connectors/examples/orders/tests/order.json";
+    let _alone = guests::alone();
+    for command in [delivered.to_owned(), format!("{delivered} --forged")] {
+        let mut words = command.split(' ');
+        assert_eq!(words.next(), Some("portcullis"));
+        let mut dev = author.command(portcullis_tests::binary(), "");
+        dev.current_dir(checkout()).args(words);
+        let mut dev = Watched::start(dev);
+        let lines = shown_in(&guide, &command);
+        assert!(lines.len() >= 4, "{lines:?}");
+        for line in lines {
+            let mut parts = line.split('…');
+            let first = parts.next().unwrap();
+            let found = dev.next(OUT, first);
+            let ends = parts.next_back().unwrap_or(first);
+            assert!(found.starts_with(first) && found.ends_with(ends), "{line}\n{found}");
+        }
+        dev.next(ERR, "watching");
+        assert_eq!(dev.interrupt().status, Some(0));
     }
 }

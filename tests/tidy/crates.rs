@@ -7,7 +7,8 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("grants", &[]),
     ("clock", &[]),
     ("manifest", &["grants"]),
-    ("secrets", &["grants", "clock"]),
+    // A webhook is verified by the scheme that a manifest declares: one type, of the crate that parses it.
+    ("secrets", &["grants", "manifest", "clock"]),
     ("egress", &["grants", "secrets", "clock"]),
     ("runtime", &["grants", "manifest", "egress", "clock"]),
     ("store", &["clock"]),
@@ -32,7 +33,7 @@ const HOMES: [(&str, &[&str]); 20] = [
     // `egress` holds the type that reqwest takes; it parses none (see clippy.toml).
     ("url", &["grants", "egress"]),
     ("psl", &["grants"]),
-    ("ring", &["portcullis"]),
+    ("ring", &["portcullis", "secrets"]),
     ("rusqlite", &["store"]),
     ("wasmtime", &["runtime"]),
     ("wasmtime-wasi", &["runtime"]),

@@ -181,35 +181,41 @@ fn type_text(resolve: &Resolve, of: &Type) -> String {
 /// Every table of the manifest.
 fn manifest() -> String {
     let mut text = String::new();
-    table(&mut text, "", &keys::ROOT);
+    table(&mut text, &keys::ROOT);
     for key in keys::ROOT.keys {
-        let (name, forms): (String, &[Section]) = match key.is {
-            Is::Table(one) => (format!("`[{}]`", key.name), std::slice::from_ref(one)),
-            Is::Named(_, forms) => (format!("`[{}.NAME]`", key.name), forms),
-            Is::Tables(forms) => (format!("`[[{}]]`", key.name), forms),
+        let name = match key.is {
+            Is::Table(_) => format!("`[{}]`", key.name),
+            Is::Named(_, _) => format!("`[{}.NAME]`", key.name),
+            Is::Tables(_) => format!("`[[{}]]`", key.name),
             _ => continue,
         };
         write!(text, "\n## {name}\n").expect("a string");
-        for form in forms {
-            table(&mut text, form.words, form);
-            for key in form.keys {
-                if let Is::Table(inner) = key.is {
-                    let title = format!("`{}`: {}", key.name, inner.words);
-                    table(&mut text, &title, inner);
-                }
-            }
-        }
+        forms(&mut text, key, "");
     }
     text
 }
 
-fn table(text: &mut String, title: &str, section: &Section) {
-    if !title.is_empty() {
-        write!(text, "\n{title}\n").expect("a string");
+/// The tables that a key may have, and below each those that its keys may have.
+fn forms(text: &mut String, key: &Key, title: &str) {
+    let forms: &[Section] = match key.is {
+        Is::Table(one) => std::slice::from_ref(one),
+        Is::Named(_, forms) | Is::Tables(forms) | Is::OneOf(forms) | Is::WordOrTable(_, forms) => forms,
+        _ => return,
+    };
+    for form in forms {
+        write!(text, "\n{title}{}\n", form.words).expect("a string");
+        table(text, form);
     }
+    for key in forms.iter().flat_map(|form| form.keys) {
+        self::forms(text, key, &format!("`{}`: ", key.name));
+    }
+}
+
+fn table(text: &mut String, section: &Section) {
     text.push_str("\n| key | is | default | |\n|---|---|---|---|\n");
     for key in section.keys {
         let default = match (key.default, key.required) {
+            (Some(""), _) => "none".to_owned(),
             (Some(default), _) => format!("`{}`", default.replace('|', "\\|")),
             (None, true) => "has to be there".to_owned(),
             (None, false) => String::new(),
@@ -238,7 +244,8 @@ fn kind(key: &Key) -> String {
         Is::AllRequested => "list of rules".to_owned(),
         Is::Map => "names and texts".to_owned(),
         Is::Paths => "names and files".to_owned(),
-        Is::Table(_) => "a table".to_owned(),
+        Is::Table(_) | Is::OneOf(_) => "a table".to_owned(),
+        Is::WordOrTable(words, _) => format!("{}; or a table", list(words)),
         Is::Tables(_) => "tables".to_owned(),
         Is::Named(Names::Label, _) => "tables by name: lower-case letters, digits, `-`".to_owned(),
         Is::Named(_, _) => "tables by name: letters, digits, `-`, `_`, `.`".to_owned(),

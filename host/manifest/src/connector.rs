@@ -15,9 +15,11 @@ mod from_response;
 mod json;
 pub mod keys;
 mod toml;
+mod webhook;
 
 pub use check::{RateError, requests_per_second};
 pub use folder::Folder;
+pub use webhook::Webhook;
 
 /// `publisher/name`, both `[a-z0-9][a-z0-9-]{0,62}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +151,8 @@ pub struct Connector {
     pub actions: BTreeMap<String, Action>,
     /// Streams by name.
     pub streams: BTreeMap<String, Stream>,
+    /// How the vendor signs what it delivers.
+    pub webhook: Option<Webhook>,
     /// Author's proposal: `[limits] requests-per-second`.
     pub requests_per_second: Option<f64>,
 }

@@ -76,6 +76,10 @@ pub enum Is {
     Foreign,
     /// A table.
     Table(&'static Section),
+    /// One of these strings, or a table of one of these forms.
+    WordOrTable(&'static [&'static str], &'static [Section]),
+    /// A table of one of these forms.
+    OneOf(&'static [Section]),
     /// A list of tables.
     Tables(&'static [Section]),
     /// Tables by name.

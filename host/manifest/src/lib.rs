@@ -11,10 +11,11 @@ pub mod limits;
 pub mod lock;
 pub mod schema;
 pub mod signatures;
+pub mod signing;
 pub mod world;
 
 pub use connector::{
-    Access, Action, Connector, ConnectorName, Delivery, Folder, RequestedFolder, Role, Slot, Stream,
+    Access, Action, Connector, ConnectorName, Delivery, Folder, RequestedFolder, Role, Slot, Stream, Webhook,
 };
 pub use diagnose::{Diagnostic, Location};
 pub use embedded::{Component, EmbeddedError};

@@ -41,6 +41,12 @@ pub const SLOTS_MAX: usize = 64;
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// Longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Most parts of what a vendor signs.
+pub const SIGNED_PARTS_MAX: usize = 16;
+/// Longest prefix or piece of text in a description of how a vendor signs, in bytes.
+pub const SIGNING_TEXT_BYTES_MAX: usize = 64;
+/// Widest window around now in which a delivery may have been signed.
+pub const TOLERANCE_MAX: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 /// Lowest `requests-per-second`, one request an hour: less is a mistake in the unit, and a wait that ends in no run.
 pub const REQUESTS_PER_SECOND_MIN: f64 = 1.0 / 3600.0;
 /// Highest `requests-per-second`.

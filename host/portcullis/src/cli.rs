@@ -263,6 +263,13 @@ pub struct Dev {
     /// a build that asks for nothing more is approved where the connection says `updates = "same-grants"`
     #[arg(long, value_name = "CONNECTION")]
     pub connection: Option<String>,
+    /// Sign a delivery as this connector's vendor does, with a made-up secret, verify it and hand it over. FILE
+    /// is a delivery as `deliver` takes it, or a body alone; without FILE the body is `{}`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cassette", "action", "stream", "check"])]
+    pub deliver: Option<Option<PathBuf>>,
+    /// Sign it with another secret: it is refused, and the connector is not called
+    #[arg(long, requires = "deliver")]
+    pub forged: bool,
     /// What is run
     #[command(flatten)]
     pub run: OneRun,

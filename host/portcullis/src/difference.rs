@@ -80,7 +80,7 @@ struct Former {
 }
 
 /// The names of what is compared, as they are shown.
-const COMPARED: [&str; 18] = [
+const COMPARED: [&str; 19] = [
     "connector",
     "position-version",
     "config-version",
@@ -97,6 +97,7 @@ const COMPARED: [&str; 18] = [
     "address range",
     "roots",
     "requests-per-second",
+    "webhook signing",
     "operation",
     "masked property",
 ];

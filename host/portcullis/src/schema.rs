@@ -116,6 +116,10 @@ fn value(is: Is) -> Value {
         }),
         Is::Foreign => json!({ "type": "object" }),
         Is::Table(inner) => section(inner),
+        Is::WordOrTable(words, forms) => {
+            json!({ "oneOf": [{ "type": "string", "enum": words }, one_of(forms)] })
+        }
+        Is::OneOf(forms) => one_of(forms),
         Is::Tables(forms) => json!({ "type": "array", "items": one_of(forms) }),
         Is::Named(names, forms) => {
             let mut schema = json!({ "type": "object", "additionalProperties": one_of(forms) });

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod provider;
 pub mod reference;
 pub mod secret;
+pub mod webhook;
 
 pub use audit::{Audit, AuditError};
 pub use credential::{Attachment, Credential, Place, PlaceError, Scheme, UserName};

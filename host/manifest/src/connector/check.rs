@@ -1,6 +1,6 @@
 //! What must hold in a manifest beyond its shape, wherever it was read from. A fault names a path that is the same in both
 //! forms, so that TOML underlines a line and JSON names a pointer.
-use super::{Action, Connector, Delivery, Role, Slot, Stream, from_response, is_label};
+use super::{Action, Connector, Delivery, Role, Slot, Stream, from_response, is_label, webhook};
 use crate::{
     diagnose::{is_hidden, nearest, shown},
     limits::*,
@@ -53,6 +53,7 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
         check_slot(name, slot, connector, &mut faults);
     }
     check_folders(connector, &mut faults);
+    webhook::check(connector, &mut faults);
     counts(connector, &mut faults);
     if !faults.0.is_empty() {
         // Bounds come before work that grows with the square of them.

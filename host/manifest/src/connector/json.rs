@@ -1,6 +1,6 @@
 //! The embedded form: one canonical JSON document of the shape of `connector.toml`, schemas inlined, one entry an `allow`
 //! line. Hostile until parsed.
-use super::{Action, Connector, Delivery, RequestedFolder, Slot, Stream, check, from_response};
+use super::{Action, Connector, Delivery, RequestedFolder, Slot, Stream, check, from_response, webhook};
 use crate::{
     EmbeddedError,
     diagnose::{parse_duration, print_duration},
@@ -41,6 +41,9 @@ pub(super) fn print(connector: &Connector) -> Value {
     }
     document["actions"] = named(&connector.actions, print_action);
     document["streams"] = named(&connector.streams, print_stream);
+    if let Some(webhook) = &connector.webhook {
+        document["webhook"] = webhook::print(webhook);
+    }
     if let Some(rate) = connector.requests_per_second {
         document["limits"] = json!({ "requests-per-second": rate });
     }
@@ -155,6 +158,7 @@ pub(super) fn read(json: &[u8]) -> Result<Connector, EmbeddedError> {
         folders: each(root.entries("folders")?, folder)?,
         actions: each(root.entries("actions")?, action)?,
         streams: each(root.entries("streams")?, stream)?,
+        webhook: root.object("webhook")?.map(webhook::embedded).transpose()?,
         requests_per_second: root.object("limits")?.map(limits).transpose()?.flatten(),
     };
     identity.finish()?;

@@ -1,11 +1,14 @@
 //! Every key of `connector.toml`, once. The schema for editors and the authors' reference are made of it, and tests hold it
 //! against what the parser accepts. Reads nothing itself.
-use crate::keys::{
-    Is::{
-        AllRequested, Choice, Choices, Count, Flag, Map, Name, Named, Path, Paths, Rate, Requested, Table,
-        Tables, Text, TextOrTexts, Texts, Time, Version,
+use crate::{
+    keys::{
+        Is::{
+            AllRequested, Choice, Choices, Count, Flag, Map, Name, Named, OneOf, Path, Paths, Rate,
+            Requested, Table, Tables, Text, TextOrTexts, Texts, Time, Version, WordOrTable,
+        },
+        Key, Names, Section,
     },
-    Key, Names, Section,
+    signing::NAMES,
 };
 
 /// The whole file.
@@ -17,6 +20,7 @@ pub static ROOT: Section = Section {
         Key::new("http", Tables(HTTP), "the requests that it asks to send; what stands in none of them is denied"),
         Key::new("actions", Named(Names::Operation, ACTIONS), "single operations; with the role `actions`"),
         Key::new("streams", Named(Names::Operation, STREAMS), "records to read; with the role `source`"),
+        Key::new("webhook", Table(&WEBHOOK), "how the vendor signs what it delivers; with the role `webhook`"),
         Key::new("folders", Named(Names::Label, FOLDERS), "folders of the operator's; with the capability `files`"),
         Key::new(
             "assets",
@@ -197,6 +201,87 @@ pub const STREAMS: &[Section] = &[Section {
         SENSITIVE,
     ],
 }];
+
+/// `[webhook]`
+pub static WEBHOOK: Section = Section {
+    words: "How the vendor signs. The host verifies it before the connector sees anything.",
+    keys: &[Key::new("signing", WordOrTable(&NAMES, SIGNING), "a vendor's name, or what it does").required()],
+};
+
+const SIGNATURE_HEADER: Key = Key::new("header", Text, "where the signature stands").required();
+const SIGNATURE_PREFIX: Key =
+    Key::new("prefix", Text, "what stands in front of it; what has another one in front is passed over")
+        .or("");
+
+/// `signing` of `[webhook]`, described.
+pub const SIGNING: &[Section] = &[
+    Section {
+        words: "A signature over the delivery.",
+        keys: &[
+            Key::new(
+                "algorithm",
+                Choice(&["hmac-sha256", "hmac-sha512", "hmac-sha1", "ed25519"]),
+                "what signs",
+            )
+            .required(),
+            SIGNATURE_HEADER,
+            SIGNATURE_PREFIX,
+            Key::new("encoding", Choice(&["hex", "base64"]), "of the signature").required(),
+            Key::new("separator", Text, "between several items of the header: `,`, `;` or a space"),
+            Key::new(
+                "signed",
+                Text,
+                "what is signed: text with `{body}`, `{timestamp}`, `{url}`, `{method}` and `{header.NAME}`",
+            )
+            .required(),
+            Key::new(
+                "timestamp",
+                OneOf(TIMESTAMP),
+                "when it was signed: what is too far from now is refused",
+            ),
+            Key::new("key", Table(&KEY), "how the vendor writes the secret"),
+        ],
+    },
+    Section {
+        words: "The secret itself, in a header.",
+        keys: &[
+            Key::new("algorithm", Choice(&["secret"]), "nothing is signed").required(),
+            SIGNATURE_HEADER,
+            SIGNATURE_PREFIX,
+            Key::new("encoding", Choice(&["text", "base64"]), "of the secret in the header").or("text"),
+        ],
+    },
+];
+
+const UNIT: Key =
+    Key::new("unit", Choice(&["seconds", "milliseconds", "rfc3339"]), "how it is written").or("seconds");
+const TOLERANCE: Key = Key::new("tolerance", Time, "how far from now it may be").or("5m");
+
+/// `timestamp` of a signature.
+pub const TIMESTAMP: &[Section] = &[
+    Section {
+        words: "The time stands in a header.",
+        keys: &[
+            Key::new("header", Text, "which").required(),
+            Key::new("prefix", Text, "what stands in front of it").or(""),
+            UNIT,
+            TOLERANCE,
+        ],
+    },
+    Section {
+        words: "The time stands in the body.",
+        keys: &[Key::new("body", Text, "a JSON pointer").required(), UNIT, TOLERANCE],
+    },
+];
+
+/// `key` of a signature.
+pub static KEY: Section = Section {
+    words: "How the vendor writes the secret.",
+    keys: &[
+        Key::new("encoding", Choice(&["text", "hex", "base64"]), "of what the operator gets").or("text"),
+        Key::new("prefix", Text, "what belongs to the format and not to the key: `whsec_`").or(""),
+    ],
+};
 
 /// `[folders.NAME]`
 pub const FOLDERS: &[Section] = &[Section {

@@ -1,5 +1,7 @@
 //! The shape of `connector.toml`. What belongs to a later version is refused with its line.
-use super::{Action, Connector, Delivery, RequestedFolder, Role, Slot, Stream, folder::Files, from_response};
+use super::{
+    Action, Connector, Delivery, RequestedFolder, Role, Slot, Stream, folder::Files, from_response, webhook,
+};
 use crate::{
     diagnose::{Document, Kind, Spanned, Table},
     json,
@@ -48,9 +50,7 @@ type Read = (Connector, BTreeMap<String, Vec<u8>>, Places);
 /// Reads the shape; faults go to the document.
 pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
     let mut root = document.root();
-    for later in ["subscriptions", "webhook", "webhooks"] {
-        root.reject_later(later);
-    }
+    root.reject_later("subscriptions");
     let slots = slots(&mut root);
     let (rules, from_response, places) = rules(&mut root);
     let folders = folders(&mut root);
@@ -66,6 +66,7 @@ pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
         .collect();
     let requests_per_second =
         root.table("limits").and_then(|mut table| table.float("requests-per-second")).map(|rate| rate.value);
+    let webhook = webhook::authored(&mut root);
     let assets = assets(&mut root, files);
     let mut table = root.required_table("connector")?;
     let name = table.required_parse("name");
@@ -101,6 +102,7 @@ pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
         folders,
         actions,
         streams,
+        webhook,
         requests_per_second,
     };
     Some((connector, assets, places))

@@ -178,6 +178,7 @@ impl Asked<'_> {
             "origins": origins,
             "rules": rules.collect::<Vec<_>>(),
             "from_response": named.collect::<Vec<_>>(),
+            "webhook": self.package.component.manifest.webhook.as_ref().map(|webhook| webhook.signing.to_string()),
             "credentials": credentials.collect::<Vec<_>>(),
             "folders": folders.collect::<Vec<_>>(),
             "network": { "connect_to": approval.network.connect_to, "ca_file": approval.network.ca_file,
@@ -233,6 +234,10 @@ fn text(asked: &Asked<'_>) -> String {
         lines.push(format!(
             "  its author proposes at most {rate} requests a second; a credential's own limit goes first"
         ));
+    }
+    if let Some(webhook) = &manifest.webhook {
+        lines.push("\nwhat is delivered to it is signed as".to_owned());
+        lines.push(format!("  {}", output::shown_line(&webhook.signing.to_string())));
     }
     lines.push("\nsecrets go to".to_owned());
     for (slot, pinned) in &approval.credentials {

@@ -3,6 +3,7 @@
 //! any other run is ended.
 mod live;
 mod plays;
+mod sample;
 mod shown;
 
 use super::{build, live::Wanted, report};
@@ -21,6 +22,14 @@ pub async fn run(arguments: &Arguments, options: &Dev) -> Result<Exit> {
     let wanted = Wanted::of(&options.run)?;
     let mut stop = report::cancel_on_signal();
     match (&options.connection, wanted) {
+        (None, None) if options.deliver.is_some() => {
+            let mut sample = sample::Samples::new(arguments, options);
+            let mut watcher = Watcher::new(&options.dir, sample.files());
+            while next(&mut watcher, &options.dir, &mut stop).await {
+                let handed = sample.round(&mut stop).await;
+                told(arguments, handed);
+            }
+        }
         (None, None) => {
             let mut plays = plays::Plays::new(arguments, options);
             let mut watcher = Watcher::new(&options.dir, Vec::new());
@@ -29,7 +38,7 @@ pub async fn run(arguments: &Arguments, options: &Dev) -> Result<Exit> {
                 told(arguments, played);
             }
         }
-        (Some(connection), Some(_)) => {
+        (Some(connection), wanted) if wanted.is_some() || options.deliver.is_some() => {
             let mut live = live::Live::new(arguments, options, connection);
             let mut watcher = Watcher::new(&options.dir, live.files());
             while next(&mut watcher, &options.dir, &mut stop).await {
@@ -41,9 +50,9 @@ pub async fn run(arguments: &Arguments, options: &Dev) -> Result<Exit> {
             return Err(Failure::new(Exit::Usage, "`--action`, `--stream` and `--check` need a connection")
                 .with_help("add `--connection CONNECTION`, or leave them out: then cassettes are played"));
         }
-        (Some(_), None) => {
+        (Some(_), _) => {
             return Err(Failure::new(Exit::Usage, "`--connection` is there, and nothing to run")
-                .with_help("add `--stream NAME`, `--action NAME --input JSON` or `--check`"));
+                .with_help("add `--stream NAME`, `--action NAME --input JSON`, `--deliver` or `--check`"));
         }
     }
     Ok(Exit::Success)

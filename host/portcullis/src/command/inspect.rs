@@ -104,6 +104,10 @@ fn as_text(package: &Package, signature: Signature) -> String {
             lines.push(format!("  {name} ({})  {}", folder.access.as_str(), output::shown_line(&folder.why)));
         }
     }
+    if let Some(webhook) = &manifest.webhook {
+        lines.push("\ndeliveries".to_owned());
+        lines.push(format!("  signed as {}", output::shown_line(&webhook.signing.to_string())));
+    }
     if !manifest.actions.is_empty() {
         lines.push("\nactions".to_owned());
         for (name, action) in &manifest.actions {

@@ -86,9 +86,10 @@ pub async fn run(
             let read = ReadOptions { cancelled, max_records: wanted.max_records, ..ReadOptions::default() };
             host.engine.read(connection, name, read, &mut records).await
         }
-        other @ (Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. }) => {
+        Called::Delivery(delivery) => host.engine.deliver(connection, delivery.clone(), false, options).await,
+        other @ (Called::Batch(_) | Called::Complete { .. }) => {
             let message = format!("a {} is not run from here", other.words());
-            return Err(Failure::new(Exit::Usage, message).with_help("portcullis deliver, portcullis write"));
+            return Err(Failure::new(Exit::Usage, message).with_help("portcullis write"));
         }
     };
     host.close().await;

@@ -12,7 +12,7 @@ use crate::{
     exit::{Exit, Failure, Result},
 };
 use checks::Check;
-pub use checks::{of, replayed};
+pub use checks::{Replayed, of, replayed};
 pub use report::Report;
 pub use sandbox::Sandbox;
 use std::{collections::BTreeSet, path::Path};

@@ -1,5 +1,5 @@
 //! What the lock does not pin and an approver still relied on: how fast the author means to ask, what each operation was
-//! narrowed to, and which properties the exchange log masks.
+//! narrowed to, which properties the exchange log masks, and how deliveries are verified.
 use super::{Found, Kind};
 use portcullis_grants::{RequestedRule, cover};
 use portcullis_manifest::{Connector, Delivery};
@@ -16,6 +16,11 @@ pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found
         return;
     };
     rate(former.requests_per_second, now.requests_per_second, found);
+    // Of two schemes neither can be shown to let pass less than the other.
+    let signing = |connector: &Connector| {
+        connector.webhook.as_ref().map_or("not said".to_owned(), |webhook| webhook.signing.to_string())
+    };
+    found.value("webhook signing", signing(former), signing(now), Some("other deliveries pass than before"));
     let (before, after) = (operations(former), operations(now));
     for (name, operation) in &after {
         if let Some(former) = before.get(name) {

@@ -7,7 +7,7 @@ use portcullis_manifest::{Connector, connector::keys};
 use std::{collections::BTreeSet, fs};
 
 /// A whole manifest, part by part, so that one key of one part can be another.
-const PARTS: [(&str, &[(&str, &str)]); 9] = [
+const PARTS: [(&str, &[(&str, &str)]); 10] = [
     (
         "[connector]",
         &[
@@ -15,7 +15,7 @@ const PARTS: [(&str, &[(&str, &str)]); 9] = [
             ("version", "\"1.2.0\""),
             ("position-version", "1"),
             ("config-version", "1"),
-            ("roles", "[\"actions\", \"source\"]"),
+            ("roles", "[\"actions\", \"source\", \"webhook\"]"),
             ("capabilities", "[\"files\"]"),
             ("summary", "\"one line\""),
         ],
@@ -38,19 +38,30 @@ const PARTS: [(&str, &[(&str, &str)]); 9] = [
     ("[actions.one]", &[("input", "\"any.json\""), ("output", "\"any.json\"")]),
     ("[streams.one]", &[("schema", "\"any.json\"")]),
     ("[folders.out]", &[("access", "\"write\""), ("why", "\"to write\"")]),
+    ("[webhook]", &[("signing", "\"github\"")]),
     ("[assets]", &[]),
     ("[limits]", &[]),
 ];
 
-/// A table of keys, the part that it describes, and the text around its keys where it stands in a line.
+/// A table of keys, the part that it describes, and where it stands in a line: the tables from the outermost on, each with its
+/// other keys.
 struct Place {
     section: &'static Section,
     part: &'static str,
-    inline: Option<(&'static str, &'static [(&'static str, &'static str)])>,
+    inline: &'static [(&'static str, &'static [(&'static str, &'static str)])],
 }
 
+const SIGNED: &[(&str, &str)] = &[
+    ("algorithm", "\"hmac-sha256\""),
+    ("header", "\"x-signature\""),
+    ("encoding", "\"hex\""),
+    ("signed", "\"{timestamp}.{body}\""),
+    ("timestamp", "{ header = \"x-time\" }"),
+];
+
 fn places() -> Vec<Place> {
-    let place = |section, part| Place { section, part, inline: None };
+    let inline = |section, part, inline| Place { section, part, inline };
+    let place = |section, part| inline(section, part, &[]);
     vec![
         place(&keys::CONNECTOR, "[connector]"),
         place(&keys::SLOTS[0], "[credentials.key]"),
@@ -60,23 +71,41 @@ fn places() -> Vec<Place> {
         place(&keys::STREAMS[0], "[streams.one]"),
         place(&keys::FOLDERS[0], "[folders.out]"),
         place(&keys::LIMITS, "[limits]"),
-        Place {
-            section: &keys::IDEMPOTENT,
-            part: "[[http]]",
-            inline: Some(("idempotency", &[("header", "\"Idempotency-Key\""), ("window", "\"24h\"")])),
-        },
-        Place {
-            section: &keys::FROM_RESPONSE,
-            part: "[[http]] # named",
-            inline: Some((
+        place(&keys::WEBHOOK, "[webhook]"),
+        inline(
+            &keys::IDEMPOTENT,
+            "[[http]]",
+            &[("idempotency", &[("header", "\"Idempotency-Key\""), ("window", "\"24h\"")])],
+        ),
+        inline(
+            &keys::FROM_RESPONSE,
+            "[[http]] # named",
+            &[(
                 "from-response",
                 &[
                     ("allow", "\"GET https://b.test/**\""),
                     ("of", "\"GET https://a.test/x\""),
                     ("at", "\"/url\""),
                 ],
-            )),
-        },
+            )],
+        ),
+        inline(&keys::SIGNING[0], "[webhook]", &[("signing", SIGNED)]),
+        inline(
+            &keys::SIGNING[1],
+            "[webhook]",
+            &[("signing", &[("algorithm", "\"secret\""), ("header", "\"x-token\"")])],
+        ),
+        inline(
+            &keys::TIMESTAMP[0],
+            "[webhook]",
+            &[("signing", SIGNED), ("timestamp", &[("header", "\"x-time\"")])],
+        ),
+        inline(
+            &keys::TIMESTAMP[1],
+            "[webhook]",
+            &[("signing", SIGNED), ("timestamp", &[("body", "\"/at\"")])],
+        ),
+        inline(&keys::KEY, "[webhook]", &[("signing", SIGNED), ("key", &[])]),
     ]
 }
 
@@ -101,12 +130,15 @@ impl Place {
     fn text(&self, key: &str, value: Option<&str>) -> String {
         let mut text = String::new();
         for (part, pairs) in PARTS {
-            let lines = match self.inline {
-                _ if part != self.part => with(pairs, "", None),
-                None => with(pairs, key, value),
-                Some((outer, inner)) => {
-                    with(pairs, outer, Some(&format!("{{ {} }}", with(inner, key, value).join(", "))))
-                }
+            // From the innermost table out: each is the value of the one around it.
+            let (mut key, mut value) = (key, value.map(str::to_owned));
+            for (outer, inner) in self.inline.iter().rev() {
+                value = Some(format!("{{ {} }}", with(inner, key, value.as_deref()).join(", ")));
+                key = outer;
+            }
+            let lines = match part == self.part {
+                true => with(pairs, key, value.as_deref()),
+                false => with(pairs, "", None),
             };
             text.push_str(&format!("{part}\n{}\n", lines.join("\n")));
         }
@@ -138,16 +170,22 @@ fn editor(schema: &Schema, text: &str) -> bool {
 fn samples(key: &Key) -> Vec<String> {
     let texts: &[&str] = match key.is {
         Is::Text if key.name == "header" => &["\"X-Request-Id\""],
+        Is::Text if key.name == "separator" => &["\",\"", "\" \""],
+        Is::Text if key.name == "signed" => {
+            &["\"{timestamp}{body}\"", "\"{method}{url}{timestamp}{body}{header.x-a}\""]
+        }
+        Is::Text if key.name == "body" => &["\"/at\""],
+        Is::Text if key.name == "prefix" => &["\"v1=\""],
         Is::Text if key.name == "place" => &["\"X-Api-Key\""],
         Is::Text => &["\"some text\""],
         Is::Name => &["\"acme/x\"", "\"0/0-x\""],
         Is::Version => &["\"0.1.0\"", "\"1.0.0-rc.1\""],
         Is::Count(most) => return vec!["1".to_owned(), most.to_string()],
-        // Two roles, which the other parts need; and what each capability needs is there.
+        // The roles that the other parts need; and what each capability needs is there.
         Is::Choices(words) if key.name == "roles" => {
             let more = words.iter().map(|word| match *word {
-                "actions" | "source" => "[\"actions\", \"source\"]".to_owned(),
-                word => format!("[\"actions\", \"source\", \"{word}\"]"),
+                "actions" | "source" | "webhook" => "[\"actions\", \"source\", \"webhook\"]".to_owned(),
+                word => format!("[\"actions\", \"source\", \"webhook\", \"{word}\"]"),
             });
             return more.collect();
         }
@@ -170,7 +208,10 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Rate => &["0.00028", "1", "1000000"],
         Is::Flag => &["true", "false"],
         Is::Time => &["\"24h\"", "\"30s\""],
-        Is::Table(_) => return Vec::new(),
+        Is::WordOrTable(words, _) => {
+            return words.iter().map(|word| Value::from(*word).to_string()).collect();
+        }
+        Is::Table(_) | Is::OneOf(_) => return Vec::new(),
         _ => panic!("a manifest has no `{}` of this kind", key.name),
     };
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -203,6 +244,7 @@ fn words() -> BTreeSet<String> {
     let sources = [
         include_str!("../../../manifest/src/connector/toml.rs"),
         include_str!("../../../manifest/src/connector/from_response.rs"),
+        include_str!("../../../manifest/src/connector/webhook.rs"),
         include_str!("../../../manifest/src/connector/keys.rs"),
     ];
     let word = |part: &&str| {

@@ -2,7 +2,10 @@
 //! and a connection runs no development build unless its config asks for one. What the lock does not hold does not run: a build
 //! that asks for nothing beyond what is approved is approved where the connection says `updates = "same-grants"`, by the code of
 //! `update`; any other one waits for `approve`, and the watch goes on.
-use super::shown::{self, Shown};
+use super::{
+    sample::Samples,
+    shown::{self, Shown},
+};
 use crate::{
     approvals,
     cassette::Called,
@@ -37,13 +40,15 @@ pub struct Live<'a> {
     connection: &'a str,
     /// The build that this process put into the registry last.
     last: Option<(PathBuf, String)>,
+    sample: Samples<'a>,
     former: Option<Value>,
 }
 
 impl<'a> Live<'a> {
     /// Nothing was run yet.
     pub fn new(arguments: &'a Arguments, options: &'a Dev, connection: &'a str) -> Self {
-        Self { arguments, options, connection, last: None, former: None }
+        let sample = Samples::new(arguments, options);
+        Self { arguments, options, connection, last: None, sample, former: None }
     }
 
     /// Where an approval, another config or another input comes from.
@@ -51,19 +56,18 @@ impl<'a> Live<'a> {
         let config = &self.arguments.config;
         let lock = crate::config::folder_of(config).join("portcullis.lock");
         let input = self.options.run.input.as_ref().map(PathBuf::from).filter(|file| file.is_file());
-        [config.clone(), lock].into_iter().chain(input).collect()
+        [config.clone(), lock].into_iter().chain(input).chain(self.sample.files()).collect()
     }
 
     /// Builds, has it approved where nobody has to be asked, and runs once.
     pub async fn round(&mut self, watcher: &mut Watcher, stop: &mut watch::Receiver<bool>) -> Result<()> {
-        let wanted = Wanted::of(&self.options.run)?;
         let Some(built) = build::built_until(&self.options.dir, stop).await? else { return Ok(()) };
         let config = Config::read(&self.arguments.config)?;
         let package = self.put(&config, built)?;
         if !self.is_approved(&config, &package, watcher)? {
             return Ok(());
         }
-        let Some(wanted) = wanted else { return Ok(()) };
+        let Some(wanted) = self.wanted(&package)? else { return Ok(()) };
         let as_json = self.arguments.json;
         if !as_json {
             output::line(&format!("{} of `{}`", wanted.call.words(), self.connection));
@@ -83,6 +87,15 @@ impl<'a> Live<'a> {
             self.former = Some(is);
         }
         Ok(())
+    }
+
+    /// What is run of this build. None where it is a delivery that is refused, which was said.
+    fn wanted(&mut self, package: &Package) -> Result<Option<Wanted>> {
+        if self.options.deliver.is_none() {
+            return Wanted::of(&self.options.run);
+        }
+        let delivery = self.sample.verified(&package.component.manifest)?;
+        Ok(delivery.map(|delivery| Wanted { call: Called::Delivery(delivery), max_records: None }))
     }
 
     /// Puts the build into the registry as a version of its own, in place of the last one; the same bytes stay the same version.
@@ -214,10 +227,10 @@ fn value(called: &Called, live: &live::Live) -> Value {
             let records = text.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null));
             json!({ "records": records.collect::<Vec<Value>>() })
         }
-        (None, Called::Action { .. }) => report::json_or_text(output.as_deref().unwrap_or("null")),
-        (None, Called::Check | Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. }) => {
-            json!(outcome.as_str())
+        (None, Called::Action { .. } | Called::Delivery(_)) => {
+            report::json_or_text(output.as_deref().unwrap_or("null"))
         }
+        (None, Called::Check | Called::Batch(_) | Called::Complete { .. }) => json!(outcome.as_str()),
     }
 }
 

@@ -66,7 +66,8 @@ impl<'a> Plays<'a> {
     }
 }
 
-fn value(came: &Expected, words: &str) -> Value {
+/// For people and programs.
+pub fn value(came: &Expected, words: &str) -> Value {
     match came {
         Expected::Success => json!("it works"),
         Expected::Output(output) => output.clone(),

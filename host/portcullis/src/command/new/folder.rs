@@ -125,19 +125,22 @@ impl New<'_> {
             self.name,
             roles.join(", ")
         );
-        let parts: Vec<_> = self.parts().map(|part| part.manifest).filter(|part| !part.is_empty()).collect();
-        if !parts.is_empty() {
+        if self.asks() {
             text.push_str(
                 "\n[credentials.api-key]\nschemes = [\"bearer\"]\nwhy = \"the token of an Example account\"\n",
             );
         }
-        parts.iter().fold(text, |text, part| text + "\n" + part)
+        self.parts().fold(text, |text, part| text + "\n" + part.manifest)
+    }
+
+    /// Whether it sends requests to its vendor.
+    fn asks(&self) -> bool {
+        self.parts().any(|part| part.imports.contains(&"http"))
     }
 
     fn code(&self) -> String {
         let roles: Vec<_> = self.parts().map(|part| part.role.as_str()).collect();
-        let asks = self.parts().any(|part| part.imports.contains(&"http"));
-        let base = if asks { "const API: &str = \"https://api.example.com/v1\";\n\n" } else { "" };
+        let base = if self.asks() { "const API: &str = \"https://api.example.com/v1\";\n\n" } else { "" };
         let (check, mut imports) = if self.roles.contains(&Role::Source) {
             (include_str!("templates/check.rs.in"), vec!["http"])
         } else {
@@ -159,10 +162,10 @@ impl New<'_> {
     fn readme(&self) -> String {
         let name = self.name;
         let tries: String = self.parts().filter_map(|part| tried(part.role)).collect();
-        let config = if self.parts().all(|part| part.manifest.is_empty()) {
-            String::new()
-        } else {
+        let config = if self.asks() {
             "\n[credentials.example]\nscheme = \"bearer\"\nsecret = \"file:example.key\"\n".to_owned()
+        } else {
+            String::new()
         };
         let bound = if config.is_empty() { "" } else { "credentials = { api-key = \"example\" }\n" };
         format!(
@@ -184,7 +187,10 @@ fn tried(role: Role) -> Option<&'static str> {
         Role::Destination => Some(
             "$ portcullis write example items tests/batch.ndjson --mode upsert --primary-key id --dry-run\n",
         ),
-        Role::Webhook => Some("$ portcullis deliver example tests/delivery.json\n"),
+        Role::Webhook => Some(
+            "$ portcullis deliver example tests/delivery.json\n\
+             $ portcullis dev . --deliver tests/delivery.json    # signed as the vendor signs, at each save\n",
+        ),
         _ => None,
     }
 }

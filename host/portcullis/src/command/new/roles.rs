@@ -64,7 +64,7 @@ pub const ALL: [Part; 4] = [
         imports: &["Delivery", "Error", "ErrorKind", "Event", "Handled", "Webhook", "json"],
         code: include_str!("templates/webhook.rs.in"),
         tests: include_str!("templates/webhook.tests.rs.in"),
-        manifest: "",
+        manifest: include_str!("templates/webhook.toml.in"),
         schemas: &[],
         played: &[
             ("cassettes/item-created.toml", include_str!("templates/item-created.cassette.toml")),

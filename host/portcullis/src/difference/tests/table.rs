@@ -185,6 +185,10 @@ pub const ROWS: &[Row] = &[
     row("a property no longer masked", &[(In::Manifest, "sensitive = [\"email\", \"phone\"]", "sensitive = [\"email\"]")], More, Same, "masked property `phone`"),
     row("an operation that narrows nothing", &[(In::Manifest, "http = [\"POST https://api.vendor.test/v1/search\"]\n", "")], More, Same, "every rule of the connector"),
     row("an operation more", &[(In::Manifest, "[folders.out]", "[actions.find]\ninput = \"any.json\"\noutput = \"any.json\"\n[folders.out]")], Same, Same, "COVERED"),
+    // How deliveries are verified: of two ways none lets pass less.
+    row("another scheme of signatures", &[(In::Manifest, "signing = \"github\"", "signing = \"jira\"")], More, More, "webhook signing"),
+    row("a wider window", &[(In::Manifest, "signing = \"github\"", "signing = { algorithm = \"hmac-sha256\", header = \"x-s\", encoding = \"hex\", signed = \"{timestamp}{body}\", timestamp = { header = \"x-t\", tolerance = \"1h\" } }")], More, More, "at most 3600 s from now"),
+    row("no scheme of signatures", &[(In::Manifest, "[webhook]\nsigning = \"github\"\n", "")], More, More, "not said"),
     row("an action that is repeated", &[(In::Manifest, "delivery = \"at-most-once\"", "delivery = \"at-least-once\"")], More, Same, "at-least-once"),
 ];
 
@@ -230,7 +234,7 @@ name = "acme/vendor"
 version = "1.0.0"
 position-version = 1
 config-version = 1
-roles = ["source", "actions"]
+roles = ["source", "actions", "webhook"]
 capabilities = ["files"]
 summary = "a vendor"
 config-schema = "config.json"
@@ -300,6 +304,9 @@ http = ["GET https://api.vendor.test/v1/customers/*"]
 [folders.out]
 access = "write"
 why = "files that were downloaded"
+
+[webhook]
+signing = "github"
 
 [limits]
 requests-per-second = 25

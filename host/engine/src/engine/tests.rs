@@ -10,6 +10,7 @@ use portcullis_store::{FileMark, RunFilter};
 use std::io;
 
 mod handed;
+mod moved;
 
 struct Bench {
     engine: Engine,

@@ -9,6 +9,7 @@ mod mistakes;
 mod new;
 mod record;
 mod tutorial;
+mod versions;
 
 use portcullis_tests::{binary, guests};
 use std::{

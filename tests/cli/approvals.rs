@@ -120,7 +120,7 @@ fn other_numbers_say_what_follows() {
     let (text, json) = shown(&first, &second, STRIPE);
     let position =
         "position-version 3 → 4: positions and state start empty; the old ones are kept for a rollback";
-    let config = "config-version 1 → 2: the meaning of `config` changed: check it";
+    let config = "config-version 1 → 2: the meaning of `config` changed: hold yours against what the new version's schema says";
     for line in [position, config, "position-version 4, config-version 2"] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -129,17 +129,110 @@ fn other_numbers_say_what_follows() {
 
     // The probe plays the role `migration`.
     let probe = guests::probe("");
-    let (first, second) = (numbered(&probe, "1.0.0", 2, 1), numbered(&probe, "1.1.0", 1, 1));
-    let (text, json) = shown(&first, &second, &Case::default().config());
-    let position =
-        "position-version 2 → 1: migration is not built yet: reads that have a position are refused";
-    assert!(text.contains(position), "{text}");
-    assert_eq!(json["follows"], serde_json::json!([position]));
+    let first = numbered(&probe, "1.0.0", 2, 1);
+    for (to, position) in [
+        (
+            1,
+            "position-version 2 → 1: what that version left is found again; what newer ones left is kept, and never read by it",
+        ),
+        (
+            3,
+            "position-version 2 → 3: the connector moves positions and state when they are first used; the old ones are kept \
+             for a rollback",
+        ),
+    ] {
+        let second = numbered(&probe, "1.1.0", to, 1);
+        let (text, json) = shown(&first, &second, &Case::default().config());
+        assert!(text.contains(position), "{text}");
+        assert_eq!(json["follows"], serde_json::json!([position]));
+        assert_eq!(json["config_proposal"], serde_json::Value::Null);
+    }
 
     // The same numbers say nothing.
     let (text, json) = shown(&first, &numbered(&probe, "1.1.0", 2, 1), &Case::default().config());
     assert!(!text.contains("→"), "{text}");
     assert_eq!(json["follows"], serde_json::json!([]));
+}
+
+/// The probe with a config schema that wants a number `pages`.
+fn wanting_pages(version: &str, config: u32) -> Installed {
+    let mut manifest =
+        portcullis_manifest::Component::read(&numbered(&guests::probe(""), version, 1, config).bytes)
+            .unwrap()
+            .manifest;
+    manifest.config_schema = Some(serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "required": ["pages"],
+        "properties": {"pages": {"type": "integer"}},
+    }));
+    renewed(&guests::probe(""), &manifest)
+}
+
+#[test]
+fn a_config_of_an_older_version_is_proposed_anew_and_never_written() {
+    let (first, second) = (numbered(&guests::probe(""), "1.0.0", 1, 1), wanting_pages("1.1.0", 2));
+    let config = |config: &str| Case { more: format!("config = {config}"), ..Case::default() }.config();
+    let project = Project::new();
+    project.config(&config("{ proposed = { pages = 2, per-page = 1 } }"));
+    project.install(&first).approve("probe", &first).install(&second);
+    let before = project.bytes_below("");
+    // Neither of these runs anything of it; both say who does.
+    for command in ["review", "update"] {
+        let ran = project.run(&[command, "probe"]);
+        ran.exits(3);
+        assert!(
+            ran.stderr.contains("`portcullis approve probe` shows what the connector proposes"),
+            "{}",
+            ran.stderr
+        );
+        assert!(!ran.stderr.contains("[connections.probe]"), "{}", ran.stderr);
+    }
+    let asked = project.run(&["approve", "probe"]);
+    asked.exits(3);
+    crate::snapshot!("approve-proposes-a-config", project, asked);
+    assert_eq!(project.bytes_below(""), before, "nothing is written");
+    project.run(&["call", "probe", "echo", "{}"]).exits(0);
+
+    // As it is shown there; from then on the config fits both, and the person decides.
+    project.config(&config("{ pages = 2, per-page = 1 }"));
+    let (ran, _) = project.run_json(&["review", "probe"]);
+    ran.exits(4);
+    let asked = project.run(&["--json", "approve", "probe"]);
+    asked.exits(4);
+    let told: serde_json::Value = serde_json::from_str(asked.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!((&told["config_proposal"]["from"], &told["config_proposal"]["to"]), (&1.into(), &2.into()));
+    // What this one would make of it has no `pages`.
+    let why = told["config_proposal"]["why"].as_str().unwrap();
+    assert!(why.contains("refused by its own schema") && told["config_proposal"]["toml"].is_null(), "{told}");
+    project.approve("probe", &second);
+    project.run(&["read", "probe", "rows"]).exits(0);
+    // Nothing more to move.
+    let asked = project.run(&["approve", "probe"]);
+    assert!(!asked.stdout.contains("proposes"), "{}", asked.stdout);
+}
+
+#[test]
+fn a_connector_that_proposes_nothing_is_approved_by_hand() {
+    let (first, second) =
+        (numbered(&guests::probe(""), "1.0.0", 1, 1), numbered(&guests::probe(""), "1.1.0", 1, 2));
+    for (config, said) in [
+        (
+            "{ fail = { kind = \"unsupported\", message = \"too old\" } }",
+            "hold yours against what its new schema says: \
+          the connector failed at it: ",
+        ),
+        ("{ proposed = 7 }", "what it gave is no table"),
+        ("{ proposed = { a = [] } }", "[connections.probe]\nconfig = { a = [] }\n"),
+    ] {
+        let case = Case { more: format!("config = {config}"), ..Case::default() };
+        let (text, json) = shown(&first, &second, &case.config());
+        assert!(text.contains(said), "{said}\n{text}");
+        let proposed = &json["config_proposal"];
+        assert_eq!(proposed["toml"].is_string(), proposed["why"].is_null(), "{proposed}");
+        assert!(
+            text.contains("the meaning of `config` changed: `approve` shows what the connector proposes"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

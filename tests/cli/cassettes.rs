@@ -243,6 +243,8 @@ fn mistakes_are_named() {
             "undeclared",
             "was denied: ",
         ),
+        // A host of which the cassette has nothing is nobody's: not one request leaves the machine.
+        ("nobody", action("send", send, "output = '{}'", &[]), "nobody", "`api.probe.test` is nobody's here"),
         (
             "by-hand",
             action(

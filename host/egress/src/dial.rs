@@ -40,6 +40,7 @@ pub(crate) struct Routes {
     pub serial: u64,
     pub roots: Arc<RootCertStore>,
     connect_to: Vec<((String, u16), Target)>,
+    mapped_alone: bool,
     https: Guard,
     http: Guard,
 }
@@ -74,7 +75,8 @@ impl Routes {
             connect_to.push(((host, *port), target));
         }
         let guard = |plain| Guard { policy: network.addresses.clone(), plain };
-        Ok(Self { serial, roots, connect_to, https: guard(false), http: guard(true) })
+        let mapped_alone = network.mapped_alone;
+        Ok(Self { serial, roots, connect_to, mapped_alone, https: guard(false), http: guard(true) })
     }
 
     fn guard(&self, plain: bool) -> &Guard {
@@ -161,12 +163,18 @@ fn is_plain(url: &CanonicalUrl) -> bool {
 /// The mapping of the URL's host, where it has one. No resolver is called for a literal, so it is judged here, on the value that
 /// is handed over.
 pub(crate) fn route(connection: &ConnectionState, url: &CanonicalUrl) -> Result<Option<usize>, Failure> {
+    let routes = &connection.routes;
+    let unmapped = || Failure::denied(format!("`{}` is nobody's here", url.as_url().authority()), None);
     let literal = match url.host() {
-        Host::Name(name) => return connection.routes.mapping(url, &name),
+        Host::Name(name) => {
+            let mapping = routes.mapping(url, &name)?;
+            return if mapping.is_none() && routes.mapped_alone { Err(unmapped()) } else { Ok(mapping) };
+        }
+        _ if routes.mapped_alone => return Err(unmapped()),
         Host::V4(address) => IpAddr::V4(address),
         Host::V6(address) => IpAddr::V6(address),
     };
-    let judged = connection.routes.guard(is_plain(url)).check(&literal.to_string(), literal);
+    let judged = routes.guard(is_plain(url)).check(&literal.to_string(), literal);
     judged.map(|()| None).map_err(|denied| fault::denied(&denied, &connection.settings.name))
 }
 

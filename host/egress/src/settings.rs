@@ -50,6 +50,8 @@ pub struct NetworkSettings {
     pub addresses: AddressPolicy,
     /// Which roots.
     pub roots: Roots,
+    /// Nothing is dialled but what `connect_to` maps: for one that plays, and whose requests must not reach anybody.
+    pub mapped_alone: bool,
 }
 
 /// TLS roots.

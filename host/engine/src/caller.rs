@@ -76,6 +76,24 @@ pub enum Operation {
         /// Where more than that would go, nothing does.
         removed_max: Option<u64>,
     },
+    /// `migration.position`
+    MovePosition {
+        /// Stream.
+        stream: String,
+        /// The older `position-version`.
+        from_version: u32,
+        /// JSON text.
+        position: String,
+    },
+    /// `migration.state`
+    MoveState {
+        /// Key.
+        key: String,
+        /// The older `position-version`.
+        from_version: u32,
+        /// As it was stored.
+        value: Vec<u8>,
+    },
 }
 
 /// `delivery` of the WIT.
@@ -184,6 +202,10 @@ pub enum Answer {
     Rejected(Vec<Rejected>),
     /// Records that `complete` removed.
     Removed(u64),
+    /// A position of this version, JSON text.
+    Position(String),
+    /// A value of this version; none = it is dropped.
+    Value(Option<Vec<u8>>),
 }
 
 /// `outcome` of the WIT's `webhook`.

@@ -4,6 +4,7 @@
 mod attempt;
 mod deliver;
 mod judge;
+mod moved;
 mod once;
 mod pages;
 mod write;
@@ -55,21 +56,17 @@ impl Engine {
         let facts = self.connections.ready(connection).await;
         let facts =
             facts.map_err(|refused| EngineError::Refused { message: refused.message, help: refused.help })?;
-        if facts.migrates {
-            let found = self.store.state_versions(&facts.connection_id).await?;
-            if !found.is_empty() && !found.contains(&facts.position_version) {
-                return Err(EngineError::StateNotMigrated {
-                    connection: facts.name.clone(),
-                    found,
-                    wanted: facts.position_version,
-                });
-            }
-        }
         Ok(facts)
     }
 
-    /// A run that is not stored yet.
-    fn draft(&self, facts: &Arc<ConnectionFacts>, kind: RunKind, subject: &str, options: CallOptions) -> Run {
+    /// A run that is not stored yet, of a connection whose state is of its connector's version.
+    async fn draft(
+        &self,
+        facts: &Arc<ConnectionFacts>,
+        kind: RunKind,
+        subject: &str,
+        options: CallOptions,
+    ) -> Result<Run, EngineError> {
         let id = |prefix| new_id(prefix, &*self.clock, &*self.random);
         let step = match kind {
             RunKind::Call | RunKind::DryRun | RunKind::Read | RunKind::Deliver | RunKind::Write => {
@@ -77,7 +74,7 @@ impl Engine {
             }
             RunKind::Check | RunKind::Discover => kind.as_str().to_owned(),
         };
-        Run {
+        let run = Run {
             facts: Arc::clone(facts),
             kind,
             subject: subject.to_owned(),
@@ -86,7 +83,9 @@ impl Engine {
             step,
             cancellation: Cancellation::new(options.cancelled.unwrap_or_else(|| self.never.subscribe())),
             tally: Tally::default(),
-        }
+        };
+        self.move_state(&run).await?;
+        Ok(run)
     }
 
     async fn begin(&self, run: &Run, input: Option<String>) -> Result<(), EngineError> {

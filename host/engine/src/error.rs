@@ -80,37 +80,8 @@ pub enum EngineError {
         /// Its file.
         path: String,
     },
-    /// The reader has a position of another version alone, and the connector says that it can be moved, which
-    /// nothing here does yet. Nothing was run.
-    #[error(
-        "the reader `{reader}` has a position of `position-version` {}, and moving it to {wanted} is unsupported so far: \
-         approve the former version, or give `--resume` another name",
-        listed(found)
-    )]
-    PositionNotMigrated {
-        /// Reader.
-        reader: String,
-        /// Of these versions.
-        found: Vec<u32>,
-        /// The connector's.
-        wanted: u32,
-    },
-    /// The same of the connection's state values. Nothing was run.
-    #[error(
-        "`{connection}` has state of `position-version` {}, and moving it to {wanted} is unsupported so far: \
-         approve the former version",
-        listed(found)
-    )]
-    StateNotMigrated {
-        /// Connection.
-        connection: String,
-        /// Of these versions.
-        found: Vec<u32>,
-        /// The connector's.
-        wanted: u32,
-    },
     /// Cancelled before it began. Nothing was run.
-    #[error("cancelled while the {0} was held against its schema")]
+    #[error("cancelled while the {0}")]
     Cancelled(String),
     /// The store failed, and there is no run.
     #[error("the store failed")]
@@ -136,13 +107,9 @@ impl EngineError {
     /// Nobody knows whether it fits: the wait for it was cancelled, or took too long. Nothing was run.
     pub(crate) fn not_judged(what: &str, failure: Failure) -> Self {
         if failure.kind == "cancelled" {
-            return Self::Cancelled(what.to_owned());
+            return Self::Cancelled(format!("{what} was held against its schema"));
         }
         let help = "the connector's author decides how long that takes: tell them".to_owned();
         Self::Refused { message: format!("the {what}: {}", failure.message), help: Some(help) }
     }
-}
-
-fn listed(versions: &[u32]) -> String {
-    versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }

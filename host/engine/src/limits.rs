@@ -8,6 +8,8 @@ pub const WAIT_MAX: Duration = Duration::from_secs(10);
 pub const ATTEMPTS_MAX: u32 = 3;
 /// First pause before a repeated attempt, doubled each time, with full jitter.
 pub const BACKOFF: Duration = Duration::from_millis(500);
+/// How long the state of an older version may take to be moved, all values together.
+pub const MOVE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 /// A page without records that asks for patience is asked for again no sooner.
 pub const POLL_WAIT_MIN: Duration = Duration::from_millis(250);
 /// How long a cancelled call may take to come back.

@@ -22,6 +22,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use print::inline;
+
 /// Where they lie in a connector's folder.
 pub const FOLDER: &str = "tests/cassettes";
 /// The largest body beside a cassette.

@@ -290,14 +290,22 @@ impl Comparable for FromResponse {
 
 /// Another number is another meaning of what is stored, whatever the rules say.
 fn numbers(a: &Approval, b: &Approval, found: &mut Found) {
-    let positions = if b.roles.contains(&Role::Migration) {
-        "migration is not built yet: reads that have a position are refused"
-    } else {
-        "positions and state start empty; the old ones are kept for a rollback"
+    let migrates = b.roles.contains(&Role::Migration);
+    let positions = match (migrates, b.position_version > a.position_version) {
+        (_, false) => {
+            "what that version left is found again; what newer ones left is kept, and never read by it"
+        }
+        (true, true) => {
+            "the connector moves positions and state when they are first used; the old ones are kept for a rollback"
+        }
+        (false, true) => "positions and state start empty; the old ones are kept for a rollback",
     };
     let number = |number: u32| number.to_string();
     found.value("position-version", number(a.position_version), number(b.position_version), Some(positions));
-    let config = "the meaning of `config` changed: check it";
+    let config = match migrates && b.config_version > a.config_version {
+        true => "the meaning of `config` changed: `approve` shows what the connector proposes instead",
+        false => "the meaning of `config` changed: hold yours against what the new version's schema says",
+    };
     found.value("config-version", number(a.config_version), number(b.config_version), Some(config));
 }
 

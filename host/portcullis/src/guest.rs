@@ -144,7 +144,6 @@ mod tests {
 
     /// The command that is built has them, whatever this process's environment is.
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "it is not started")]
     fn a_build_replaces_its_paths() {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let command = build("cargo", folder.path(), None);

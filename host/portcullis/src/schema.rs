@@ -62,30 +62,15 @@ fn property(key: &Key) -> Value {
 }
 
 fn value(is: Is) -> Value {
-    let rule = json!({
-        "type": "string",
-        "pattern": "^[A-Z]+(,[A-Z]+)* https?://[^ ]+$",
-        "examples": ["GET,POST https://api.example.com/v1/**"],
-    });
-    let reference = json!({
-        "type": "string",
-        "pattern": "^[a-z0-9][a-z0-9-]*:.+$",
-        "examples": ["file:secrets/example.key", "env:EXAMPLE_KEY", "directory:/run/secrets#example"],
-    });
-    let requested = json!({
-        "type": "string",
-        "pattern": "^[A-Z]+(,[A-Z]+)* (https?://|[{]origin[.])[^ ]+$",
-        "examples": ["GET,POST https://api.example.com/v1/**", "GET {origin.instance}/api/**"],
-    });
     match is {
         Is::Text | Is::Path | Is::Version => json!({ "type": "string" }),
         Is::Name => {
             json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}$" })
         }
-        Is::Reference => reference,
+        Is::Reference => reference(),
         Is::NameOrReference => json!({ "oneOf": [
             { "type": "string" },
-            { "type": "object", "additionalProperties": false, "properties": { "secret": reference }, "required": ["secret"] },
+            { "type": "object", "additionalProperties": false, "properties": { "secret": reference() }, "required": ["secret"] },
         ]}),
         Is::Connector => {
             json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}(@.+)?$" })
@@ -102,11 +87,11 @@ fn value(is: Is) -> Value {
             { "type": "string" },
             { "type": "array", "items": { "type": "string" } },
         ]}),
-        Is::Rules => json!({ "type": "array", "items": rule, "minItems": 1 }),
-        Is::Requested => requested,
-        Is::AllRequested => json!({ "type": "array", "items": requested, "minItems": 1 }),
+        Is::Rules => json!({ "type": "array", "items": rule(), "minItems": 1 }),
+        Is::Requested => requested(),
+        Is::AllRequested => json!({ "type": "array", "items": requested(), "minItems": 1 }),
         Is::RulesOrRequested => {
-            json!({ "oneOf": [{ "const": "requested" }, { "type": "array", "items": rule }] })
+            json!({ "oneOf": [{ "const": "requested" }, { "type": "array", "items": rule() }] })
         }
         Is::Map | Is::Paths => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Is::Origins => json!({
@@ -133,6 +118,31 @@ fn value(is: Is) -> Value {
             schema
         }
     }
+}
+
+fn rule() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^[A-Z]+(,[A-Z]+)* https?://[^ ]+$",
+        "examples": ["GET,POST https://api.example.com/v1/**"],
+    })
+}
+
+/// As a connector writes it.
+fn requested() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^[A-Z]+(,[A-Z]+)* (https?://|[{]origin[.])[^ ]+$",
+        "examples": ["GET,POST https://api.example.com/v1/**", "GET {origin.instance}/api/**"],
+    })
+}
+
+fn reference() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^[a-z0-9][a-z0-9-]*:.+$",
+        "examples": ["file:secrets/example.key", "env:EXAMPLE_KEY", "directory:/run/secrets#example"],
+    })
 }
 
 fn one_of(forms: &[Section]) -> Value {

@@ -71,7 +71,14 @@ impl Holdings {
         transaction(&state, |conn| {
             for (id, _) in &ids {
                 kept::strip(conn, id)?;
-                for table in ["positions", "reader_files", "state_values", "state_totals", "connections"] {
+                for table in [
+                    "positions",
+                    "reader_files",
+                    "state_values",
+                    "state_moves",
+                    "state_totals",
+                    "connections",
+                ] {
                     conn.execute(&format!("DELETE FROM {table} WHERE connection_id = ?1"), [id])?;
                 }
             }

@@ -41,5 +41,5 @@ pub use run::{
     RunRow, RunSummary, StepRow,
 };
 pub use sqlite::SqliteStore;
-pub use state::{StateEntry, StateSpace, StateWrite, key_fault as state_key_fault};
+pub use state::{MovedState, StateEntry, StateSpace, StateWrite, key_fault as state_key_fault};
 pub use store::Store;

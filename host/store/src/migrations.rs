@@ -19,6 +19,7 @@ pub(crate) const STATE: Schema = Schema {
         include_str!("migrations/state_2.sql"),
         include_str!("migrations/state_3.sql"),
         include_str!("migrations/state_4.sql"),
+        include_str!("migrations/state_5.sql"),
     ],
 };
 /// `exchanges.db`

@@ -64,6 +64,8 @@ pub struct NewPosition {
     pub key: PositionKey,
     /// Its file, where it writes one.
     pub file: Option<FileMark>,
+    /// What it goes on from: an older version's position, moved. None = it begins at the start.
+    pub moved: Option<Position>,
     /// When.
     pub at: Timestamp,
 }
@@ -115,10 +117,17 @@ pub(crate) fn place(conn: &Connection, key: &PositionKey) -> Result<Place, Store
 }
 
 pub(crate) fn begin(conn: &Connection, position: &NewPosition) -> Result<(), StoreError> {
-    let sql = "INSERT INTO positions (connection_id, reader, stream, position_version, updated_at)
-               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
-    let NewPosition { key, file, at } = position;
-    let values = params![key.connection_id, key.reader, key.stream, key.position_version, at.as_millis()];
+    let sql = "INSERT INTO positions (connection_id, reader, stream, position_version, next, checkpoint, records, updated_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
+    let NewPosition { key, file, moved, at } = position;
+    let (next, checkpoint, records) = match moved {
+        Some(moved) => (&moved.next, &moved.checkpoint, moved.records),
+        None => (&None, &None, 0),
+    };
+    bounded(next, checkpoint)?;
+    let PositionKey { connection_id, reader, stream, position_version } = key;
+    let (records, at) = (int(records), at.as_millis());
+    let values = params![connection_id, reader, stream, position_version, next, checkpoint, records, at];
     match conn.prepare_cached(sql)?.execute(values)? {
         1 => mark(conn, key, file.as_ref()),
         _ => Err(StoreError::Conflict { what: "position", id: name(key) }),
@@ -151,11 +160,7 @@ fn advance(
     new: &NewMark,
     commit: &PageCommit,
 ) -> Result<(), StoreError> {
-    for text in [&new.next, &new.checkpoint].into_iter().flatten() {
-        if text.len() > POSITION_BYTES_MAX {
-            return Err(StoreError::TooLarge { what: "a position", bound: POSITION_BYTES_MAX as u64 });
-        }
-    }
+    bounded(&new.next, &new.checkpoint)?;
     let sql =
         "INSERT INTO positions (connection_id, reader, stream, position_version, next, checkpoint, records, run_id,
                                       updated_at)
@@ -176,6 +181,13 @@ fn advance(
         commit.attempt.ended_at.as_millis()
     ])?;
     mark(conn, key, new.file.as_ref())
+}
+
+fn bounded(next: &Option<String>, checkpoint: &Option<String>) -> Result<(), StoreError> {
+    match [next, checkpoint].into_iter().flatten().any(|text| text.len() > POSITION_BYTES_MAX) {
+        true => Err(StoreError::TooLarge { what: "a position", bound: POSITION_BYTES_MAX as u64 }),
+        false => Ok(()),
+    }
 }
 
 /// A reader's mark moves; it never goes back behind what an earlier page made durable, of whatever version, and a

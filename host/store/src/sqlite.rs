@@ -1,9 +1,10 @@
 //! The store on SQLite: statements go to the one writer, queries to readers on blocking threads.
 
 use crate::{
-    AttemptEnd, AuditFilter, AuditRow, ClosedRun, DataLock, Effects, IntentEnd, IntentKey, NewAttempt,
-    NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
-    RunSummary, StateEntry, StateSpace, StateWrite, Store, StoreError, audit, connection, intent,
+    AttemptEnd, AuditFilter, AuditRow, ClosedRun, DataLock, Effects, IntentEnd, IntentKey, MovedState,
+    NewAttempt, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd,
+    RunFilter, RunRow, RunSummary, StateEntry, StateSpace, StateWrite, Store, StoreError, audit, connection,
+    intent,
     limits::SECRET_USES_MAX,
     migrations, open, position,
     reader::{Readers, STATE_FILE},
@@ -242,6 +243,10 @@ impl Store for SqliteStore {
     ) -> Result<Vec<String>, StoreError> {
         let (space, prefix, after) = (space.clone(), prefix.to_owned(), after.map(str::to_owned));
         self.readers.read(move |conn| state::list(conn, &space, &prefix, after.as_deref(), max)).await
+    }
+
+    async fn take_state_over(&self, moved: MovedState) -> Result<(), StoreError> {
+        self.writer.write(move |conn| state::take_over(conn, &moved)).await
     }
 
     async fn state_versions(&self, connection_id: &str) -> Result<Vec<u32>, StoreError> {

@@ -27,6 +27,17 @@ pub struct StateEntry {
     pub version: u64,
 }
 
+/// The values of an older version, as this one keeps them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedState {
+    /// Whose they become.
+    pub space: StateSpace,
+    /// Where they came from.
+    pub from_version: u32,
+    /// Keys and values.
+    pub values: Vec<(String, Vec<u8>)>,
+}
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateWrite {
@@ -115,9 +126,35 @@ pub(crate) fn delete(conn: &Connection, space: &StateSpace, key: &str) -> Result
     Ok(true)
 }
 
-/// The versions that a connection has values of, ascending.
+/// All of them or none, and not twice: where this version has values, or took over others before, everything stays as it is.
+pub(crate) fn take_over(conn: &Connection, moved: &MovedState) -> Result<(), StoreError> {
+    let MovedState { space, from_version, values } = moved;
+    if versions(conn, &space.connection_id)?.contains(&space.position_version) {
+        return Ok(());
+    }
+    let sql = "INSERT INTO state_moves (connection_id, position_version, from_version) VALUES (?1, ?2, ?3)";
+    let mark = params![space.connection_id, space.position_version, from_version];
+    conn.prepare_cached(sql)?.execute(mark)?;
+    for (key, value) in values {
+        match set(conn, space, key, value, Some(0))? {
+            StateWrite::Stored(_) => {}
+            StateWrite::TooLarge(bound) => return Err(StoreError::TooLarge { what: "a value", bound }),
+            StateWrite::Quota(bound) => {
+                let what = "the state together with the older values, which are kept for a rollback,";
+                return Err(StoreError::TooLarge { what, bound });
+            }
+            StateWrite::Conflict(_) | StateWrite::Invalid(_) => {
+                return Err(StoreError::Conflict { what: "state of", id: space.connection_id.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The versions that a connection has values of or took values over for, ascending.
 pub(crate) fn versions(conn: &Connection, connection_id: &str) -> Result<Vec<u32>, StoreError> {
-    let sql = "SELECT DISTINCT position_version FROM state_values WHERE connection_id = ?1
+    let sql = "SELECT position_version FROM state_values WHERE connection_id = ?1
+               UNION SELECT position_version FROM state_moves WHERE connection_id = ?1
                ORDER BY position_version";
     let mut statement = conn.prepare_cached(sql)?;
     let versions = statement.query_map([connection_id], |row| row.get(0))?;

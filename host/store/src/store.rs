@@ -2,9 +2,9 @@
 //! implementation to the same promises.
 
 use crate::{
-    AttemptEnd, AuditFilter, AuditRow, ClosedRun, Effects, IntentEnd, IntentKey, NewAttempt, NewIntent,
-    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
-    StateEntry, StateSpace, StateWrite, StoreError,
+    AttemptEnd, AuditFilter, AuditRow, ClosedRun, Effects, IntentEnd, IntentKey, MovedState, NewAttempt,
+    NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
+    RunSummary, StateEntry, StateSpace, StateWrite, StoreError,
 };
 use portcullis_clock::Timestamp;
 
@@ -58,7 +58,7 @@ pub trait Store: Send + Sync {
 
     /// How far a reader has come.
     async fn place(&self, key: &PositionKey) -> Result<Place, StoreError>;
-    /// A reader's first position of a version, before it has read anything; refused where there is one, and where
+    /// A reader's first position of a version, before that has read anything; refused where there is one, and where
     /// its file would forget what is in it.
     async fn begin_position(&self, position: NewPosition) -> Result<(), StoreError>;
     /// Position, counts, the attempt's end and the next one's beginning, in one transaction.
@@ -84,6 +84,9 @@ pub trait Store: Send + Sync {
         after: Option<&str>,
         max: u32,
     ) -> Result<Vec<String>, StoreError>;
-    /// The versions that a connection has values of, ascending.
+    /// An older version's values become this one's, all or none. Nothing happens where this one has values, or took some over
+    /// before.
+    async fn take_state_over(&self, moved: MovedState) -> Result<(), StoreError>;
+    /// The versions that a connection has values of, or took values over for, ascending.
     async fn state_versions(&self, connection_id: &str) -> Result<Vec<u32>, StoreError>;
 }

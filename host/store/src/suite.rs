@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{
-    AttemptEnd, AuditFilter, Effects, FileMark, IntentEnd, IntentKey, NewAttempt, NewIntent, NewMark,
-    NewPosition, NewRun, Outcome, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunKind,
-    StateSpace, StateWrite, Store, StoreError,
-    limits::{RUN_JSON_BYTES_MAX, STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+    AttemptEnd, AuditFilter, Effects, FileMark, IntentEnd, IntentKey, MovedState, NewAttempt, NewIntent,
+    NewMark, NewPosition, NewRun, Outcome, PageCommit, Place, Position, PositionKey, PriorIntent, RunEnd,
+    RunFilter, RunKind, StateSpace, StateWrite, Store, StoreError,
+    limits::{
+        POSITION_BYTES_MAX, RUN_JSON_BYTES_MAX, STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX,
+    },
 };
 use portcullis_clock::Timestamp;
 
@@ -20,8 +22,10 @@ pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn()
     secret_uses(&make().await).await;
     positions(&make().await).await;
     position_versions(&make().await).await;
+    a_moved_position(&make().await).await;
     state(&make().await).await;
     state_versions(&make().await).await;
+    state_is_taken_over(&make().await).await;
     state_quota(&make().await).await;
 }
 
@@ -304,8 +308,12 @@ async fn positions(store: &impl Store) {
         position: Some((key.clone(), new)),
     };
     assert_eq!(store.place(&key).await.unwrap(), Place::default());
-    store.begin_position(NewPosition { key: key.clone(), file: mark(0), at: at(5) }).await.unwrap();
-    let twice = store.begin_position(NewPosition { key: key.clone(), file: mark(0), at: at(5) }).await;
+    store
+        .begin_position(NewPosition { key: key.clone(), file: mark(0), moved: None, at: at(5) })
+        .await
+        .unwrap();
+    let twice =
+        store.begin_position(NewPosition { key: key.clone(), file: mark(0), moved: None, at: at(5) }).await;
     assert!(matches!(twice, Err(StoreError::Conflict { .. })));
     begin(store, "run_1", RunKind::Read).await;
     let first = NewMark { next: Some("n1".into()), checkpoint: Some("c1".into()), file: mark(10) };
@@ -346,7 +354,7 @@ async fn position_versions(store: &impl Store) {
     let mark = |length| Some(FileMark { path: "/out".to_owned(), length, tail: length.to_string() });
     let read = async |version, run: &str, next: Option<&str>, length| {
         if store.place(&key(version)).await.unwrap().position.is_none() {
-            let first = NewPosition { key: key(version), file: mark(length), at: at(5) };
+            let first = NewPosition { key: key(version), file: mark(length), moved: None, at: at(5) };
             store.begin_position(first).await.unwrap();
         }
         begin(store, run, RunKind::Read).await;
@@ -360,9 +368,9 @@ async fn position_versions(store: &impl Store) {
     let place = store.place(&key(2)).await.unwrap();
     assert_eq!((place.position, place.file, place.other_versions), (None, mark(10), vec![1]));
     // Its file may not forget what the first one wrote, not even before a page.
-    let behind = NewPosition { key: key(2), file: mark(9), at: at(5) };
+    let behind = NewPosition { key: key(2), file: mark(9), moved: None, at: at(5) };
     assert!(matches!(store.begin_position(behind).await, Err(StoreError::Conflict { .. })));
-    let elsewhere = NewPosition { key: key(2), file: None, at: at(5) };
+    let elsewhere = NewPosition { key: key(2), file: None, moved: None, at: at(5) };
     assert!(matches!(store.begin_position(elsewhere).await, Err(StoreError::Conflict { .. })));
     assert_eq!(store.place(&key(2)).await.unwrap().position, None);
     read(2, "run_2", Some("n2"), 20).await.unwrap();
@@ -377,6 +385,31 @@ async fn position_versions(store: &impl Store) {
     read(1, "run_4", None, 30).await.unwrap();
     let place = store.place(&key(2)).await.unwrap();
     assert_eq!((place.position.unwrap().next.as_deref(), place.file), (Some("n2"), mark(30)));
+}
+
+async fn a_moved_position(store: &impl Store) {
+    let connection_id = store.connection_id("billing", "acme/stripe").await.unwrap();
+    let key = |version| position_key(connection_id.clone(), version);
+    let mark = Some(FileMark { path: "/out".to_owned(), length: 10, tail: "10".to_owned() });
+    let first = NewPosition { key: key(1), file: mark.clone(), moved: None, at: at(5) };
+    store.begin_position(first).await.unwrap();
+    let moved = |next: &str| Position {
+        next: Some(next.to_owned()),
+        checkpoint: Some("c".to_owned()),
+        records: 7,
+        updated_at: at(6),
+    };
+    let new =
+        |next: &str| NewPosition { key: key(2), file: mark.clone(), moved: Some(moved(next)), at: at(6) };
+    let large = store.begin_position(new(&"x".repeat(POSITION_BYTES_MAX + 1))).await;
+    assert!(matches!(large, Err(StoreError::TooLarge { .. })));
+    assert_eq!(store.place(&key(2)).await.unwrap().position, None);
+    store.begin_position(new("n")).await.unwrap();
+    let place = store.place(&key(2)).await.unwrap();
+    assert_eq!((place.position, place.file, place.other_versions), (Some(moved("n")), mark.clone(), vec![1]));
+    // Once: what was read since is not forgotten, and the old one is as it was.
+    assert!(matches!(store.begin_position(new("m")).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.place(&key(1)).await.unwrap().position.unwrap().checkpoint, None);
 }
 
 async fn space(store: &impl Store, connection: &str, position_version: u32) -> StateSpace {
@@ -429,6 +462,51 @@ async fn state_versions(store: &impl Store) {
     // Going back finds the old value.
     assert_eq!(store.state_get(&one, "k").await.unwrap().unwrap().value, [1]);
     assert_eq!(store.state_list(&one, "", None, 10).await.unwrap(), ["k"]);
+}
+
+async fn state_is_taken_over(store: &impl Store) {
+    let one = space(store, "a", 1).await;
+    let version = |position_version| StateSpace { position_version, ..one.clone() };
+    let of = |position_version, values: &[(&str, usize)]| MovedState {
+        space: version(position_version),
+        from_version: 1,
+        values: values.iter().map(|(key, bytes)| ((*key).to_owned(), vec![2; *bytes])).collect(),
+    };
+    for n in 0..40 {
+        let write =
+            store.state_set(&one, &format!("k{n:02}"), vec![1; STATE_VALUE_BYTES_MAX], None).await.unwrap();
+        assert!(matches!(write, StateWrite::Stored(_)), "{n}");
+    }
+    // What is one too large, or too many with the old ones, leaves nothing of all of them.
+    let large = of(2, &[("a", 1), ("b", STATE_VALUE_BYTES_MAX + 1)]);
+    assert!(matches!(store.take_state_over(large).await, Err(StoreError::TooLarge { .. })));
+    let keys: Vec<String> = (0..24).map(|n| format!("k{n:02}")).collect();
+    let many: Vec<_> = keys.iter().map(|key| (key.as_str(), STATE_VALUE_BYTES_MAX)).collect();
+    let refused = store.take_state_over(of(2, &many)).await.unwrap_err().to_string();
+    assert!(refused.contains("together with the older values"), "{refused}");
+    let twice = store.take_state_over(of(2, &[("a", 1), ("a", 1)])).await;
+    assert!(matches!(twice, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.state_versions(&one.connection_id).await.unwrap(), [1]);
+    assert!(store.state_list(&version(2), "", None, 10).await.unwrap().is_empty());
+
+    store.take_state_over(of(2, &[("a", 1), ("b", 2)])).await.unwrap();
+    assert_eq!(store.state_list(&version(2), "", None, 10).await.unwrap(), ["a", "b"]);
+    assert_eq!(store.state_get(&version(2), "b").await.unwrap().unwrap().value, [2, 2]);
+    // Once, also where nothing was kept, and where what was is gone again.
+    store.take_state_over(of(2, &[("c", 1)])).await.unwrap();
+    for key in ["a", "b"] {
+        assert!(store.state_delete(&version(2), key).await.unwrap());
+    }
+    store.take_state_over(of(2, &[("c", 1)])).await.unwrap();
+    store.take_state_over(of(3, &[])).await.unwrap();
+    store.take_state_over(of(3, &[("c", 1)])).await.unwrap();
+    for position_version in [2, 3] {
+        assert!(store.state_list(&version(position_version), "", None, 10).await.unwrap().is_empty());
+    }
+    assert_eq!(store.state_versions(&one.connection_id).await.unwrap(), [1, 2, 3]);
+    // The old ones are as they were.
+    assert_eq!(store.state_list(&one, "", None, 100).await.unwrap().len(), 40);
+    assert_eq!(store.state_get(&one, "k00").await.unwrap().unwrap().value, vec![1; STATE_VALUE_BYTES_MAX]);
 }
 
 async fn state_quota(store: &impl Store) {

@@ -141,12 +141,13 @@ pub struct Subscription {
     pub renew_after_ms: Option<u64>,
 }
 
-/// From an older version's values to this one's. Pure: every import is denied.
+/// From an older version's values to this one's, once; the older ones are kept. Pure: every import is denied. An error ends the
+/// run before it begins.
 pub trait Migration {
     /// A position of an older `position-version`.
     fn position(stream_name: &str, from_version: u32, position: &str) -> Result<String>;
 
-    /// A config of an older `config-version`.
+    /// A config of an older `config-version`: what comes of it is shown to the operator, who pastes it or not.
     fn config(from_version: u32, config: &str) -> Result<String>;
 
     /// One value of the state; none = it is dropped.

@@ -30,9 +30,10 @@ fuzz_target!(|input: Input<'_>| {
             None => {}
         }
     }
-    let headers = input.headers.iter().map(|(number, value)| {
-        (known[usize::from(*number) % known.len()].clone(), value.to_vec())
-    });
+    let headers = input
+        .headers
+        .iter()
+        .map(|(number, value)| (known[usize::from(*number) % known.len()].clone(), value.to_vec()));
     let mut sample = Sample {
         method: "POST".to_owned(),
         url: format!("https://hooks.example.com/in?{}", input.query),

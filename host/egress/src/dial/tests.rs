@@ -92,6 +92,25 @@ fn a_mapping_applies_to_its_own_port_alone() {
     assert!(mapping("http://api.vendor.test:443/").is_err());
 }
 
+/// One that plays reaches what it maps, at its port, and nobody else: no name is looked up, no address is dialled.
+#[tokio::test]
+async fn where_only_what_is_mapped_is_dialled() {
+    let rules =
+        ["GET https://*.vendor.test/**", "GET https://*.vendor.test:8443/**", "GET https://127.0.0.1:9/**"];
+    let mut kit = Kit::seeded(&rules.map(|rule| (rule, Attributes::default())));
+    kit.settings.network.mapped_alone = true;
+    let call = kit.call();
+    for url in ["https://other.vendor.test/v1", "https://api.vendor.test:8443/v1", "https://127.0.0.1:9/v1"] {
+        assert!(matches!(call.send(request("GET", url)).await, Err(crate::Error::Denied { .. })), "{url}");
+    }
+    assert_eq!(call.denials().len(), 3);
+    assert!(
+        call.denials().iter().all(|(_, denied)| denied.reason.contains("nobody's here")),
+        "{:?}",
+        call.denials()
+    );
+}
+
 #[tokio::test]
 async fn a_slot_that_is_bound_nowhere_is_refused() {
     let kit = Kit::seeded(&[("GET https://api.vendor.test/**", slot("key"))]);

@@ -32,7 +32,7 @@ impl Engine {
             true => (RunKind::DryRun, format!("deliver {}", delivery.id)),
             false => (RunKind::Deliver, delivery.id.clone()),
         };
-        let run = self.draft(&facts, kind, &subject, options);
+        let run = self.draft(&facts, kind, &subject, options).await?;
         let input = Some(described(&delivery));
         let errand = Errand { operation: Operation::Handle(delivery), input, output: None, keyed: false };
         self.once(run, errand).await

@@ -70,7 +70,7 @@ impl Engine {
                 known: facts.actions.keys().cloned().collect(),
             });
         };
-        let run = self.draft(&facts, kind, action, options);
+        let run = self.draft(&facts, kind, action, options).await?;
         let not_judged = |failure| EngineError::not_judged(&format!("input of `{action}`"), failure);
         let faults = validate(&run, &found.input, input).await.map_err(not_judged)??;
         if !faults.is_empty() {
@@ -93,7 +93,7 @@ impl Engine {
     pub async fn check(&self, connection: &str, options: CallOptions) -> Result<RunReport, EngineError> {
         let facts = self.ready(connection).await?;
         let errand = Errand { operation: Operation::Check, input: None, output: None, keyed: false };
-        self.once(self.draft(&facts, RunKind::Check, "", options), errand).await
+        self.once(self.draft(&facts, RunKind::Check, "", options).await?, errand).await
     }
 
     /// Runs `discover`.
@@ -103,7 +103,7 @@ impl Engine {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }
         let errand = Errand { operation: Operation::Discover, input: None, output: None, keyed: false };
-        self.once(self.draft(&facts, RunKind::Discover, "", options), errand).await
+        self.once(self.draft(&facts, RunKind::Discover, "", options).await?, errand).await
     }
 
     pub(super) async fn once(&self, mut run: Run, errand: Errand) -> Result<RunReport, EngineError> {
@@ -227,7 +227,9 @@ async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {
         | Answer::Pending { .. }
         | Answer::Page(_)
         | Answer::Rejected(_)
-        | Answer::Removed(_) => Fruit::default(),
+        | Answer::Removed(_)
+        | Answer::Position(_)
+        | Answer::Value(_) => Fruit::default(),
     }
 }
 

@@ -82,12 +82,12 @@ impl Engine {
             correlation_id: plan.options.correlation_id.clone(),
             cancelled: plan.options.cancelled.clone(),
         };
-        let mut run = self.draft(&facts, RunKind::Read, stream, run_options);
+        let mut run = self.draft(&facts, RunKind::Read, stream, run_options).await?;
         if let Some(schema) = plan.validated.clone() {
             judge::compiled(&run, stream, schema).await?;
         }
-        let place = self.place(&plan, facts.migrates).await?;
-        let opened = self.open_sink(&plan, place, sink).await?;
+        let (place, moved) = self.place(&run, &plan).await?;
+        let opened = self.open_sink(&plan, place, moved, sink).await?;
         let ended = match self.begin(&run, None).await {
             Ok(()) => match self.pages(&mut run, &plan, opened, sink).await {
                 Ok(report) => Ok(report),
@@ -102,27 +102,25 @@ impl Engine {
         ended
     }
 
-    /// Where the reader is. Another version's position is none of this one's; where the connector says that it can
-    /// move it, beginning empty would not be what its author meant.
-    async fn place(&self, plan: &Plan, migrates: bool) -> Result<Place, EngineError> {
-        let Some(key) = &plan.reader else { return Ok(Place::default()) };
+    /// Where the reader is. Another version's position is none of this one's: the connector moves it, where it says that
+    /// it can, and else this one begins empty. What was moved is not stored yet.
+    async fn place(&self, run: &Run, plan: &Plan) -> Result<(Place, Option<Stored>), EngineError> {
+        let Some(key) = &plan.reader else { return Ok(Default::default()) };
         let place = self.store.place(key).await?;
-        if migrates && place.position.is_none() && !place.other_versions.is_empty() {
-            return Err(EngineError::PositionNotMigrated {
-                reader: key.reader.clone(),
-                found: place.other_versions,
-                wanted: key.position_version,
-            });
-        }
-        Ok(place)
+        let moved = match place.position {
+            None if run.facts.migrates => self.move_position(run, key, &place.other_versions).await?,
+            _ => None,
+        };
+        Ok((place, moved))
     }
 
     /// Opens the output where the reader's file ends, and stores a first position for a new one: from then on what
-    /// is in the file beyond its mark is known to be a page that was not committed.
+    /// is in the file beyond its mark is known to be a page that was not committed. The file is one for all versions.
     async fn open_sink(
         &self,
         plan: &Plan,
         place: Place,
+        moved: Option<Stored>,
         sink: &mut dyn PageSink,
     ) -> Result<Opened, EngineError> {
         let (stored, before) = (place.position, place.file.as_ref());
@@ -136,11 +134,11 @@ impl Engine {
                 });
             }
             if stored.is_none() {
-                let first = NewPosition { key: key.clone(), file: mark.clone(), at: self.clock.now() };
-                self.store.begin_position(first).await?;
+                let (file, moved, at) = (mark.clone(), moved.clone(), self.clock.now());
+                self.store.begin_position(NewPosition { key: key.clone(), file, moved, at }).await?;
             }
         }
-        Ok(Opened { stored, mark })
+        Ok(Opened { stored: stored.or(moved), mark })
     }
 
     async fn pages(

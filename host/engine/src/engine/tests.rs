@@ -10,6 +10,7 @@ use portcullis_store::{FileMark, RunFilter};
 use std::io;
 
 mod handed;
+mod moved;
 mod turns;
 
 struct Bench {

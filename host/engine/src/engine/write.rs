@@ -37,7 +37,7 @@ impl Engine {
             true => (RunKind::DryRun, format!("write {}", stream.name)),
             false => (RunKind::Write, stream.name.clone()),
         };
-        let mut run = self.draft(&facts, kind, &subject, options);
+        let mut run = self.draft(&facts, kind, &subject, options).await?;
         judge::compiled(&run, &stream.name, Schema::new(stream.schema.clone())).await?;
         let id = batch_id(&run.run_id, &stream.name, WRITE, &records);
         let batch = Batch { id, stream, mode: write.mode, generation: write.generation, records };

@@ -3,9 +3,9 @@
 use crate::*;
 use portcullis_clock::{Random, SeededClock, SeededRandom, Timestamp};
 use portcullis_store::{
-    AttemptEnd, AuditFilter, AuditRow, DataLock, Effects, IntentEnd, IntentKey, NewAttempt, NewIntent,
-    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
-    SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
+    AttemptEnd, AuditFilter, AuditRow, DataLock, Effects, IntentEnd, IntentKey, MovedState, NewAttempt,
+    NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
+    RunSummary, SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -250,6 +250,8 @@ impl Caller for Creator {
             Operation::Handle(_) => Answer::Handled(Handled::default()),
             Operation::Write(_) => Answer::Rejected(Vec::new()),
             Operation::Complete { .. } => Answer::Removed(1),
+            Operation::MovePosition { position, .. } => Answer::Position(position.clone()),
+            Operation::MoveState { value, .. } => Answer::Value(Some(value.clone())),
         };
         let result = match self.draw(9) {
             0 | 1 => Ok(good),
@@ -323,6 +325,7 @@ mortal! {
     state_set(space: &StateSpace, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
     state_delete(space: &StateSpace, key: &str) -> bool;
     state_list(space: &StateSpace, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+    take_state_over(moved: MovedState) -> ();
     state_versions(connection_id: &str) -> Vec<u32>;
 }
 

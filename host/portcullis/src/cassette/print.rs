@@ -120,8 +120,8 @@ fn quoted(words: &str) -> String {
     out
 }
 
-/// One value on one line. What came of TOML holds no null.
-fn inline(value: &Value) -> String {
+/// One value on one line of TOML, which has no null.
+pub fn inline(value: &Value) -> String {
     match value {
         Value::Null => quoted(""),
         Value::Bool(_) | Value::Number(_) => value.to_string(),

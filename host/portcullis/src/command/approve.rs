@@ -1,4 +1,6 @@
 //! `approve`: shows what a connection's connector asks for, and pins it with its digest.
+mod proposal;
+
 use super::{
     confirm::confirmed,
     inspect::{named_line, rule_line},
@@ -16,13 +18,23 @@ use crate::{
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
 use portcullis_manifest::{Access, Approval, Lock, lock::PinnedNetwork};
+use proposal::Proposal;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// Approves a connection.
 pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
-    let asked = ask(&config, &options.connection)?;
+    let found = Found::of(&config, &options.connection)?;
+    // Other bytes than those that are meant are refused below, and not asked anything.
+    let meant = options.digest.as_ref().is_none_or(|digest| *digest == found.package.component.digest);
+    let proposal = meant.then(|| Proposal::of(found.connection, found.former(), &found.package)).flatten();
+    // A config that the new schema refuses is most likely one of the older version.
+    let mut asked = found.asked(&config).map_err(|failure| match &proposal {
+        Some(proposal) => proposal.beside(failure),
+        None => failure,
+    })?;
+    asked.proposal = proposal;
     if arguments.json {
         output::json_line(&asked.as_json());
     } else {
@@ -55,12 +67,63 @@ pub struct Asked<'c> {
     /// Whose work it is.
     pub signature: Signature,
     package: Package,
+    /// What it would have in place of a config of an older version, where it was asked.
+    proposal: Option<Proposal>,
 }
 
-/// Reads the newest fitting component and joins it with the connection; refuses what can't be approved.
+/// Reads the newest fitting component and joins it with the connection; refuses what can't be approved. Runs nothing of it.
 pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
-    let connection = config.connection(connection)?;
-    let lock = approvals::read_lock(config)?;
+    let found = Found::of(config, connection)?;
+    let could = Proposal::is_asked(found.former(), &found.package).is_some();
+    found.asked(config).map_err(|failure| match failure.help {
+        None if could => failure.with_help(format!(
+            "`portcullis approve {connection}` shows what the connector proposes in place of a config of the older version"
+        )),
+        _ => failure,
+    })
+}
+
+/// The newest fitting component, as it lies in the registry, and what is approved.
+struct Found<'c> {
+    connection: &'c Connection,
+    lock: Lock,
+    package: Package,
+    signature: Signature,
+}
+
+impl<'c> Found<'c> {
+    fn of(config: &'c Config, connection: &str) -> Result<Self> {
+        let connection = config.connection(connection)?;
+        let lock = approvals::read_lock(config)?;
+        let package = newest(config, connection)?;
+        let signature = Signature::required(config, &package)?;
+        Ok(Self { connection, lock, package, signature })
+    }
+
+    fn former(&self) -> Option<&Approval> {
+        self.lock.approvals.get(&self.connection.name)
+    }
+
+    fn asked(self, config: &Config) -> Result<Asked<'c>> {
+        let component = &self.package.component;
+        let clock = RealClock;
+        let approval_id = new_id("apr", &clock, &RealRandom);
+        let approval =
+            pinned::approval(config, self.connection, component, approval_id, clock.now().to_string())
+                .map_err(Failure::documents)?;
+        approvals::known::refuse_asked(&config.data, &self.lock, &approval)?;
+        let difference = self.former().map(|former| {
+            let kept = approvals::seen_package(config, former);
+            let manifest = kept.as_ref().map(|kept| &kept.component.manifest);
+            let now = Side { approval: &approval, manifest: Some(&component.manifest) };
+            Difference::between(Side { approval: former, manifest }, now)
+        });
+        let Self { connection, package, signature, .. } = self;
+        Ok(Asked { connection, approval, difference, signature, package, proposal: None })
+    }
+}
+
+fn newest(config: &Config, connection: &Connection) -> Result<Package> {
     let entry = registry::newest(&config.registry, &connection.connector, &connection.version);
     let entry = entry.map_err(|failure| match failure.causes.as_slice() {
         // Nothing there fits: the line that asks for it is what can be changed.
@@ -70,22 +133,7 @@ pub fn ask<'c>(config: &'c Config, connection: &str) -> Result<Asked<'c>> {
         }
         _ => failure,
     })?;
-    let package = registry::read(&entry)?.judged()?;
-    let signature = Signature::required(config, &package)?;
-    let clock = RealClock;
-    let approval_id = new_id("apr", &clock, &RealRandom);
-    let approval =
-        pinned::approval(config, connection, &package.component, approval_id, clock.now().to_string())
-            .map_err(Failure::documents)?;
-    approvals::known::refuse_asked(&config.data, &lock, &approval)?;
-    let former = lock.approvals.get(&connection.name);
-    let difference = former.map(|former| {
-        let kept = approvals::seen_package(config, former);
-        let manifest = kept.as_ref().map(|kept| &kept.component.manifest);
-        let now = Side { approval: &approval, manifest: Some(&package.component.manifest) };
-        Difference::between(Side { approval: former, manifest }, now)
-    });
-    Ok(Asked { connection, approval, difference, signature, package })
+    registry::read(&entry)?.judged()
 }
 
 /// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there. `after` = the approval that
@@ -142,7 +190,7 @@ fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<
 
 impl Asked<'_> {
     fn as_json(&self) -> Value {
-        let Self { connection, approval, difference, signature, .. } = self;
+        let Self { connection, approval, difference, signature, proposal, .. } = self;
         let follows = follows(difference.as_ref());
         let rules = approval.rules.iter().map(|rule| {
             json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
@@ -172,6 +220,7 @@ impl Asked<'_> {
             "position_version": approval.position_version,
             "config_version": approval.config_version,
             "follows": follows,
+            "config_proposal": proposal.as_ref().map(Proposal::as_json),
             "difference": difference.as_ref().map(Difference::as_json),
             "imports": approval.imports,
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
@@ -198,7 +247,7 @@ fn follows(difference: Option<&Difference>) -> Vec<String> {
 }
 
 fn text(asked: &Asked<'_>) -> String {
-    let Asked { connection, approval, difference, signature, package } = asked;
+    let Asked { connection, approval, difference, signature, package, proposal } = asked;
     let manifest = &package.component.manifest;
     let mut lines = vec![
         format!(
@@ -259,6 +308,7 @@ fn text(asked: &Asked<'_>) -> String {
     }
     lines.extend(folders(connection, approval, package));
     lines.extend(network(&approval.network));
+    lines.extend(proposal.as_ref().map(|proposal| format!("\n{}", proposal.text())));
     // Last: it stands right above the question.
     lines.extend(difference.as_ref().map(|difference| format!("\n{}", difference.text())));
     lines.join("\n")

@@ -132,6 +132,49 @@ fn every_pair_gets_the_verdict_that_was_written_down() {
 
 use table::Verdict::Same;
 
+/// Another number waits, and says what becomes of what is stored: the connector moves it, or it is left alone. The engine's tests
+/// hold that no version is handed what it does not know.
+#[test]
+fn five_pairs_of_other_numbers_wait_and_say_what_follows() {
+    let numbered = |position: u32, config: u32, migrates: bool| {
+        let mut documents = Documents::base();
+        let numbers = format!("position-version = {position}\nconfig-version = {config}");
+        documents.manifest = documents.manifest.replace("position-version = 1\nconfig-version = 1", &numbers);
+        if migrates {
+            documents.roles.push_str(" migration");
+            documents.manifest = documents.manifest.replace(r#""actions"]"#, r#""actions", "migration"]"#);
+        }
+        documents.approval().unwrap()
+    };
+    for (former, now, migrates, follows) in [
+        ((1, 1), (2, 1), true, "position-version 1 → 2: the connector moves positions and state when"),
+        (
+            (1, 1),
+            (2, 1),
+            false,
+            "position-version 1 → 2: positions and state start empty; the old ones are kept",
+        ),
+        (
+            (2, 1),
+            (1, 1),
+            true,
+            "position-version 2 → 1: what that version left is found again; what newer ones left",
+        ),
+        (
+            (1, 1),
+            (1, 2),
+            true,
+            "config-version 1 → 2: the meaning of `config` changed: `approve` shows what the",
+        ),
+        ((1, 1), (1, 2), false, "config-version 1 → 2: the meaning of `config` changed: hold yours against"),
+    ] {
+        let difference = between(&numbered(former.0, former.1, migrates), &numbered(now.0, now.1, migrates));
+        assert!(!difference.is_covered(), "{follows}: it waits");
+        let said: Vec<String> = difference.changes().iter().filter_map(Change::follows).collect();
+        assert!(said.len() == 1 && said[0].starts_with(follows), "{said:?}");
+    }
+}
+
 #[test]
 fn none_of_them_crosses_a_boundary() {
     let base = Documents::base();

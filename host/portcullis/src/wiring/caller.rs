@@ -159,15 +159,17 @@ fn context(loaded: &Loaded, request: &CallRequest) -> CallContext {
     }
 }
 
-/// The `http` list of the running action or read; an empty one narrows nothing, and what is delivered or written has none: a
-/// stream's is of reading it.
+/// The `http` list of the running action or read; an empty one narrows nothing, and what is delivered, written or moved has none: a
+/// stream's is of reading it, and what moves values reaches nothing.
 fn operation_rules(loaded: &Loaded, operation: &Operation) -> Option<Vec<Rule>> {
     match operation {
         Operation::Check
         | Operation::Discover
         | Operation::Handle(_)
         | Operation::Write(_)
-        | Operation::Complete { .. } => None,
+        | Operation::Complete { .. }
+        | Operation::MovePosition { .. }
+        | Operation::MoveState { .. } => None,
         Operation::Invoke { action, .. } => {
             let named = loaded.facts.actions.contains_key(action);
             loaded.narrowed.actions.get(if named { action.as_str() } else { ANY_NAME }).cloned()
@@ -221,6 +223,12 @@ pub fn operation(config: String, operation: Operation) -> portcullis_runtime::Op
         Operation::Complete { stream, generation, removed_max } => {
             portcullis_runtime::Operation::Complete { config, stream_name: stream, generation, removed_max }
         }
+        Operation::MovePosition { stream, from_version, position } => {
+            portcullis_runtime::Operation::MigratePosition { stream_name: stream, from_version, position }
+        }
+        Operation::MoveState { key, from_version, value } => {
+            portcullis_runtime::Operation::MigrateState { key, from_version, value }
+        }
     }
 }
 
@@ -258,6 +266,8 @@ fn answer(output: Output) -> Result<Answer, Failure> {
             Ok(Answer::Rejected(lines.into_iter().map(rejected).collect()))
         }
         Output::Removed(count) => Ok(Answer::Removed(count)),
+        Output::Json(position) => Ok(Answer::Position(position)),
+        Output::State(value) => Ok(Answer::Value(value)),
         _ => Err(Failure {
             kind: "internal".to_owned(),
             message: "the answer is of another function".to_owned(),

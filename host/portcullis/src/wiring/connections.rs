@@ -58,8 +58,11 @@ pub struct Loader {
     runtime: Arc<Runtime>,
     lock: LastLock,
     /// By name, each with a lock of its own: what takes long to load holds up nobody else.
-    loaded: std::sync::Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<Loaded>>>>>>,
+    loaded: std::sync::Mutex<BTreeMap<String, Place>>,
 }
+
+/// A connection, once it is loaded.
+type Place = Arc<Mutex<Option<Arc<Loaded>>>>;
 
 #[async_trait]
 impl Connections for Loader {
@@ -281,6 +284,7 @@ pub fn egress_settings(
             ca_pem: connection.network.ca_file.as_ref().map(|(_, bytes)| bytes.clone()),
             addresses,
             roots: connection.network.roots,
+            mapped_alone: false,
         },
         sensitive: declared.chain(&connection.sensitive).cloned().collect(),
         capture: connection.capture,

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{
-    ExchangeLog, ExchangeRow, NewPosition, NewRun, Outcome, PositionKey, RunEnd, RunFilter, RunKind,
-    SqliteStore, StateSpace, Store,
+    ExchangeLog, ExchangeRow, MovedState, NewPosition, NewRun, Outcome, PositionKey, RunEnd, RunFilter,
+    RunKind, SqliteStore, StateSpace, Store,
     exchange::log::tests::{ALL, row},
     suite::{at, new_attempt, new_run},
 };
@@ -27,13 +27,16 @@ async fn fill(data: &Path, name: &str, connector: &str, word: &str, run: &str) -
     let connection_id = store.connection_id(name, connector).await.unwrap();
     let space = StateSpace { connection_id: connection_id.clone(), position_version: 1 };
     store.state_set(&space, word, word.as_bytes().to_vec(), None).await.unwrap();
+    let space = StateSpace { connection_id: connection_id.clone(), position_version: 2 };
+    let values = vec![(word.to_owned(), word.as_bytes().to_vec())];
+    store.take_state_over(MovedState { space, from_version: 1, values }).await.unwrap();
     let key = PositionKey {
         connection_id: connection_id.clone(),
         reader: word.to_owned(),
         stream: "s".to_owned(),
         position_version: 1,
     };
-    store.begin_position(NewPosition { key, file: None, at: at(1) }).await.unwrap();
+    store.begin_position(NewPosition { key, file: None, moved: None, at: at(1) }).await.unwrap();
     let new = NewRun {
         connection: name.to_owned(),
         connection_id: connection_id.clone(),
@@ -87,7 +90,7 @@ async fn what_is_forgotten_is_in_no_file() {
     let before = Holdings::of(data, "billing").unwrap();
     let expected = Holdings {
         connectors: vec!["acme/old".to_owned(), "acme/stripe".to_owned()],
-        values: 2,
+        values: 4,
         positions: 2,
         exchanges: 100,
         announcements: 0,

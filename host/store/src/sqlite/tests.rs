@@ -61,6 +61,7 @@ forward! {
     state_set(space: &StateSpace, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
     state_delete(space: &StateSpace, key: &str) -> bool;
     state_list(space: &StateSpace, prefix: &str, after: Option<&str>, max: u32) -> Vec<String>;
+    take_state_over(moved: MovedState) -> ();
     state_versions(connection_id: &str) -> Vec<u32>;
 }
 

@@ -115,13 +115,30 @@ impl subscriptions::Guest for Probe {
     }
 }
 
-/// Pure: says what it could reach, which must be nothing.
+/// Pure: says what it could reach, which must be nothing. It fails by the name of what is moved, since nothing else orders it.
 impl migration::Guest for Probe {
-    fn position(_stream_name: String, from_version: u32, position: String) -> Result<String, Error> {
-        Ok(format!("{{\"from\":{from_version},\"position\":{position}}}"))
+    fn position(stream_name: String, from_version: u32, position: String) -> Result<String, Error> {
+        match stream_name.as_str() {
+            "fails" => Err(fault(ErrorKind::InvalidInput, "told to fail")),
+            "panics" => panic!("told to panic"),
+            "spins" => loop {
+                std::hint::black_box(());
+            },
+            "broken" => Ok("{".to_owned()),
+            "large" => Ok(format!("\"{}\"", "x".repeat(64 << 10))),
+            _ => Ok(format!("{{\"from\":{from_version},\"position\":{position}}}")),
+        }
     }
 
-    fn config(from_version: u32, _config: String) -> Result<String, Error> {
+    /// What it could reach; or what the config says: `{"proposed": …}`, `{"fail": {"kind": …}}`.
+    fn config(from_version: u32, config: String) -> Result<String, Error> {
+        let order: Value = parse(&config, ErrorKind::InvalidConfig)?;
+        if order["fail"].is_object() {
+            return Err(actions::failure(&order["fail"]));
+        }
+        if !order["proposed"].is_null() {
+            return Ok(order["proposed"].to_string());
+        }
         let request = http::Request {
             method: "GET".to_owned(),
             url: "https://example.com/".to_owned(),
@@ -140,7 +157,11 @@ impl migration::Guest for Probe {
         Ok(reached.to_string())
     }
 
-    fn state(_key: String, from_version: u32, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
-        Ok((from_version > 0).then_some(value))
+    fn state(key: String, from_version: u32, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        match key.as_str() {
+            "fails" => Err(fault(ErrorKind::InvalidInput, "told to fail")),
+            "goes" => Ok(None),
+            _ => Ok((from_version > 0).then_some(value)),
+        }
     }
 }

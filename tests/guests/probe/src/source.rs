@@ -82,8 +82,8 @@ impl Guest for Probe {
         let page: u64 = match &request.position {
             Position::Start => 0,
             // A later read begins with the page after the one that the checkpoint names.
-            Position::Checkpoint(json) => parse::<u64>(json, ErrorKind::PositionExpired)? + 1,
-            Position::Next(json) => parse(json, ErrorKind::PositionExpired)?,
+            Position::Checkpoint(json) => page_of(json)? + 1,
+            Position::Next(json) => page_of(json)?,
         };
         if orders.error_page == Some(page) {
             return Err(fault(ErrorKind::Unavailable, "told to fail on this page"));
@@ -103,6 +103,13 @@ impl Guest for Probe {
             again_after_ms: waits.then_some(orders.again_after_ms),
         })
     }
+}
+
+/// A page's number, or what `migration` made of one.
+fn page_of(position: &str) -> Result<u64, Error> {
+    let position: serde_json::Value = parse(position, ErrorKind::PositionExpired)?;
+    let page = position.as_u64().or_else(|| position["position"].as_u64());
+    page.ok_or_else(|| fault(ErrorKind::PositionExpired, "no position of mine"))
 }
 
 /// What most connectors do with an answer: read it into their own types, write each record as a line.

@@ -61,6 +61,16 @@ pub struct Connected<'s> {
     cancel: tokio::sync::watch::Sender<bool>,
 }
 
+/// What a call may reach.
+struct Surroundings {
+    egress: Option<Arc<portcullis_egress::Call>>,
+    state: Arc<dyn State>,
+    logs: Arc<dyn Logs>,
+    folders: Arc<BTreeMap<String, Arc<Folder>>>,
+    clock: Arc<dyn Clock>,
+    cancelled: tokio::sync::watch::Receiver<bool>,
+}
+
 /// What came of one call, and what it did on the way.
 pub struct Ended {
     /// The result.
@@ -74,16 +84,57 @@ pub struct Ended {
 impl Sandbox {
     /// Compiles what was built.
     pub async fn new(package: Package) -> Result<Self> {
+        Self::of(&package.bytes, package.component).await
+    }
+
+    /// The same of bytes that are somebody else's.
+    pub async fn of(bytes: &[u8], component: Component) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(at_file("create", Path::new("a temporary folder")))?;
         let runtime = runtime(folder.path())?;
-        let code = Component::code(&package.bytes)
-            .map_err(|error| Failure::fault("the build is damaged").because(&error))?;
-        let component = package.component;
+        let code =
+            Component::code(bytes).map_err(|error| Failure::fault("the build is damaged").because(&error))?;
         let capabilities = &component.manifest.capabilities;
         let prepared = runtime.prepare_with(&component.code_digest, &code, capabilities).await;
         let prepared =
             prepared.map_err(|error| Failure::fault("the connector can't be compiled").because(&error))?;
         Ok(Self { component, runtime, prepared, folder })
+    }
+
+    /// One call of what reaches nothing: no network, no state, no file.
+    pub async fn alone(&self, operation: Operation) -> std::result::Result<Output, CallError> {
+        let (_open, cancelled) = tokio::sync::watch::channel(false);
+        let settings = self.settings_of_a_call(Surroundings {
+            egress: None,
+            state: Arc::new(Scratch::over(Empty)),
+            logs: Arc::new(Lines::default()),
+            folders: Arc::default(),
+            clock: Arc::new(SeededClock::default()),
+            cancelled,
+        });
+        self.runtime.call(&self.prepared, settings, operation).await.0
+    }
+
+    fn settings_of_a_call(&self, around: Surroundings) -> CallSettings {
+        let limits = crate::config::Limits::default();
+        let spool = self.folder.path().join("spool");
+        CallSettings {
+            limits: Limits {
+                memory_bytes_max: limits.memory_bytes_max,
+                timeout: limits.timeout,
+                cpu: limits.cpu,
+                log_bytes_max: limits.log_bytes_max,
+            },
+            egress: around.egress,
+            state: around.state,
+            spool: Spool::new(spool, SPOOL_BYTES_MAX, Arc::new(SeededRandom::new(2))),
+            logs: around.logs,
+            assets: Arc::new(self.component.assets.clone()),
+            folders: around.folders,
+            seed: [7; 32],
+            clock: around.clock,
+            debt: Arc::default(),
+            cancelled: around.cancelled,
+        }
     }
 
     /// A connection for this cassette, whose every host is the player's.
@@ -143,6 +194,7 @@ impl Sandbox {
                 ca_pem: Some(player.authority().as_bytes().to_vec()),
                 addresses: loopback,
                 roots: Roots::Bundled,
+                mapped_alone: true,
             },
             sensitive: Vec::new(),
             capture: Capture::None,
@@ -221,26 +273,14 @@ impl Connected<'_> {
         });
         let sandbox = self.sandbox;
         let logs = Arc::new(Lines::default());
-        let spool = sandbox.folder.path().join("spool");
-        let limits = crate::config::Limits::default();
-        let settings = CallSettings {
-            limits: Limits {
-                memory_bytes_max: limits.memory_bytes_max,
-                timeout: limits.timeout,
-                cpu: limits.cpu,
-                log_bytes_max: limits.log_bytes_max,
-            },
+        let settings = sandbox.settings_of_a_call(Surroundings {
             egress: Some(call.clone()),
             state: self.state.clone(),
-            spool: Spool::new(spool, SPOOL_BYTES_MAX, Arc::new(SeededRandom::new(2))),
             logs: logs.clone(),
-            assets: Arc::new(sandbox.component.assets.clone()),
             folders: self.folders.clone(),
-            seed: [7; 32],
             clock: self.clock.clone(),
-            debt: Arc::default(),
             cancelled: self.cancel.subscribe(),
-        };
+        });
         let (result, _usage) = sandbox.runtime.call(&sandbox.prepared, settings, operation).await;
         call.close().await;
         Ended { result, exchanges: self.rows.take(), logged: logs.take() }

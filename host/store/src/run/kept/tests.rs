@@ -113,8 +113,10 @@ async fn a_database_of_version_3_is_counted_when_it_is_brought_up() {
     let path = folder.path().join(STATE_FILE);
     let before = counts(folder.path());
     let mut conn = Connection::open(&path).unwrap();
-    conn.execute_batch("DROP TABLE runs_kept; ALTER TABLE runs DROP COLUMN bytes; PRAGMA user_version = 3")
-        .unwrap();
+    conn.execute_batch(
+        "DROP TABLE state_moves; DROP TABLE runs_kept; ALTER TABLE runs DROP COLUMN bytes; PRAGMA user_version = 3",
+    )
+    .unwrap();
     STATE.migrate(&mut conn, &path).unwrap();
     assert_eq!(counts(folder.path()), before);
     assert!(before.0 > 4 * 1_536);

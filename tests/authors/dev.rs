@@ -5,7 +5,7 @@ use crate::{Author, both};
 use portcullis_tests::{
     Asked, Project, Ran, Vendor, checkout,
     guests::{self, Installed},
-    project::Running,
+    project::{Running, heard},
     vendor::reply_json,
 };
 use serde_json::{Value, json};
@@ -40,6 +40,7 @@ const ERR: usize = 1;
 
 impl Watched {
     fn start(mut command: Command) -> Self {
+        heard(&mut command);
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let keep = |pipe: Box<dyn Read + Send>| {

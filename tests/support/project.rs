@@ -284,7 +284,7 @@ impl Drop for Running {
 
 /// A Ctrl-C reaches what is started, also where the tests run in the background of a shell, which lets them ignore it.
 #[expect(unsafe_code, reason = "std hands what is ignored on to children")]
-fn heard(command: &mut Command) {
+pub fn heard(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     let reset = || {
         for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {

@@ -57,9 +57,9 @@ impl Schema {
         self.validator().map(drop)
     }
 
-    /// The document's faults, at most `FAULTS_MAX`; none = it is valid. Text that is not JSON is one fault.
-    /// Takes time: not for an async worker thread.
-    pub fn validate(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
+    /// The document's faults, at most `FAULTS_MAX`; none = it is valid. Text that is not JSON is one fault. It may take as long as the
+    /// schema's author likes: whoever is not bounded otherwise asks [`Schema::validate_in_time`].
+    pub(crate) fn validate(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
         self.faults_of(document.as_bytes())
     }
 

@@ -52,11 +52,25 @@ impl Engine {
         Ok(self.store.close_interrupted(self.clock.now()).await?)
     }
 
-    async fn ready(&self, connection: &str) -> Result<Arc<ConnectionFacts>, EngineError> {
-        let facts = self.connections.ready(connection).await;
-        let facts =
-            facts.map_err(|refused| EngineError::Refused { message: refused.message, help: refused.help })?;
-        Ok(facts)
+    /// What is known of the connection. To load it may take as long as its author's schemas do: that ends when the run is to.
+    async fn ready(
+        &self,
+        connection: &str,
+        cancelled: Option<&watch::Receiver<bool>>,
+    ) -> Result<Arc<ConnectionFacts>, EngineError> {
+        let cancellation = self.cancellation(cancelled);
+        let facts = tokio::select! {
+            biased;
+            facts = self.connections.ready(connection) => facts,
+            () = cancellation.wait() => {
+                return Err(EngineError::Cancelled(format!("connection `{connection}` was made ready")));
+            }
+        };
+        facts.map_err(|refused| EngineError::Refused { message: refused.message, help: refused.help })
+    }
+
+    fn cancellation(&self, cancelled: Option<&watch::Receiver<bool>>) -> Cancellation {
+        Cancellation::new(cancelled.cloned().unwrap_or_else(|| self.never.subscribe()))
     }
 
     /// A run that is not stored yet, of a connection whose state is of its connector's version.
@@ -79,9 +93,9 @@ impl Engine {
             kind,
             subject: subject.to_owned(),
             run_id: id("run"),
+            cancellation: self.cancellation(options.cancelled.as_ref()),
             correlation_id: options.correlation_id.unwrap_or_else(|| id("corr")),
             step,
-            cancellation: Cancellation::new(options.cancelled.unwrap_or_else(|| self.never.subscribe())),
             tally: Tally::default(),
         };
         self.move_state(&run).await?;

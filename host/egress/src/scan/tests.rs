@@ -357,10 +357,11 @@ fn what_is_slow_to_search_is_searched_beside_them_too() {
         Bytes::from(body)
     };
     let (few, many) = (crate::limits::SCANNED_INLINE_SIGNS_MAX, crate::limits::SCANNED_INLINE_SIGNS_MAX + 1);
+    let all = searches();
     let scanned = |count| Scanned {
         inner: Box::new(Once(Some(signs(count)))),
         scan: Some(Running::new(Arc::clone(&needles))),
-        searches: searches(),
+        searches: Arc::clone(&all),
         trace: Arc::default(),
         over: false,
     };
@@ -380,6 +381,11 @@ fn what_is_slow_to_search_is_searched_beside_them_too() {
         assert!(!running.is_slow(Some(b"without any")), "where there is nothing to undo it is quick");
         let mut left = scanned(many);
         assert!(left.next().now_or_never().is_none(), "it is waited for");
+        assert_eq!(
+            all.available_permits(),
+            SEARCHES_MAX - 1,
+            "whoever waits, it has its permit while it is at work"
+        );
         assert!(left.next().await.is_err(), "cut off, and taken for the end");
         drop(let_go);
         let mut waited_for = scanned(many);

@@ -24,7 +24,7 @@ impl Engine {
         if bytes > DELIVERY_BODY_BYTES_MAX {
             return Err(EngineError::InputTooLarge { bytes, bytes_max: DELIVERY_BODY_BYTES_MAX });
         }
-        let facts = self.ready(connection).await?;
+        let facts = self.ready(connection, options.cancelled.as_ref()).await?;
         if !facts.has_webhook {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "webhook" });
         }

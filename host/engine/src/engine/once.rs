@@ -59,7 +59,7 @@ impl Engine {
         if input.len() > INPUT_BYTES_MAX {
             return Err(EngineError::InputTooLarge { bytes: input.len(), bytes_max: INPUT_BYTES_MAX });
         }
-        let facts = self.ready(connection).await?;
+        let facts = self.ready(connection, options.cancelled.as_ref()).await?;
         if !facts.has_actions {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "actions" });
         }
@@ -91,14 +91,14 @@ impl Engine {
 
     /// Runs `check`.
     pub async fn check(&self, connection: &str, options: CallOptions) -> Result<RunReport, EngineError> {
-        let facts = self.ready(connection).await?;
+        let facts = self.ready(connection, options.cancelled.as_ref()).await?;
         let errand = Errand { operation: Operation::Check, input: None, output: None, keyed: false };
         self.once(self.draft(&facts, RunKind::Check, "", options).await?, errand).await
     }
 
     /// Runs `discover`.
     pub async fn discover(&self, connection: &str, options: CallOptions) -> Result<RunReport, EngineError> {
-        let facts = self.ready(connection).await?;
+        let facts = self.ready(connection, options.cancelled.as_ref()).await?;
         if !facts.has_source {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }

@@ -41,7 +41,7 @@ impl Engine {
         options: ReadOptions,
         sink: &mut dyn PageSink,
     ) -> Result<RunReport, EngineError> {
-        let facts = self.ready(connection).await?;
+        let facts = self.ready(connection, options.cancelled.as_ref()).await?;
         if !facts.has_source {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "source" });
         }

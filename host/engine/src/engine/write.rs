@@ -28,7 +28,7 @@ impl Engine {
         if bytes > BATCH_BYTES_MAX {
             return Err(EngineError::InputTooLarge { bytes, bytes_max: BATCH_BYTES_MAX });
         }
-        let facts = self.ready(connection).await?;
+        let facts = self.ready(connection, options.cancelled.as_ref()).await?;
         if !facts.has_destination {
             return Err(EngineError::NoSuchRole { connection: connection.to_owned(), role: "destination" });
         }

@@ -173,7 +173,7 @@ fn compiled() -> Schema {
 /// What an editor says of the same text.
 fn editor(schema: &Schema, text: &str) -> bool {
     let value: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
-    schema.validate(&serde_json::to_string(&value).unwrap()).unwrap().is_empty()
+    schema.validate_in_time(&serde_json::to_string(&value).unwrap()).unwrap().is_empty()
 }
 
 /// Values that a key of this kind takes, in the manifest of `PARTS`.

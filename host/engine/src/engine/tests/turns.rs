@@ -1,6 +1,7 @@
-//! Every piece of schema work waits for a turn of its connection: with all of them taken, none is done.
+//! Every piece of schema work waits for a turn of its connection: with all of them taken, none is done. And a connection that
+//! takes long to load keeps nobody who wants to stop.
 use super::*;
-use crate::{Mode, SchemaWork, WriteOptions, limits::SCHEMA_WORK_MAX};
+use crate::{Connections, Delivery, Mode, Refused, SchemaWork, WriteOptions, limits::SCHEMA_WORK_MAX};
 use std::sync::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -45,16 +46,70 @@ async fn before_anything_is_asked() {
     let mut sink = FileSink::new(&bench.folder.path().join("out"));
     let options = ReadOptions { validate: true, ..ReadOptions::default() };
     refused("read", bench.engine.read(CONNECTION, "customers", options, &mut sink).await);
-    let write = WriteOptions {
+    let written = bench.engine.write(CONNECTION, "orders", batch(), append(), CallOptions::default());
+    refused("write", written.await);
+    assert_eq!(bench.runs().await, 0);
+}
+
+fn batch() -> Vec<u8> {
+    b"{\"id\":1}\n".to_vec()
+}
+
+fn append() -> WriteOptions {
+    WriteOptions {
         mode: Mode::Append,
         primary_key: Vec::new(),
         schema: Some(Schema::new("{}")),
         generation: 3,
         complete: None,
         dry_run: false,
+    }
+}
+
+fn delivery() -> Delivery {
+    let [id, method, path, query] = ["d1", "POST", "/hooks", ""].map(str::to_owned);
+    Delivery { id, method, path, query, headers: Vec::new(), body: Vec::new() }
+}
+
+/// Never ready.
+struct Loads;
+
+#[async_trait::async_trait]
+impl Connections for Loads {
+    async fn ready(&self, _: &str) -> Result<Arc<ConnectionFacts>, Refused> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_loaded_it_can_be_stopped() {
+    let mut bench = bench([]).await;
+    bench.engine.connections = Arc::new(Loads);
+    let (cancel, cancelled) = watch::channel(false);
+    let options = || CallOptions { correlation_id: None, cancelled: Some(cancelled.clone()) };
+    let mut sink = FileSink::new(&bench.folder.path().join("out"));
+    let read = ReadOptions { cancelled: Some(cancelled.clone()), ..ReadOptions::default() };
+    let engine = &bench.engine;
+    let runs = async {
+        tokio::join!(
+            engine.call(CONNECTION, "create", "{}", options()),
+            engine.dry_run(CONNECTION, "create", "{}", options()),
+            engine.check(CONNECTION, options()),
+            engine.discover(CONNECTION, options()),
+            engine.read(CONNECTION, "customers", read, &mut sink),
+            engine.write(CONNECTION, "orders", batch(), append(), options()),
+            engine.deliver(CONNECTION, delivery(), false, options()),
+        )
     };
-    let batch = b"{\"id\":1}\n".to_vec();
-    refused("write", bench.engine.write(CONNECTION, "orders", batch, write, CallOptions::default()).await);
+    let mut runs = std::pin::pin!(runs);
+    assert!(tokio::time::timeout(Duration::from_secs(60), &mut runs).await.is_err(), "they wait");
+    cancel.send(true).unwrap();
+    let (call, dry_run, check, discover, read, write, deliver) =
+        tokio::time::timeout(Duration::from_secs(60), runs).await.expect("they end");
+    for stopped in [call, dry_run, check, discover, read, write, deliver] {
+        let Err(EngineError::Cancelled(while_what)) = stopped else { panic!("{stopped:?}") };
+        assert_eq!(while_what, format!("connection `{CONNECTION}` was made ready"));
+    }
     assert_eq!(bench.runs().await, 0);
 }
 

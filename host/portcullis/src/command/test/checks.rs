@@ -327,7 +327,7 @@ impl Stage<'_> {
         };
         let schema = Schema::new(schema.to_string());
         for (number, text) in (1..).zip(&texts) {
-            let faults = match schema.validate(text) {
+            let faults = match schema.validate_in_time(text) {
                 Ok(faults) => faults,
                 Err(error) => return Some(error.to_string()),
             };

@@ -107,7 +107,7 @@ fn parse(text: &str) -> Result<Config, Vec<String>> {
 /// What an editor says of the same text.
 fn editor(schema: &Schema, text: &str) -> bool {
     let value: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let faults = schema.validate(&serde_json::to_string(&value).unwrap()).unwrap();
+    let faults = schema.validate_in_time(&serde_json::to_string(&value).unwrap()).unwrap();
     faults.is_empty()
 }
 

@@ -2,11 +2,14 @@
 //! may be a secret or a person's.
 
 use crate::limits::{
-    DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_BYTES_MAX, FAULTS_MAX, REGEX_BACKTRACKS_MAX, REGEX_BYTES_MAX,
-    SCHEMA_BYTES_MAX, SCHEMA_TIME_MAX, SCHEMA_WORK_MAX, TOO_LONG_MAX,
+    DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_BYTES_MAX, FAULTS_MAX, SCHEMA_BYTES_MAX, SCHEMA_SHALLOW,
+    SCHEMA_STACK_BYTES, SCHEMA_TIME_MAX, SCHEMA_WORK_MAX, TOO_LONG_MAX,
 };
-use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
-use portcullis_manifest::json::{self, JsonError};
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use portcullis_manifest::{
+    json::{self, JsonError},
+    schema,
+};
 use serde_json::{Map, Value};
 use std::{
     fmt,
@@ -20,7 +23,13 @@ mod weight;
 #[derive(Clone)]
 pub struct Schema {
     text: Arc<str>,
-    compiled: Arc<OnceLock<Result<Validator, SchemaError>>>,
+    compiled: Arc<OnceLock<Result<Compiled, SchemaError>>>,
+}
+
+struct Compiled {
+    validator: Validator,
+    /// Any thread has stack enough for it, however deep the document is.
+    shallow: bool,
 }
 
 /// One fault of a document.
@@ -54,7 +63,7 @@ impl Schema {
 
     /// Checks the schema itself.
     pub fn compile(&self) -> Result<(), SchemaError> {
-        self.validator().map(drop)
+        self.compiled().map(drop)
     }
 
     /// The document's faults, at most `FAULTS_MAX`; none = it is valid. Text that is not JSON is one fault. It may take as long as the
@@ -64,20 +73,27 @@ impl Schema {
     }
 
     fn faults_of(&self, document: &[u8]) -> Result<Vec<Fault>, SchemaError> {
-        let validator = self.validator()?;
+        let compiled = self.compiled()?;
+        if compiled.shallow {
+            return Ok(self.held_against(&compiled.validator, document));
+        }
+        on_a_long_stack(|| Ok(self.held_against(&compiled.validator, document)))
+    }
+
+    fn held_against(&self, validator: &Validator, document: &[u8]) -> Vec<Fault> {
         let value = match json::parse_within(document, DOCUMENT_DEPTH_MAX) {
             Ok(value) => value,
-            Err(error) => return Ok(vec![Fault::whole(no_document(&error))]),
+            Err(error) => return vec![Fault::whole(no_document(&error))],
         };
         if validator.is_valid(&value) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let schema: Value = serde_json::from_str(&self.text).unwrap_or_default();
         if !weight::is_bounded(&schema, &value) {
-            return Ok(vec![Fault::whole("it does not fit, and has too many places to tell which")]);
+            return vec![Fault::whole("it does not fit, and has too many places to tell which")];
         }
         let errors = validator.iter_errors(&value);
-        Ok(errors.flat_map(|error| faults(&schema, &error)).take(FAULTS_MAX).collect())
+        errors.flat_map(|error| faults(&schema, &error)).take(FAULTS_MAX).collect()
     }
 
     /// The first line of NDJSON that has faults, counted from 1, and its faults. Takes time, as `validate` does; once it
@@ -104,8 +120,8 @@ impl Schema {
         &self.text
     }
 
-    fn validator(&self) -> Result<&Validator, SchemaError> {
-        self.compiled.get_or_init(|| compile(&self.text)).as_ref().map_err(Clone::clone)
+    fn compiled(&self) -> Result<&Compiled, SchemaError> {
+        self.compiled.get_or_init(|| on_a_long_stack(|| compile(&self.text))).as_ref().map_err(Clone::clone)
     }
 }
 
@@ -138,18 +154,21 @@ fn properties_beside(schema: &Value, keyword: &str) -> Arc<[String]> {
     properties.map(|known| known.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn compile(text: &str) -> Result<Validator, SchemaError> {
+/// How much stack it takes is up to a schema's author, within `SCHEMA_STACK_BYTES`.
+fn on_a_long_stack<T: Send>(work: impl FnOnce() -> Result<T, SchemaError> + Send) -> Result<T, SchemaError> {
+    let thread = std::thread::Builder::new().stack_size(SCHEMA_STACK_BYTES);
+    std::thread::scope(|scope| match thread.spawn_scoped(scope, work) {
+        Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(error) => Err(SchemaError(format!("there is no thread for it: {error}"))),
+    })
+}
+
+fn compile(text: &str) -> Result<Compiled, SchemaError> {
     let schema =
         json::parse(text.as_bytes(), SCHEMA_BYTES_MAX).map_err(|error| SchemaError(no_document(&error)))?;
-    // The author of a schema must not be able to stop the host with a pattern.
-    let patterns =
-        PatternOptions::fancy_regex().backtrack_limit(REGEX_BACKTRACKS_MAX).size_limit(REGEX_BYTES_MAX);
-    jsonschema::draft202012::options()
-        .with_pattern_options(patterns)
-        .should_validate_formats(false)
-        .offline()
-        .build(&schema)
-        .map_err(|error| SchemaError(shorten(&error.to_string())))
+    let schema::Compiled { validator, depth_in_place } =
+        schema::compile(&schema).map_err(|error| SchemaError(shorten(&error.to_string())))?;
+    Ok(Compiled { validator, shallow: depth_in_place <= SCHEMA_SHALLOW })
 }
 
 /// What the parser met may be what nobody should read.
@@ -177,6 +196,7 @@ impl fmt::Debug for Schema {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use portcullis_manifest::limits::IN_PLACE_DEPTH_MAX;
 
     fn check(schema: &str, document: &str, expected: &[(&str, &str)]) {
         let faults = Schema::new(schema).validate(document).unwrap();
@@ -271,6 +291,62 @@ mod tests {
         check(&schema, &deep(0), &[("", "value is not of type \"object\"")]);
     }
 
+    const TOO_MANY: &[(&str, &str)] = &[("", "it does not fit, and has too many places to tell which")];
+
+    /// Each fault holds its place, copies of the schema, and under a branch the value: few bytes become many.
+    #[test]
+    fn what_each_fault_repeats_counts() {
+        let items = |count: usize| format!("[{}1]", "1,".repeat(count));
+        let long = "n".repeat(20_000);
+        check(
+            r#"{"additionalProperties":{"items":{"type":"string"}}}"#,
+            &format!("{{\"{long}\":{}}}", items(400_000)),
+            TOO_MANY,
+        );
+        let comment = format!(r#"{{"items":{{"not":{{"$comment":"{}"}}}}}}"#, "c".repeat(500_000));
+        check(&comment, &items(20_000), TOO_MANY);
+        check(&format!(r#"{{"items":{{"maximum":-{}}}}}"#, "9".repeat(50_000)), &items(20_000), TOO_MANY);
+        let branches =
+            |branch: &str| format!(r#"{{"anyOf":[{branch}{}]}}"#, format!(",{branch}").repeat(3_999));
+        let text = format!("[\"{}\"]", "t".repeat(50_000));
+        check(&branches(r#"{"unevaluatedItems":false}"#), &text, TOO_MANY);
+        check(&branches(r#"{"type":"string"}"#), &text, TOO_MANY);
+        // A part with an `$id` of its own has names of its own, and what follows is refused before that.
+        let inner = r##"{"$id":"s","$ref":"#/$defs/a","$defs":{"a":{"type":"object","anyOf":[{"properties":{"x":{"$ref":"#/$defs/a"}}},{"properties":{"x":{"$ref":"#/$defs/a"}}}]}}}"##;
+        let deep = format!("{}1{}", r#"{"x":"#.repeat(24), "}".repeat(24));
+        let parts = Schema::new(format!(r##"{{"$ref":"#/$defs/s","$defs":{{"a":true,"s":{inner}}}}}"##));
+        assert!(parts.validate(&deep).is_err());
+    }
+
+    /// The deepest that is let pass, at each level of the deepest document, valid or not, on the stack that there is for it.
+    #[test]
+    fn the_deepest_schema_has_stack_for_the_deepest_document() {
+        // Each with how many schemas deep it is.
+        let ways = [
+            (2, r##"{"allOf":[{"$ref":"#/$defs/NEXT"}]}"##),
+            (2, r##"{"anyOf":[false,{"$ref":"#/$defs/NEXT"}]}"##),
+            (2, r##"{"oneOf":[false,{"$ref":"#/$defs/NEXT"}]}"##),
+            (3, r##"{"not":{"not":{"$ref":"#/$defs/NEXT"}}}"##),
+            (2, r##"{"if":true,"then":{"$ref":"#/$defs/NEXT"}}"##),
+        ];
+        for (depth, way) in ways {
+            let length = (IN_PLACE_DEPTH_MAX - 2) / depth;
+            let next = |i: usize| format!("\"s{i}\":{}", way.replace("NEXT", &format!("s{}", i + 1)));
+            let defs: Vec<String> = (0..length).map(next).collect();
+            let again = r##"{"type":["array","object"],"items":{"$ref":"#/$defs/s0"},"properties":{"x":{"$ref":"#/$defs/s0"}}}"##;
+            let schema = Schema::new(format!(
+                r##"{{"$defs":{{{},"s{length}":{again}}},"items":{{"$ref":"#/$defs/s0"}}}}"##,
+                defs.join(",")
+            ));
+            for (open, close) in [("[", "]"), (r#"{"x":"#, "}")] {
+                let levels = DOCUMENT_DEPTH_MAX - 2;
+                let document = |inner| format!("[{}{inner}{}]", open.repeat(levels), close.repeat(levels));
+                assert_eq!(schema.validate(&document("[]")).unwrap(), [], "{way}");
+                check(schema.text(), &document("1"), TOO_MANY);
+            }
+        }
+    }
+
     /// What this reader sees must be what every other reader of the same bytes sees.
     #[test]
     fn a_document_with_two_meanings_fits_no_schema() {
@@ -302,18 +378,15 @@ mod tests {
             r#"{"$ref":"https://example.com/a.json"}"#,
             r#"{"$ref":"file:///etc/passwd"}"#,
             r#"{"pattern":"("}"#,
+            // It could step back for ever.
+            r#"{"pattern":"^(?:a+(?=a|b))+b$"}"#,
+            r##"{"$defs":{"a":{"$id":"a"}}}"##,
+            r##"{"allOf":[{"$ref":"#"}]}"##,
         ] {
             assert!(Schema::new(schema).compile().is_err(), "{schema}");
         }
         let inner = Schema::new(r##"{"$defs":{"a":{"type":"string"}},"$ref":"#/$defs/a"}"##);
         assert!(inner.compile().is_ok());
         assert_eq!(inner.clone().validate("1").unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_pattern_that_backtracks_for_ever_ends() {
-        let schema = Schema::new(r#"{"pattern":"^(?:a+(?=a|b))+b$"}"#);
-        // Whatever it says, it says so soon.
-        let _ = schema.validate(&format!("\"{}\"", "a".repeat(60)));
     }
 }

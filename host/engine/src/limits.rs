@@ -34,10 +34,6 @@ pub const FAULTS_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub const FAULTS_MAX: usize = 20;
 /// Characters of a fault's message.
 pub const FAULT_CHARS_MAX: usize = 300;
-/// Steps back that a pattern of a schema may take.
-pub const REGEX_BACKTRACKS_MAX: usize = 100_000;
-/// A compiled pattern.
-pub const REGEX_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long a document may be held against a schema, or a page's records against theirs.
 pub const SCHEMA_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pieces of schema work of one connection at a time, those that nobody waits for any more included.
@@ -46,6 +42,10 @@ pub const SCHEMA_WORK_MAX: usize = 2;
 pub const TOO_LONG_MAX: usize = 1024;
 /// How deep a document may be nested: what `serde_json` reads, by which the runtime lets pass what a guest says.
 pub const DOCUMENT_DEPTH_MAX: usize = 127;
+/// A schema that is no deeper in place than this takes no more stack than any thread has.
+pub const SCHEMA_SHALLOW: usize = 4;
+/// Stack for the others: as deep as the manifest lets a schema be, at each of `DOCUMENT_DEPTH_MAX` levels.
+pub const SCHEMA_STACK_BYTES: usize = 32 * 1024 * 1024;
 /// A schema's text.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The name of an action or stream that no manifest has.

@@ -49,8 +49,18 @@ fn at(pointer: &str) -> String {
 const DIALECTS: [&str; 2] =
     ["https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"];
 
-/// Checks a schema and compiles it, with every option that matters for a hostile one set.
-pub fn compile(schema: &Value) -> Result<jsonschema::Validator, SchemaError> {
+/// A schema that passed every check here.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Holds values against it.
+    pub validator: jsonschema::Validator,
+    /// The longest chain of its schemas that look at one and the same value: frames of the stack at each level of a document.
+    pub depth_in_place: usize,
+}
+
+/// Checks a schema and compiles it, with every option that matters for a hostile one set. It takes as much stack as the schema
+/// is deep, as holding a value against it does.
+pub fn compile(schema: &Value) -> Result<Compiled, SchemaError> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err(SchemaError::NotASchema);
     }
@@ -58,7 +68,7 @@ pub fn compile(schema: &Value) -> Result<jsonschema::Validator, SchemaError> {
     if patterns(schema) > PATTERNS_MAX {
         return Err(SchemaError::Patterns);
     }
-    expansion::bounded(schema)?;
+    let depth_in_place = expansion::depth(schema)?;
     let linear =
         jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
     jsonschema::options()
@@ -66,6 +76,7 @@ pub fn compile(schema: &Value) -> Result<jsonschema::Validator, SchemaError> {
         .with_pattern_options(linear)
         .offline()
         .build(schema)
+        .map(|validator| Compiled { validator, depth_in_place })
         .map_err(|error| SchemaError::Invalid {
             pointer: shown(error.instance_path().as_str()),
             problem: shown(&error.to_string()),
@@ -119,7 +130,7 @@ mod tests {
     #[test]
     fn local_references_pass_and_others_do_not() {
         let local = json!({"$defs": {"a": {"type": "string"}}, "properties": {"x": {"$ref": "#/$defs/a"}, "$ref": {"type": "string"}}});
-        let validator = compile(&local).unwrap();
+        let validator = compile(&local).unwrap().validator;
         assert!(validator.is_valid(&json!({"x": "y"})));
         assert!(!validator.is_valid(&json!({"x": 1})));
         for outside in ["https://example.com/s.json", "other.json", "file:///etc/passwd"] {

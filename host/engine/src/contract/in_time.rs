@@ -110,17 +110,24 @@ fn hash(of: impl Hash) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::simulation::world::two_thousand;
 
-    const SLOW: &str = r#"{"items":{"pattern":"^(?:a+(?=a|b))+b$"}}"#;
+    fn slow(name: &str) -> String {
+        let branches = two_thousand(r#"{"minLength":1000}"#);
+        format!(
+            "{{\"title\":\"{name}\",\"items\":{{\"anyOf\":[{{\"type\":\"number\"}},{branches},{{\"minLength\":40}}]}}}}"
+        )
+    }
 
     /// A second of work, about.
     fn long(of: usize) -> String {
-        format!("[{}{of}]", format!("\"{}\",", "a".repeat(40)).repeat(1_000))
+        format!("[{}{of}]", format!("\"{}\",", "a".repeat(40)).repeat(10_000))
     }
 
     #[test]
     fn who_blocks_waits_no_longer_than_there_is_time() {
-        let schema = Schema::new(SLOW);
+        let text = slow("turns");
+        let schema = Schema::new(&*text);
         assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
         let refused =
             |document: &str| schema.validate_within(document, Duration::from_millis(1)).unwrap_err().0;
@@ -134,7 +141,7 @@ mod tests {
         for of in 10..20 {
             assert!(refused(&long(of)).contains("other documents"), "{of}");
         }
-        assert_eq!(locked(|work| work.threads[&hash(SLOW)]), SCHEMA_WORK_MAX);
+        assert_eq!(locked(|work| work.threads[&hash(&*text)]), SCHEMA_WORK_MAX);
         // Another schema has turns of its own, and these come back.
         let other = Schema::new(r#"{"type":"object"}"#);
         assert_eq!(other.validate_in_time("{}").unwrap(), []);
@@ -148,7 +155,7 @@ mod tests {
             let left = TOO_LONG_MAX - work.too_long.len();
             work.too_long.extend((0..).take(left));
         });
-        let schema = Schema::new(format!("{{\"title\":\"bounds\",{}", &SLOW[1..]));
+        let schema = Schema::new(slow("bounds"));
         assert!(schema.validate_within(&long(0), Duration::from_millis(1)).is_err());
         assert_eq!(locked(|work| work.too_long.len()), TOO_LONG_MAX);
     }

@@ -4,22 +4,65 @@
 use super::{FAULTS_BYTES_MAX, Map, Value};
 use std::collections::HashMap;
 
-/// What one fault takes beside the texts that it holds.
-const FAULT_BYTES: usize = 256;
+/// What one fault takes beside the texts and values that it holds.
+const FAULT_BYTES: usize = 512;
+/// What one JSON value takes beside its text.
+const VALUE_BYTES: usize = 96;
 /// Schemas and values that lie in each other: each is a frame of the stack.
 const DEPTH_MAX: usize = 512;
+/// A root's own name.
+const ID_BYTES_MAX: usize = 256;
 
 /// Whether no more than `FAULTS_BYTES_MAX` can come of holding this value against this schema. What is not sure is not so.
 pub(super) fn is_bounded(root: &Value, value: &Value) -> bool {
-    let mut scale = Scale { root, own: HashMap::new(), left: FAULTS_BYTES_MAX };
-    scale.weigh(root, value, 0).is_some()
+    let mut scale = Scale { root, own: HashMap::new(), values: HashMap::new(), left: FAULTS_BYTES_MAX };
+    let place = Place { depth: 0, path_bytes: 0, branch: false };
+    is_one_resource(root, true) && scale.weigh(root, value, place).is_some()
+}
+
+/// No schema in it has references of its own that start elsewhere, or another dialect.
+fn is_one_resource(schema: &Value, is_root: bool) -> bool {
+    match schema {
+        Value::Array(items) => items.iter().all(|item| is_one_resource(item, false)),
+        Value::Object(keywords) => {
+            let own = |keyword: &str| keywords.get(keyword).and_then(Value::as_str).map(str::len);
+            let named = own("$id").is_some_and(|bytes| !is_root || bytes > ID_BYTES_MAX);
+            let spoken = own("$schema").is_some() && !is_root;
+            !named && !spoken && keywords.values().all(|inner| is_one_resource(inner, false))
+        }
+        _ => true,
+    }
 }
 
 struct Scale<'s> {
     root: &'s Value,
-    /// What the keywords of a schema say themselves, by its address.
-    own: HashMap<*const Map<String, Value>, usize>,
+    /// How many faults the keywords of a schema are themselves, and what these copy of it; by its address.
+    own: HashMap<*const Map<String, Value>, (usize, usize)>,
+    /// What a list or an object of the document takes, by its address.
+    values: HashMap<*const Value, usize>,
     left: usize,
+}
+
+/// Where a schema meets a value.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: usize,
+    /// Of the paths to both: each fault holds its own.
+    path_bytes: usize,
+    /// Under an `anyOf` or its like, whose faults hold the value too.
+    branch: bool,
+}
+
+impl Place {
+    fn below(self, name: &str) -> Self {
+        // Escaped, a character of a name is two.
+        let step = 32 + 2 * name.len();
+        Self { path_bytes: self.path_bytes.saturating_add(step), ..self }
+    }
+
+    fn branched(self) -> Self {
+        Self { branch: true, ..self }
+    }
 }
 
 impl<'s> Scale<'s> {
@@ -28,51 +71,92 @@ impl<'s> Scale<'s> {
         Some(())
     }
 
+    /// So many faults at a place, each of which repeats its paths, and under a branch the value.
+    fn faults(&mut self, count: usize, value: &Value, place: Place) -> Option<()> {
+        let held = if place.branch { self.value_bytes(value) } else { 0 };
+        // The place in the document, in the schema, and on the way of references to it.
+        let one = FAULT_BYTES.saturating_add(place.path_bytes.saturating_mul(3)).saturating_add(held);
+        self.take(one.saturating_mul(count))
+    }
+
+    fn value_bytes(&mut self, value: &Value) -> usize {
+        let address = std::ptr::from_ref(value);
+        match value {
+            Value::Array(_) | Value::Object(_) => {
+                if let Some(known) = self.values.get(&address) {
+                    return *known;
+                }
+                let bytes = bytes_of(value);
+                self.values.insert(address, bytes);
+                bytes
+            }
+            _ => bytes_of(value),
+        }
+    }
+
     /// Takes what this schema can say of this value, and every schema that it applies. `None` = too much.
-    fn weigh(&mut self, schema: &'s Value, value: &Value, depth: usize) -> Option<()> {
-        let Value::Object(keywords) = schema else { return self.take(FAULT_BYTES) };
-        if depth > DEPTH_MAX {
+    fn weigh(&mut self, schema: &'s Value, value: &Value, place: Place) -> Option<()> {
+        let Value::Object(keywords) = schema else { return self.faults(1, value, place) };
+        if place.depth > DEPTH_MAX {
             return None;
         }
-        let own = self.own_bytes(keywords);
-        self.take(own)?;
+        let below = Place { depth: place.depth + 1, ..place };
+        let (faults, copied) = self.own_faults(keywords);
+        self.faults(faults, value, place)?;
+        self.take(copied)?;
         for (keyword, applied) in keywords {
-            self.apply(keyword, applied, value, depth + 1)?;
+            self.apply(keyword, applied, value, below.below(keyword))?;
         }
         Some(())
     }
 
-    /// The texts of a schema that its faults repeat, such as `enum`; a fault a keyword.
-    fn own_bytes(&mut self, keywords: &'s Map<String, Value>) -> usize {
+    /// A fault a keyword that says something itself, and what it repeats of the schema.
+    fn own_faults(&mut self, keywords: &'s Map<String, Value>) -> (usize, usize) {
         if let Some(known) = self.own.get(&std::ptr::from_ref(keywords)) {
             return *known;
         }
-        let text = |(keyword, value): (&String, &Value)| match keyword.as_str() {
-            "enum" | "const" | "pattern" => FAULT_BYTES + value.to_string().len(),
-            "required" | "dependentRequired" => {
-                FAULT_BYTES * value.as_array().map_or(1, Vec::len) + value.to_string().len()
-            }
-            _ => FAULT_BYTES,
+        let each = |(keyword, value): (&String, &Value)| match keyword.as_str() {
+            "title" | "description" | "$comment" | "default" | "examples" | "$defs" | "definitions"
+            | "$ref" | "properties" | "patternProperties" | "items" | "prefixItems" | "allOf" | "if"
+            | "then" | "else" | "propertyNames" | "dependentSchemas" => (0, 0),
+            "additionalProperties"
+            | "anyOf"
+            | "oneOf"
+            | "contains"
+            | "unevaluatedItems"
+            | "unevaluatedProperties" => (1, 0),
+            "required" => (value.as_array().map_or(1, Vec::len), bytes_of(value)),
+            "dependentRequired" | "dependencies" => (1 + bytes_of(value) / VALUE_BYTES, bytes_of(value)),
+            _ => (1, bytes_of(value)),
         };
-        let bytes = keywords.iter().map(text).sum();
-        self.own.insert(keywords, bytes);
-        bytes
+        let sum = |(faults, copied): (usize, usize), (more, bytes): (usize, usize)| {
+            (faults.saturating_add(more), copied.saturating_add(bytes))
+        };
+        let own = keywords.iter().map(each).fold((0, 0), sum);
+        self.own.insert(keywords, own);
+        own
     }
 
-    fn apply(&mut self, keyword: &str, applied: &'s Value, value: &Value, depth: usize) -> Option<()> {
+    fn apply(&mut self, keyword: &str, applied: &'s Value, value: &Value, place: Place) -> Option<()> {
         match (keyword, applied) {
-            ("$ref", Value::String(target)) => self.weigh(self.target(target)?, value, depth),
-            ("$dynamicRef" | "$recursiveRef", _) => None,
-            ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => {
-                all.iter().try_for_each(|schema| self.weigh(schema, value, depth))
+            ("$ref", Value::String(target)) => {
+                let place = place.below(target);
+                self.weigh(self.target(target)?, value, place)
             }
-            ("not" | "if" | "then" | "else", schema) => self.weigh(schema, value, depth),
+            ("$dynamicRef" | "$recursiveRef", _) => None,
+            ("allOf", Value::Array(all)) => {
+                all.iter().try_for_each(|schema| self.weigh(schema, value, place))
+            }
+            ("anyOf" | "oneOf", Value::Array(all)) => {
+                all.iter().try_for_each(|schema| self.weigh(schema, value, place.branched()))
+            }
+            ("not" | "if" | "then" | "else", schema) => self.weigh(schema, value, place),
             ("dependentSchemas" | "dependencies", Value::Object(all)) => {
-                all.values().try_for_each(|schema| self.weigh(schema, value, depth))
+                all.iter().try_for_each(|(name, schema)| self.weigh(schema, value, place.below(name)))
             }
             _ => match value {
-                Value::Object(members) => self.members(keyword, applied, members, depth),
-                Value::Array(items) => self.items(keyword, applied, items, depth),
+                Value::Object(members) => self.members(keyword, applied, members, place),
+                Value::Array(items) => self.items(keyword, applied, items, place),
                 _ => Some(()),
             },
         }
@@ -83,46 +167,51 @@ impl<'s> Scale<'s> {
         keyword: &str,
         applied: &'s Value,
         members: &Map<String, Value>,
-        depth: usize,
+        place: Place,
     ) -> Option<()> {
         match (keyword, applied) {
             ("properties", Value::Object(all)) => {
                 for (name, schema) in all {
                     if let Some(member) = members.get(name) {
-                        self.weigh(schema, member, depth)?;
+                        self.weigh(schema, member, place.below(name).below(name))?;
                     }
                 }
                 Some(())
             }
-            ("patternProperties", Value::Object(all)) => {
-                let mut each = all.values();
-                each.try_for_each(|schema| {
-                    members.values().try_for_each(|member| self.weigh(schema, member, depth))
-                })
-            }
+            ("patternProperties", Value::Object(all)) => all.iter().try_for_each(|(pattern, schema)| {
+                let place = place.below(pattern);
+                members.iter().try_for_each(|(name, member)| self.weigh(schema, member, place.below(name)))
+            }),
             // One that does not fit is told with its name.
             ("additionalProperties" | "unevaluatedProperties", schema) => {
                 for (name, member) in members {
                     self.take(FAULT_BYTES + name.len())?;
-                    self.weigh(schema, member, depth)?;
+                    self.weigh(schema, member, place.below(name))?;
                 }
                 Some(())
             }
             ("propertyNames", schema) => members.keys().try_for_each(|name| {
-                self.take(FAULT_BYTES + name.len())?;
-                self.weigh(schema, &Value::String(name.clone()), depth)
+                let text = Value::String(name.clone());
+                self.faults(1, &text, place.branched())?;
+                self.weigh(schema, &text, place.branched())
             }),
             _ => Some(()),
         }
     }
 
-    fn items(&mut self, keyword: &str, applied: &'s Value, items: &[Value], depth: usize) -> Option<()> {
+    fn items(&mut self, keyword: &str, applied: &'s Value, items: &[Value], place: Place) -> Option<()> {
         match (keyword, applied) {
             ("prefixItems", Value::Array(all)) => {
-                all.iter().zip(items).try_for_each(|(schema, item)| self.weigh(schema, item, depth))
+                all.iter().zip(items).try_for_each(|(schema, item)| self.weigh(schema, item, place.below("")))
             }
-            ("items" | "contains" | "unevaluatedItems", schema) => {
-                items.iter().try_for_each(|item| self.weigh(schema, item, depth))
+            // One that does not fit is told in full.
+            ("unevaluatedItems", schema) => items.iter().try_for_each(|item| {
+                let text = self.value_bytes(item);
+                self.take(text)?;
+                self.weigh(schema, item, place.below(""))
+            }),
+            ("items" | "contains", schema) => {
+                items.iter().try_for_each(|item| self.weigh(schema, item, place.below("")))
             }
             _ => Some(()),
         }
@@ -132,6 +221,22 @@ impl<'s> Scale<'s> {
     fn target(&self, target: &str) -> Option<&'s Value> {
         let pointer = target.strip_prefix('#').filter(|pointer| !pointer.contains('%'))?;
         self.root.pointer(pointer)
+    }
+}
+
+/// What a value takes in memory; its text is shorter.
+fn bytes_of(value: &Value) -> usize {
+    let sum = |bytes: usize, more: usize| bytes.saturating_add(more);
+    match value {
+        Value::Array(items) => items.iter().map(bytes_of).fold(VALUE_BYTES, sum),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| VALUE_BYTES + name.len() + bytes_of(value);
+            members.iter().map(member).fold(VALUE_BYTES, sum)
+        }
+        Value::String(text) => VALUE_BYTES + text.len(),
+        // As long as whoever wrote it liked: every digit is kept.
+        Value::Number(number) => VALUE_BYTES + number.as_str().len(),
+        _ => VALUE_BYTES,
     }
 }
 
@@ -152,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_doubles_at_each_level_is_not_bounded() {
-        assert!(is_bounded(&branching(2), &nested(8)));
+        assert!(is_bounded(&branching(2), &nested(6)));
         assert!(!is_bounded(&branching(2), &nested(40)));
         assert!(is_bounded(&branching(1), &nested(100)));
     }
@@ -164,6 +269,53 @@ mod tests {
         let branches = |count: usize| json!({ "anyOf": vec![closed.clone(); count] });
         assert!(is_bounded(&branches(4), &Value::Object(names.clone())));
         assert!(!is_bounded(&branches(1_000), &Value::Object(names)));
+    }
+
+    /// Of few bytes many, by what each fault holds: names above it, copies of the schema, the value.
+    #[test]
+    fn what_a_fault_holds_is_weighed() {
+        let list: Value = vec![json!(1); 2_000].into();
+        let named = |bytes: usize| json!({ "n".repeat(bytes): list });
+        let closed = json!({ "additionalProperties": { "items": { "type": "string" } } });
+        assert!(is_bounded(&closed, &named(100)));
+        assert!(!is_bounded(&closed, &named(100_000)));
+        let long = || "9".repeat(100_000);
+        let number = || serde_json::from_str::<Value>(&long()).unwrap();
+        for copied in [
+            json!({ "not": { "$comment": long() } }),
+            json!({ "maximum": number() }),
+            json!({ "const": long() }),
+            json!({ "dependentRequired": { "a": [long()] } }),
+            json!({ "whatever": long() }),
+        ] {
+            assert!(!is_bounded(&json!({ "items": copied }), &list), "{}", shortened(&copied));
+        }
+        let texts: Value = vec![Value::from(long())].into();
+        for branch in [json!({ "unevaluatedItems": false }), json!({ "type": "object" })] {
+            assert!(!is_bounded(&json!({ "anyOf": vec![branch.clone(); 2_000] }), &texts), "{branch}");
+            assert!(is_bounded(&json!({ "anyOf": vec![branch.clone(); 200] }), &texts), "{branch}");
+        }
+        let names: Vec<_> = (0..1_000).map(|i| format!("n{i}")).collect();
+        let dependent = json!({ "dependentRequired": { "a": names } });
+        assert!(!is_bounded(&json!({ "anyOf": vec![dependent; 500] }), &json!({ "a": 1 })));
+        // Names of an object that no branch knows, in each of them.
+        let members: Map<String, Value> =
+            (0..100).map(|i| (format!("{i}-{}", "x".repeat(20_000)), json!(1))).collect();
+        let closed = json!({ "unevaluatedProperties": false });
+        assert!(!is_bounded(&json!({ "anyOf": vec![closed; 100] }), &Value::Object(members)));
+    }
+
+    fn shortened(value: &Value) -> String {
+        value.to_string().chars().take(40).collect()
+    }
+
+    #[test]
+    fn another_resource_or_dialect_is_not_looked_into() {
+        assert!(is_bounded(&json!({ "$id": "https://example.com/a", "type": "string" }), &json!(1)));
+        for part in [json!({ "$id": "a" }), json!({ "$schema": "http://json-schema.org/draft-07/schema#" })] {
+            assert!(!is_bounded(&json!({ "$defs": { "a": part } }), &json!(1)));
+        }
+        assert!(!is_bounded(&json!({ "$id": "x".repeat(1_000) }), &json!(1)));
     }
 
     /// Many of one kind, at each keyword that applies a schema: 64 KiB at each of 3,000 values are too much.
@@ -202,7 +354,7 @@ mod tests {
         assert!(!is_bounded(&json!({ "$ref": "#" }), &json!(1)), "it never ends");
         // What people write is.
         let usual = json!({ "properties": { "list": { "items": { "type": "object", "required": ["id"], "properties": { "id": { "type": "string" } } } } } });
-        let records: Value = vec![json!({ "id": 1 }); 100_000].into();
+        let records: Value = vec![json!({ "id": 1 }); 20_000].into();
         assert!(is_bounded(&usual, &json!({ "list": records })));
     }
 }

@@ -354,11 +354,19 @@ impl Caller for Cancels {
     }
 }
 
-/// Each text takes its pattern, which steps back as often as it may, some milliseconds; after that it does not fit.
-const SLOW: &str = r#"{"type":["array","null"],"items":{"pattern":"^(?:a+(?=a|b))+b$"}}"#;
+/// Each text is held against two thousand schemas, a fraction of a millisecond, and fits the last one: nothing ends it early.
+fn slow_schema() -> Schema {
+    let misfits = world::two_thousand(MISFIT);
+    Schema::new(format!(r#"{{"type":["array","null"],"items":{{"anyOf":[{misfits},{{}}]}}}}"#))
+}
 
-/// The same work, after which everything fits: no fault ends it early.
-const FITS: &str = r#"{"type":"object","properties":{"a":{"anyOf":[{"pattern":"^(?:a+(?=a|b))+b$"},{}]}}}"#;
+/// The same work for a record.
+fn slow_record() -> String {
+    let misfits = world::two_thousand(MISFIT);
+    format!(r#"{{"type":"object","properties":{{"a":{{"anyOf":[{misfits},{{}}]}}}}}}"#)
+}
+
+const MISFIT: &str = r#"{"minLength":1000}"#;
 
 fn slow(texts: usize) -> String {
     format!("[{}\"\"]", format!("\"{}\",", "a".repeat(40)).repeat(texts))
@@ -371,18 +379,18 @@ fn cancelled() -> CallOptions {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_the_wait_for_schema_work_on_an_input() {
     let bench = bench_of([], |facts| {
-        facts.actions.get_mut("create").unwrap().input = Schema::new(SLOW);
+        facts.actions.get_mut("create").unwrap().input = slow_schema();
     })
     .await;
-    let called = bench.engine.call(CONNECTION, "create", &slow(300), cancelled()).await;
+    let called = bench.engine.call(CONNECTION, "create", &slow(10_000), cancelled()).await;
     assert!(matches!(&called, Err(EngineError::Cancelled(what)) if what.contains("create")), "{called:?}");
     assert_eq!(bench.runs().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_the_wait_for_schema_work_on_an_output_and_keeps_the_answer() {
-    let mut bench = bench_of([done(&slow(300))], |facts| {
-        facts.actions.get_mut("create").unwrap().output = Schema::new(SLOW);
+    let mut bench = bench_of([done(&slow(10_000))], |facts| {
+        facts.actions.get_mut("create").unwrap().output = slow_schema();
     })
     .await;
     let (cancel, receiver) = watch::channel(false);
@@ -404,7 +412,7 @@ async fn a_cancel_ends_the_wait_for_schema_work_on_records_and_the_work() {
     let turns = crate::SchemaWork::default();
     let lines = format!("{{\"a\":\"{}\"}}\n", "a".repeat(40)).repeat(6_000);
     let mut bench = bench_of([report(Ok(Answer::Page(page(&lines, None))))], |facts| {
-        facts.streams.insert("customers".to_owned(), world::stream(FITS));
+        facts.streams.insert("customers".to_owned(), world::stream(&slow_record()));
         facts.schema_work = turns.clone();
     })
     .await;

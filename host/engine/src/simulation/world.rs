@@ -64,6 +64,11 @@ pub(crate) fn stream(schema: &str) -> StreamFacts {
     StreamFacts { schema, primary_key: vec!["id".to_owned()], cursor_field: None }
 }
 
+/// So many of a schema, for an `anyOf` that takes its time.
+pub(crate) fn two_thousand(schema: &str) -> String {
+    vec![schema; 2_000].join(",")
+}
+
 pub(crate) async fn store(data: &Path, clock: &SeededClock) -> Arc<SqliteStore> {
     let lock = DataLock::acquire(data, Duration::ZERO, clock).await.unwrap();
     let random = SeededRandom::new(u64::from(std::process::id()));

@@ -9,11 +9,12 @@ use crate::{
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// Refuses a schema whose work in place has no bound.
-pub(super) fn bounded(root: &Value) -> Result<(), SchemaError> {
-    let mut walk = Walk { root, anchors: BTreeMap::new(), known: HashMap::new() };
+/// The longest chain in place. Refuses a schema whose work in place has no bound.
+pub(super) fn depth(root: &Value) -> Result<usize, SchemaError> {
+    let mut walk = Walk { root, anchors: BTreeMap::new(), known: HashMap::new(), depth: 1 };
     walk.collect(root, true)?;
-    walk.every(root)
+    walk.every(root)?;
+    Ok(walk.depth)
 }
 
 struct Walk<'a> {
@@ -22,6 +23,8 @@ struct Walk<'a> {
     anchors: BTreeMap<&'a str, Option<&'a Value>>,
     /// By address in the document: `None` while it is being counted.
     known: HashMap<*const Value, Option<Cost>>,
+    /// The longest chain so far.
+    depth: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -61,7 +64,8 @@ impl<'a> Walk<'a> {
         match value {
             Value::Array(items) => items.iter().try_for_each(|item| self.every(item)),
             Value::Object(map) => {
-                self.cost(value, 0)?;
+                let cost = self.cost(value, 0)?;
+                self.depth = self.depth.max(cost.depth);
                 map.values().try_for_each(|value| self.every(value))
             }
             _ => Ok(()),
@@ -158,7 +162,7 @@ mod tests {
             assert_eq!(compile(&loop_).unwrap_err(), SchemaError::Expansion, "{loop_}");
         }
         let tree = json!({ "properties": { "children": { "items": { "$ref": "#" } } } });
-        let validator = compile(&tree).unwrap();
+        let validator = compile(&tree).unwrap().validator;
         assert!(validator.is_valid(&json!({ "children": [{ "children": [] }] })));
     }
 

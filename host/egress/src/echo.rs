@@ -16,7 +16,7 @@ use bytes::Bytes;
 use encodings::Needle;
 use portcullis_secrets::Secret;
 pub(crate) use running::Running;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 use unescape::{Dialects, Readers};
 
 /// All encodings of a set of live secrets. No `Debug`: it holds them.
@@ -26,6 +26,8 @@ pub(crate) struct Needles {
     needles: Vec<Needle>,
     /// Bytes of the longest, and of what is masked beside it.
     longest: usize,
+    /// The same whatever the case of letters: made where a text is met that is long enough to hold one.
+    folded: OnceLock<Box<Needles>>,
 }
 
 impl Needles {
@@ -44,7 +46,32 @@ impl Needles {
         // starting again one byte further on.
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&fragments).ok();
         let longest = needles.iter().map(Needle::reach).max().unwrap_or(0);
-        Self { fragments: automaton.filter(|_| !needles.is_empty()), needles, longest }
+        Self {
+            fragments: automaton.filter(|_| !needles.is_empty()),
+            needles,
+            longest,
+            folded: OnceLock::new(),
+        }
+    }
+
+    /// For what is lower-cased on its way here: names of headers, hosts.
+    fn folded(&self) -> &Self {
+        self.folded.get_or_init(|| {
+            let needles: Vec<Needle> = self.needles.iter().map(Needle::folded).collect();
+            let fragments = needles.iter().map(Needle::beginning);
+            let automaton = AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostFirst)
+                .ascii_case_insensitive(true)
+                .build(fragments)
+                .ok();
+            let fragments = automaton.filter(|_| !needles.is_empty());
+            Box::new(Self { fragments, needles, longest: self.longest, folded: OnceLock::new() })
+        })
+    }
+
+    /// Too short to hold one.
+    fn is_shorter(&self, text: &[u8]) -> bool {
+        self.needles.iter().all(|needle| needle.is_longer_than(text.len()))
     }
 
     /// Nothing to look for.
@@ -69,12 +96,18 @@ impl Needles {
         }
     }
 
-    /// As `mask`, for text.
+    /// As `mask`, for text that a peer may have got to say something, whatever the case of its letters came to be meanwhile.
     pub(crate) fn mask_text(&self, text: &str) -> String {
-        match self.mask_cow(text.as_bytes()).0 {
-            Cow::Borrowed(_) => text.to_owned(),
-            Cow::Owned(masked) => String::from_utf8_lossy(&masked).into_owned(),
+        let mut bytes = text.as_bytes().to_vec();
+        match self.mask_any_case(&mut bytes) {
+            0 => text.to_owned(),
+            _ => String::from_utf8_lossy(&bytes).into_owned(),
         }
+    }
+
+    /// As `mask`, whatever the case of letters.
+    pub(crate) fn mask_any_case(&self, bytes: &mut [u8]) -> u32 {
+        if self.is_shorter(bytes) { 0 } else { self.folded().mask(bytes) }
     }
 
     /// As `mask`, borrowed when nothing is found.

@@ -171,21 +171,25 @@ impl Pieces for Scanned {
     }
 }
 
-/// Searches all of them at once, and looks closer only where there is something to mask.
+/// Searches all of them at once, and looks closer only where there is something to mask. Names come lower-cased, whatever was
+/// sent.
 fn mask_headers(mut headers: Headers, all: Vec<u8>, needles: &Needles) -> (Headers, u32) {
-    let (_, found) = needles.mask_bytes(Bytes::from(all));
-    if found == 0 {
-        return (headers, 0);
-    }
     let mut echoes = 0_u32;
-    for (name, value) in headers.iter_mut() {
+    for (name, _) in headers.iter_mut() {
         let mut bytes = std::mem::take(name).into_bytes();
-        echoes = echoes.saturating_add(needles.mask(&mut bytes)).saturating_add(needles.mask(value));
+        echoes = echoes.saturating_add(needles.mask_any_case(&mut bytes));
         // A header's name is ASCII, and so is the mask.
         *name = String::from_utf8_lossy(&bytes).into_owned();
     }
-    // At least one: where only the joined text matched, nothing is lost by saying so.
-    (headers, echoes.max(1))
+    let (_, found) = needles.mask_bytes(Bytes::from(all));
+    if found > 0 {
+        for (_, value) in headers.iter_mut() {
+            echoes = echoes.saturating_add(needles.mask(value));
+        }
+        // At least one: where only the joined text matched, nothing is lost by saying so.
+        echoes = echoes.max(1);
+    }
+    (headers, echoes)
 }
 
 #[cfg(test)]

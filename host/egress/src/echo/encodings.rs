@@ -33,12 +33,29 @@ impl Needle {
         Self { any_case: true, ..Self::exact(bytes) }
     }
 
+    /// The same in letters of either case; a short one is found in too much so, and stays as it is.
+    pub(super) fn folded(&self) -> Self {
+        let bytes = self.bytes.expose();
+        let bytes = if self.plain_only { bytes.to_vec() } else { bytes.to_ascii_lowercase() };
+        Self { bytes: Secret::new(bytes), any_case: !self.plain_only, ..*self }
+    }
+
+    /// Its first bytes.
+    pub(super) fn beginning(&self) -> &[u8] {
+        let bytes = self.bytes.expose();
+        &bytes[..bytes.len().min(limits::ECHO_FRAGMENT_BYTES_MAX)]
+    }
+
+    pub(super) fn is_longer_than(&self, length: usize) -> bool {
+        self.bytes.expose().len() > length
+    }
+
     /// What the automaton looks for: the first bytes, in all cases that can occur.
     pub(super) fn fragments(&self) -> Vec<Vec<u8>> {
-        let bytes = self.bytes.expose();
         if !self.any_case {
-            return vec![bytes[..bytes.len().min(limits::ECHO_FRAGMENT_BYTES_MAX)].to_vec()];
+            return vec![self.beginning().to_vec()];
         }
+        let bytes = self.bytes.expose();
         // Each digit above 9 doubles the list, so the fragment ends before the third.
         let is_letter = |byte: &u8| matches!(byte, b'a'..=b'f');
         let mut letters = 0;

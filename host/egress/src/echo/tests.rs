@@ -105,6 +105,19 @@ fn base64_leaves_no_bit_at_any_offset() {
     }
 }
 
+/// Of a secret that is long enough to be told from words, whatever became of the case of its letters.
+#[test]
+fn letters_of_any_case() {
+    let long = needles(&["sk_LIVE_4eC39HqLyjWD"]);
+    for text in ["sk_live_4ec39hqlyjwd", "SK_LIVE_4EC39HQLYJWD", "sk_LIVE_4eC39HqLyjWD"] {
+        let mut bytes = format!("a {text} b").into_bytes();
+        assert_eq!((long.mask_any_case(&mut bytes), &*bytes), (1, &b"a ******************** b"[..]));
+    }
+    assert_eq!(long.mask_text("sk_live_4ec39hqlyjw"), "sk_live_4ec39hqlyjw", "a letter less");
+    let short = needles(&["aBc"]);
+    assert_eq!(short.mask_text("abc ABC aBc"), "abc ABC ***");
+}
+
 #[test]
 fn overlaps_and_neighbours_leave_nothing() {
     let needles = needles(&["abcdefgh12", "h12xxxxx", "xxxxxxxxxx", "abcdefgh"]);

@@ -152,14 +152,27 @@ fn header_rows() {
     assert_eq!(shown[0].1, "\u{fffd}\\u0000");
 }
 
-/// Where an answer's body could not be taken, nobody has searched its headers before.
+/// Where an answer's body could not be taken, nobody has searched its headers before. Their names come lower-cased, whatever
+/// was sent.
 #[test]
 fn a_secret_in_a_headers_name_is_masked() {
-    let needles = Needles::new(&[Secret::new(b"sk_live_4ec39hqlyjwd".to_vec())]);
-    let headers = [("x-sk_live_4ec39hqlyjwd-a".to_owned(), b"1".to_vec())];
-    let masked = [(format!("x-{}-a", "*".repeat(20)), "1".to_owned())];
-    assert_eq!(masker().headers(&headers, &needles), masked);
-    assert_eq!(masker().whole_headers(&headers, &needles), masked);
+    let needles = Needles::new(&[Secret::new(b"sk_LIVE_4eC39HqLyjWD".to_vec())]);
+    let base64 = "x-c2tfTElWRV80ZUMzOUhxTHlqV0Q".to_lowercase();
+    for (name, shown) in [
+        ("x-sk_live_4ec39hqlyjwd-a", format!("x-{}-a", "*".repeat(20))),
+        ("x-sk%5flive_4%65C39hqlyjwd", format!("x-{}", "*".repeat(24))),
+        ("x-736b5f4c4956455f34654333394871", "x-736b5f4c4956455f34654333394871".to_owned()),
+        (&*base64, format!("x-{}", "*".repeat(27))),
+    ] {
+        let headers = [(name.to_owned(), b"1".to_vec())];
+        let masked = [(shown, "1".to_owned())];
+        assert_eq!(masker().headers(&headers, &needles), masked);
+        assert_eq!(masker().whole_headers(&headers, &needles), masked);
+    }
+    // So do hosts.
+    let url = "https://sk_live_4ec39hqlyjwd.api.vendor.test/SK_live_4eC39HqLyjWD";
+    let url = masker().url_within(url, &needles, usize::MAX);
+    assert_eq!(url, format!("https://{0}.api.vendor.test/{0}", "*".repeat(20)));
 }
 
 #[test]

@@ -324,6 +324,20 @@ fn a_long_body_is_searched_beside_the_threads_that_serve() {
     });
 }
 
+/// A name comes lower-cased, whatever was sent; a value as it was.
+#[test]
+fn a_secret_in_a_headers_name_is_masked_whatever_its_case() {
+    let needles = Arc::new(Needles::new([&Secret::new(b"sk_LIVE_long_0123456789".to_vec())]));
+    let headers = vec![
+        ("x-sk_live_long_0123456789".to_owned(), b"sk_live_long_0123456789".to_vec()),
+        ("x-b".to_owned(), b"sk_LIVE_long_0123456789".to_vec()),
+    ];
+    let scanned = super::scanned_headers(headers, &needles, &searches()).now_or_never();
+    let Some(Ok((masked, 2))) = scanned else { panic!("a name and a value") };
+    assert_eq!(masked[0], (format!("x-{}", "*".repeat(23)), b"sk_live_long_0123456789".to_vec()));
+    assert_eq!(masked[1], ("x-b".to_owned(), b"*".repeat(23)));
+}
+
 /// So are headers, which are bounded: one that is slow keeps nobody else waiting.
 #[test]
 fn slow_headers_are_searched_beside_them() {

@@ -30,32 +30,42 @@ impl Schema {
 
     fn validate_within(&self, document: &str, time_max: Duration) -> Result<Vec<Fault>, SchemaError> {
         let (schema_hash, pair_hash) = (hash(&*self.text), hash((&*self.text, document)));
-        let too_long = || SchemaError(format!("it takes longer than {} s", time_max.as_secs()));
-        if locked(|work| work.too_long.contains(&pair_hash)) {
-            return Err(too_long());
-        }
-        let turn = Turn::take(schema_hash, time_max)?;
         let (schema, document) = (self.clone(), document.to_owned());
-        let (done, result) = mpsc::channel();
-        std::thread::spawn(move || {
-            let judged = schema.validate(&document);
-            // First: whoever has the answer finds the turn free.
-            drop(turn);
-            done.send(judged)
-        });
-        match result.recv_timeout(time_max) {
-            Ok(judged) => judged,
-            Err(RecvTimeoutError::Disconnected) => Err(SchemaError("it could not be applied".to_owned())),
-            Err(RecvTimeoutError::Timeout) => {
-                locked(|work| {
-                    // A bound, and no order: what is forgotten is tried once more, in a turn.
-                    if work.too_long.len() == TOO_LONG_MAX {
-                        work.too_long.pop_first();
-                    }
-                    work.too_long.insert(pair_hash);
-                });
-                Err(too_long())
-            }
+        within(time_max, schema_hash, pair_hash, move || schema.validate(&document))
+    }
+}
+
+/// What the work finds, where it comes back in time. What did not once is not begun again.
+fn within<T: Send + 'static>(
+    time_max: Duration,
+    schema_hash: u64,
+    pair_hash: u64,
+    work: impl FnOnce() -> Result<T, SchemaError> + Send + 'static,
+) -> Result<T, SchemaError> {
+    let too_long = || SchemaError(format!("it takes longer than {} s", time_max.as_secs()));
+    if locked(|work| work.too_long.contains(&pair_hash)) {
+        return Err(too_long());
+    }
+    let turn = Turn::take(schema_hash, time_max)?;
+    let (done, result) = mpsc::channel();
+    std::thread::spawn(move || {
+        let judged = work();
+        // First: whoever has the answer finds the turn free.
+        drop(turn);
+        done.send(judged)
+    });
+    match result.recv_timeout(time_max) {
+        Ok(judged) => judged,
+        Err(RecvTimeoutError::Disconnected) => Err(SchemaError("it could not be applied".to_owned())),
+        Err(RecvTimeoutError::Timeout) => {
+            locked(|work| {
+                // A bound, and no order: what is forgotten is tried once more, in a turn.
+                if work.too_long.len() == TOO_LONG_MAX {
+                    work.too_long.pop_first();
+                }
+                work.too_long.insert(pair_hash);
+            });
+            Err(too_long())
         }
     }
 }
@@ -146,6 +156,18 @@ mod tests {
         let other = Schema::new(r#"{"type":"object"}"#);
         assert_eq!(other.validate_in_time("{}").unwrap(), []);
         assert_eq!(schema.validate_in_time(r#"["b"]"#).unwrap().len(), 1);
+    }
+
+    /// It is told as what it is, is not remembered as slow, and gives its turn back.
+    #[test]
+    fn work_that_panics_is_no_slow_work() {
+        for _ in 0..SCHEMA_WORK_MAX + 1 {
+            let failed = within(SCHEMA_TIME_MAX, 7, u64::MAX, || -> Result<(), _> {
+                panic!("a fault of the validator")
+            });
+            assert_eq!(failed.unwrap_err().0, "it could not be applied");
+        }
+        assert_eq!(within(SCHEMA_TIME_MAX, 7, u64::MAX, || Ok(1)).unwrap(), 1);
     }
 
     #[test]

@@ -57,12 +57,24 @@ pub struct Loader {
     egress: Arc<Egress>,
     runtime: Arc<Runtime>,
     lock: LastLock,
-    /// By name, each with a lock of its own: what takes long to load holds up nobody else.
-    loaded: std::sync::Mutex<BTreeMap<String, Place>>,
+    loaded: Places<Arc<Loaded>>,
 }
 
-/// A connection, once it is loaded.
-type Place = Arc<Mutex<Option<Arc<Loaded>>>>;
+/// Connections by name, once they are loaded, each with a lock of its own: what takes long to load holds up nobody else.
+struct Places<T>(std::sync::Mutex<BTreeMap<String, Arc<Mutex<Option<T>>>>>);
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self(std::sync::Mutex::default())
+    }
+}
+
+impl<T> Places<T> {
+    fn of(&self, name: &str) -> Arc<Mutex<Option<T>>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(name.to_owned()).or_default())
+    }
+}
 
 #[async_trait]
 impl Connections for Loader {
@@ -98,7 +110,7 @@ impl Loader {
         egress: Arc<Egress>,
         runtime: Arc<Runtime>,
     ) -> Self {
-        let (lock, loaded) = (LastLock::default(), std::sync::Mutex::default());
+        let (lock, loaded) = (LastLock::default(), Places::default());
         Self { config, store, egress, runtime, lock, loaded }
     }
 
@@ -108,10 +120,7 @@ impl Loader {
         let connection = self.config.connection(name)?;
         let lock = self.lock.read(&self.config.lock_file())?;
         let approval = approvals::current(&self.config, &lock, name)?;
-        let own = {
-            let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(name.to_owned()).or_default())
-        };
+        let own = self.loaded.of(name);
         let mut loaded = own.lock().await;
         if let Some(found) = loaded.as_ref().filter(|found| found.approval_id == approval.approval_id) {
             return Ok(Arc::clone(found));
@@ -336,5 +345,23 @@ fn facts(
         has_webhook: component.roles.contains(&Role::Webhook),
         has_destination: component.roles.contains(&Role::Destination),
         schema_work: SchemaWork::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_that_takes_long_to_load_holds_up_no_other() {
+        let places = Places::<u8>::default();
+        let slow = places.of("slow");
+        let mut held = slow.try_lock().unwrap();
+        assert!(places.of("quick").try_lock().is_ok());
+        assert!(places.of("slow").try_lock().is_err(), "it is loaded once");
+        *held = Some(1);
+        drop(held);
+        assert_eq!(*places.of("slow").try_lock().unwrap(), Some(1));
     }
 }

@@ -49,7 +49,8 @@ pub fn build(cargo: &str, folder: &Path, target: Option<&Path>) -> Command {
 
 /// Beside the flags that are there, in cargo's own order (The Cargo Book, `build.rustflags`): those of the environment, where there
 /// are any, alone; else those of the target, in the config and in its variable, which cargo joins; else those of `build`, which it
-/// does not join with them, so that they are said again.
+/// does not join with them, so that they are said again. Those of `[build]` in a config file are not seen here and get lost; the
+/// page on publishing says where to put them.
 fn add_flags(command: &mut Command, variable: impl Fn(&str) -> Option<String>, flags: &[String]) {
     let words = |name| Some(variable(name)?.replace(char::is_whitespace, "\x1f"));
     if let Some(given) = variable("CARGO_ENCODED_RUSTFLAGS").or_else(|| words("RUSTFLAGS")) {

@@ -98,10 +98,12 @@ impl Needles {
 
     /// As `mask`, for text that a peer may have got to say something, whatever the case of its letters came to be meanwhile.
     pub(crate) fn mask_text(&self, text: &str) -> String {
-        let mut bytes = text.as_bytes().to_vec();
-        match self.mask_any_case(&mut bytes) {
-            0 => text.to_owned(),
-            _ => String::from_utf8_lossy(&bytes).into_owned(),
+        if self.is_shorter(text.as_bytes()) {
+            return text.to_owned();
+        }
+        match self.folded().mask_cow(text.as_bytes()).0 {
+            Cow::Borrowed(_) => text.to_owned(),
+            Cow::Owned(masked) => String::from_utf8_lossy(&masked).into_owned(),
         }
     }
 

@@ -7,9 +7,10 @@ pub use query_name::ReservedName;
 
 use crate::{
     Attributes, CanonicalUrl, FromResponse, Grants, ManifestRule, Method, NamedUrls, OperatorRules, Rule,
+    cover,
     explain::nearest,
     limits::NAMED_URLS_MAX,
-    path::{PathError, RequestPath},
+    path::{PathError, Reading, RequestPath},
     remedy,
 };
 
@@ -241,7 +242,9 @@ impl<'a> InRun<'a> {
         let request = Request { method: &method, url: &url, path: &path, explained };
 
         let (approved, named) = self.approved(request)?;
-        if let Some(place) = self.grants.boundary().excludes_request(|rule| request.passes(rule)) {
+        let excluded =
+            self.grants.boundary().excludes_request(|rule| request.passes(rule), |rule| request.may_be(rule));
+        if let Some(place) = excluded {
             return Err(DenialReason::Boundary { request: request.text(), place }.into());
         }
         if operation.is_some_and(|rules| !rules.iter().any(|rule| request.passes(rule))) {
@@ -345,6 +348,14 @@ struct Request<'a> {
 impl Request<'_> {
     fn passes(&self, rule: &Rule) -> bool {
         rule.matches_read(self.method, self.url, self.path)
+    }
+
+    /// Whether its server may take it for one that the rule means.
+    fn may_be(&self, rule: &Rule) -> bool {
+        rule.has_method(self.method)
+            && cover::denies_origin(rule, self.url.scheme(), self.url.port())
+            && rule.host_pattern().matches(self.url.host_ref())
+            && Reading::of_pattern(rule.path()).meets(&Reading::of_request(self.path))
     }
 
     /// Why the rule's `query` does not let this one pass.

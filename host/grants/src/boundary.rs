@@ -24,7 +24,8 @@ impl FromStr for BoundaryRule {
 pub struct Boundary {
     /// Where there are any, a rule has to be covered by one of them.
     pub allow: Vec<BoundaryRule>,
-    /// None may overlap one of them.
+    /// None may overlap one of them, however a server reads it: percent-encodings undone, `%2F` as a slash, letters of either case
+    /// as one, a slash at the end as none. `*` as host is any port too, where none is written.
     pub deny: Vec<BoundaryRule>,
 }
 
@@ -32,7 +33,7 @@ impl Boundary {
     /// Why a rule is outside; none where it is within.
     pub fn excludes(&self, rule: &Rule) -> Option<String> {
         for (at, BoundaryRule(denied)) in self.deny.iter().enumerate() {
-            if cover::overlap(denied, rule) {
+            if cover::denies(denied, rule) {
                 return Some(format!("it overlaps boundary.deny[{at}] (`{denied}`)"));
             }
         }
@@ -44,9 +45,13 @@ impl Boundary {
         Some(format!("no single rule of boundary.allow covers it: {}", allowed.join(", ")))
     }
 
-    /// The same for one request.
-    pub(crate) fn excludes_request(&self, passes: impl Fn(&Rule) -> bool) -> Option<String> {
-        let denied = self.deny.iter().position(|BoundaryRule(denied)| passes(denied));
+    /// The same for one request: what passes a rule, and what may be taken for one.
+    pub(crate) fn excludes_request(
+        &self,
+        passes: impl Fn(&Rule) -> bool,
+        may_be: impl Fn(&Rule) -> bool,
+    ) -> Option<String> {
+        let denied = self.deny.iter().position(|BoundaryRule(denied)| may_be(denied));
         if let Some(at) = denied {
             return Some(format!("boundary.deny[{at}]"));
         }
@@ -78,8 +83,11 @@ mod tests {
         check(&[], &["DELETE https://*/**"], "DELETE https://*.a.test/v1/x", false);
         check(&[], &["DELETE https://*/**"], "DELETE,GET https://a.test/v1/x", false);
         check(&[], &["DELETE https://*/**"], "GET https://a.test/v1/x", true);
-        // The port is part of a rule here too.
-        check(&[], &["DELETE https://*/**"], "DELETE https://a.test:8443/v1/x", true);
+        // Whoever denies every host denies it on every port, but where one is written.
+        check(&[], &["DELETE https://*/**"], "DELETE https://a.test:8443/v1/x", false);
+        check(&[], &["DELETE https://*:8443/**"], "DELETE https://a.test/v1/x", true);
+        check(&[], &["DELETE https://a.test/**"], "DELETE https://a.test:8443/v1/x", true);
+        check(&["GET https://*/**"], &[], "GET https://a.test:8443/v1/x", false);
         check(&[stripe], &[], "GET https://api.stripe.com/v1/customers/**", true);
         check(&[stripe], &[], "GET https://api.stripe.com/v1/*", true);
         check(&[stripe], &[], "DELETE https://api.stripe.com/v1/*", false);
@@ -94,6 +102,45 @@ mod tests {
             "POST https://api.stripe.com/v1/*",
             false,
         );
+    }
+
+    #[test]
+    fn what_is_denied_is_denied_however_it_is_written() {
+        let denied =
+            |deny: &str, rule: &str| boundary(&[], &[deny]).excludes(&rule.parse().unwrap()).is_some();
+        for (deny, rule) in [
+            ("/admin", "/%61dmin"),
+            ("/%61dmin", "/admin"),
+            ("/admin", "/%2561dmin"),
+            ("/caf%c3%a9", "/caf%C3%A9"),
+            ("/caf%C3%A9", "/caf%c3%a9"),
+            ("/admin", "/Admin"),
+            ("/admin", "/admin/"),
+            ("/admin/", "/admin"),
+            ("/admin", "/**"),
+            ("/admin/users", "/*+"),
+            ("/v1/admin/users", "/v1/*+"),
+            ("/v1/admin/users/**", "/v1/*+"),
+            ("/v1/*/users/**", "/v1/*+/x"),
+            ("/v1/*+/x", "/v1/a/b/x"),
+            ("/*/users", "/admin/*"),
+        ] {
+            let at = |path: &str| format!("POST https://a.test{path}");
+            assert!(denied(&at(deny), &at(rule)), "{deny} {rule}");
+        }
+        for (deny, rule) in [
+            ("/admin", "/administrators"),
+            ("/admin", "/admin/users"),
+            ("/admin", "/"),
+            ("/admin/**", "/adm"),
+            ("/admin/users", "/*"),
+            ("/admin/users", "/users/*+"),
+            ("/v1/admin/users", "/v1/*+/keys"),
+            ("/a/b/c/d", "/*/*"),
+        ] {
+            let at = |path: &str| format!("POST https://a.test{path}");
+            assert!(!denied(&at(deny), &at(rule)), "{deny} {rule}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Compares rules: overlap and cover. Both are exact for this rule language, since every field of a rule is a set
+//! Compares rules: overlap and cover, and what a boundary denies. The first two are exact for this rule language, since every field of a rule is a set
 //! of its own and a request is matched field by field. Of what holds for a request (`Attributes`) a difference counts as
 //! more wherever it can't be shown to be less.
-use crate::{Attributes, FromResponse, ManifestRule, Method, Rule};
+use crate::{Attributes, FromResponse, ManifestRule, Method, Rule, path::Reading};
 
 /// Whether some request matches both.
 pub fn overlap(a: &Rule, b: &Rule) -> bool {
@@ -10,6 +10,19 @@ pub fn overlap(a: &Rule, b: &Rule) -> bool {
         && a.port() == b.port()
         && a.host_pattern().overlaps(b.host_pattern())
         && a.path().overlaps(b.path())
+}
+
+/// Whether some request that matches `rule` may be taken by its server for one that `denied` means, a rule of a boundary.
+pub(crate) fn denies(denied: &Rule, rule: &Rule) -> bool {
+    rule.methods().iter().any(|method| denied.has_method(method))
+        && denies_origin(denied, rule.scheme(), rule.port())
+        && denied.host_pattern().overlaps(rule.host_pattern())
+        && Reading::of_pattern(denied.path()).meets(&Reading::of_pattern(rule.path()))
+}
+
+/// Any host without a port is one on any port.
+pub(crate) fn denies_origin(denied: &Rule, scheme: &str, port: u16) -> bool {
+    denied.scheme() == scheme && (denied.port() == port || denied.is_any_host() && denied.has_default_port())
 }
 
 /// Whether every request that `inner` allows `outer` allows too; what can't be shown is false.

@@ -1,4 +1,5 @@
-//! Request paths and path patterns. Compared byte by byte as they go over the wire: nothing is normalised, and what
+//! Request paths and path patterns. Compared byte by byte as they go over the wire: nothing is normalised (but where a boundary
+//! denies, which asks how a server may read it), and what
 //! some server might normalise (dot segments, `\\`, `;`, empty segments, controls, hidden slashes, in any number of
 //! percent-encodings; RFC 3986 sections 3.3 and 5.2.4) is refused.
 
@@ -360,6 +361,71 @@ impl fmt::Display for SegmentPattern {
             Self::OneWithSlashes => "*+",
         })
     }
+}
+
+/// A path as the most generous server may read it: percent-encodings undone, `%2F` as a slash, letters of either case as one,
+/// a slash at the end as none. What a boundary denies is denied in this reading.
+pub(crate) struct Reading(Vec<Piece>);
+
+#[derive(PartialEq)]
+enum Piece {
+    Is(String),
+    One,
+    /// None or more.
+    Any,
+}
+
+impl Reading {
+    pub(crate) fn of_request(path: &RequestPath<'_>) -> Self {
+        Self(path.segments.iter().flat_map(|segment| read(segment.text)).collect())
+    }
+
+    pub(crate) fn of_pattern(pattern: &PathPattern) -> Self {
+        let mut pieces = Vec::with_capacity(pattern.segments.len() + 1);
+        for segment in &pattern.segments {
+            match segment {
+                SegmentPattern::Literal(text) => pieces.extend(read(text)),
+                SegmentPattern::One => pieces.push(Piece::One),
+                SegmentPattern::OneWithSlashes => pieces.extend([Piece::One, Piece::Any]),
+            }
+        }
+        if pattern.tail == Tail::Any {
+            pieces.push(Piece::Any);
+        }
+        Self(pieces)
+    }
+
+    /// Whether some path reads as both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.0, &other.0);
+        // Whether what is left of ours meets what is left of theirs, from the ends on.
+        let mut below: Vec<bool> = Vec::new();
+        for at in (0..=ours.len()).rev() {
+            let mut row = vec![false; theirs.len() + 1];
+            for other in (0..=theirs.len()).rev() {
+                row[other] = match (ours.get(at), theirs.get(other)) {
+                    (None, None) => true,
+                    (Some(Piece::Any), _) => below[other] || (other < theirs.len() && row[other + 1]),
+                    (_, Some(Piece::Any)) => row[other + 1] || (at < ours.len() && below[other]),
+                    (Some(Piece::Is(a)), Some(Piece::Is(b))) => a == b && below[other + 1],
+                    (Some(_), Some(_)) => below[other + 1],
+                    (None, _) | (_, None) => false,
+                };
+            }
+            below = row;
+        }
+        below[0]
+    }
+}
+
+/// Undone as often as `inspect` lets it be written.
+fn read(segment: &str) -> Vec<Piece> {
+    let mut bytes = segment.as_bytes().to_vec();
+    for _ in 0..=DECODE_LEVELS_MAX {
+        bytes = percent_encoding::percent_decode(&bytes).collect();
+    }
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    text.split('/').map(|piece| Piece::Is(piece.to_owned())).collect()
 }
 
 /// The segment as `url` would send it.

@@ -268,6 +268,16 @@ impl Rule {
         self.port
     }
 
+    /// That of the scheme, written or not.
+    pub(crate) fn has_default_port(&self) -> bool {
+        self.port == self.scheme.default_port()
+    }
+
+    /// `*`, in a boundary.
+    pub(crate) fn is_any_host(&self) -> bool {
+        self.host == HostPattern::Any
+    }
+
     /// The path part as it is written in a rule.
     pub fn path_text(&self) -> String {
         self.path.to_string()

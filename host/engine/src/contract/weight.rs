@@ -8,6 +8,8 @@ use std::collections::HashMap;
 const FAULT_BYTES: usize = 512;
 /// What one JSON value takes beside its text.
 const VALUE_BYTES: usize = 96;
+/// What one look takes, though nothing comes of it: the weighing ends too.
+const LOOK_BYTES: usize = 64;
 /// Schemas and values that lie in each other: each is a frame of the stack.
 const DEPTH_MAX: usize = 512;
 /// A root's own name.
@@ -96,6 +98,7 @@ impl<'s> Scale<'s> {
 
     /// Takes what this schema can say of this value, and every schema that it applies. `None` = too much.
     fn weigh(&mut self, schema: &'s Value, value: &Value, place: Place) -> Option<()> {
+        self.take(LOOK_BYTES)?;
         let Value::Object(keywords) = schema else { return self.faults(1, value, place) };
         if place.depth > DEPTH_MAX {
             return None;
@@ -172,6 +175,7 @@ impl<'s> Scale<'s> {
         match (keyword, applied) {
             ("properties", Value::Object(all)) => {
                 for (name, schema) in all {
+                    self.take(LOOK_BYTES)?;
                     if let Some(member) = members.get(name) {
                         self.weigh(schema, member, place.below(name).below(name))?;
                     }
@@ -303,6 +307,16 @@ mod tests {
             (0..100).map(|i| (format!("{i}-{}", "x".repeat(20_000)), json!(1))).collect();
         let closed = json!({ "unevaluatedProperties": false });
         assert!(!is_bounded(&json!({ "anyOf": vec![closed; 100] }), &Value::Object(members)));
+    }
+
+    /// A hundred thousand values, and as many schemas that say nothing of each.
+    #[test]
+    fn looking_is_bounded_too() {
+        let list: Value = vec![json!({}); 100_000].into();
+        let idle = json!({ "allOf": vec![json!({ "title": "t" }); 4_000] });
+        assert!(!is_bounded(&json!({ "items": idle }), &list));
+        let names: Map<String, Value> = (0..4_000).map(|i| (format!("n{i}"), json!({}))).collect();
+        assert!(!is_bounded(&json!({ "items": { "properties": names } }), &list));
     }
 
     fn shortened(value: &Value) -> String {

@@ -330,8 +330,65 @@ fn a_boundary_is_asked_for_each_request() {
     check(&[], &[], "DELETE https://a.test/x", None);
     check(&[], &["DELETE https://*/**"], "DELETE https://a.test/x", Some("boundary.deny[0]"));
     check(&[], &["DELETE https://*/**"], "GET https://a.test/x", None);
+    for spelt in ["/v1/%61dmin", "/v1/ADMIN", "/v1/admin/", "/v1/%2561dmin"] {
+        let request = format!("GET https://a.test{spelt}");
+        check(&[], &["GET https://a.test/v1/admin"], &request, Some("boundary.deny[0]"));
+        check(&[], &["GET https://*/v1/*"], &request, Some("boundary.deny[0]"));
+    }
+    check(&[], &["GET https://a.test/v1/admin"], "GET https://a.test/v1/administrators", None);
     check(&["GET https://*/v1/**"], &[], "GET https://a.test/v1/x", None);
     check(&["GET https://*/v1/**"], &[], "GET https://a.test/v2/x", Some("boundary.allow"));
+}
+
+/// A character as somebody may write it: itself, in the other case, encoded, encoded twice.
+fn spelt(character: char, how: u8) -> String {
+    let encoded = format!("%{:02x}", character as u32);
+    match how % 5 {
+        0 => character.to_string(),
+        1 => character.to_ascii_uppercase().to_string(),
+        2 => encoded,
+        3 => encoded.to_ascii_uppercase(),
+        _ => encoded.replace('%', "%25"),
+    }
+}
+
+proptest! {
+    /// However a denied path is written, no request and no rule with it passes; what the boundary does not name does.
+    #[test]
+    fn what_is_denied_has_no_other_spelling(
+        path in "(/[a-z0-9_]{1,4}){1,3}",
+        how in prop::collection::vec(any::<u8>(), 24),
+        slashes in any::<bool>(),
+    ) {
+        let mut hows = how.iter().cycle();
+        let mut respelt = String::new();
+        for (at, character) in path.chars().enumerate() {
+            match character {
+                '/' if slashes && at > 0 => respelt.push_str("%2F"),
+                '/' => respelt.push('/'),
+                other => respelt.push_str(&spelt(other, *hows.next().unwrap())),
+            }
+        }
+        let boundary = |deny: &str| crate::Boundary { allow: Vec::new(), deny: vec![deny.parse().unwrap()] };
+        let deny = format!("GET https://a.test{path}");
+        let wide = crate::ManifestRule {
+            place: "http[0].allow[0]".to_owned(),
+            rule: format!("GET https://a.test/{}", vec!["*+"; if slashes { 1 } else { path.matches('/').count() }].join("/")).parse().unwrap(),
+            attributes: Default::default(),
+            why: String::new(),
+        };
+        let of = |deny: &str| Grants::new(vec![wide.clone()], OperatorRules::Requested).unwrap().within(boundary(deny));
+        let url = format!("https://a.test{respelt}");
+        prop_assert!(of("GET https://other.test/**").authorize("c", "GET", &url, None, None).is_ok(), "{url}");
+        let denied = of(&deny).authorize("c", "GET", &url, None, None).unwrap_err();
+        prop_assert!(matches!(denied.reason, DenialReason::Boundary { .. }), "{url}: {denied}");
+        prop_assert!(of(&format!("{deny}x")).authorize("c", "GET", &url, None, None).is_ok(), "{url}");
+        prop_assert!(boundary(&deny).excludes(&wide.rule).is_some());
+        if !slashes {
+            let rule: Rule = format!("GET https://a.test{respelt}").parse().unwrap();
+            prop_assert!(boundary(&deny).excludes(&rule).is_some(), "{rule}");
+        }
+    }
 }
 
 #[test]

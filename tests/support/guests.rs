@@ -22,6 +22,8 @@ pub struct Installed {
     pub version: String,
     /// `sha256:HEX`
     pub digest: String,
+    /// Of what is compiled: the file without its manifest.
+    pub code_digest: String,
     /// The file.
     pub bytes: Vec<u8>,
 }
@@ -35,6 +37,7 @@ impl Installed {
             name: component.manifest.name.name.clone(),
             version: component.manifest.version.to_string(),
             digest: component.digest,
+            code_digest: component.code_digest,
             bytes,
         }
     }

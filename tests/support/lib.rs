@@ -7,6 +7,7 @@ use std::{env, fs::OpenOptions, io::Write, path::PathBuf, sync::OnceLock};
 pub mod authority;
 pub mod canary;
 pub mod case;
+mod compiled;
 pub mod dns;
 pub mod guests;
 pub mod model;

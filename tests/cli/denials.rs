@@ -46,6 +46,15 @@ fn the_fewest_rules_let_the_chosen_requests_pass() {
     let marks = |at: usize| (value["added"][at]["writes"] == true, value["added"][at]["wildcard"] == true);
     assert_eq!((marks(0), marks(1)), ((false, true), (true, false)), "{value:#}");
 
+    // By a lock that can't be read nobody is judged.
+    let lock = std::fs::read(project.path("portcullis.lock")).unwrap();
+    project.file("portcullis.lock", b"approvals = 1\n");
+    for args in [&["denials"][..], &["denials", "--allow", "1"]] {
+        let ran = project.run(args);
+        assert!(ran.exits(3).stderr.contains("portcullis.lock"), "{}", ran.stderr);
+    }
+    project.file("portcullis.lock", &lock);
+
     // What config can't allow is said, and the exit code says that something is left.
     let author = project.run(&["denials", "--allow", "3"]);
     author.exits(1);

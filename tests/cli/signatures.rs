@@ -123,6 +123,60 @@ fn a_wrong_signature_is_refused_by_whoever_would_approve() {
     project.run(&["approve", "probe", "--yes", "--digest", &component.digest]).exits(0);
 }
 
+/// What is approved and kept runs all the same: whoever looks after it learns.
+#[test]
+fn a_wrong_signature_beside_what_is_approved_is_found() {
+    let (pair, other) = (pair(), pair());
+    let project = project(Some(&pair));
+    let component = version("1.0.0");
+    let found = |exit: i32| {
+        let ran = project.run(&["--json", "doctor"]);
+        let lines = ran.exits(exit).lines();
+        let about = lines.iter().find(|line| line["what"].as_str().unwrap().contains("sign")).cloned();
+        about.map(|line| {
+            (line["severity"].as_str().unwrap().to_owned(), line["what"].as_str().unwrap().to_owned())
+        })
+    };
+    let (severity, what) = found(0).unwrap();
+    assert_eq!(severity, "warning");
+    assert!(what.contains("test/probe 1.0.0 runs unsigned"), "{what}");
+    sign(&project, &component, &other);
+    let (severity, what) = found(3).unwrap();
+    assert_eq!(severity, "error");
+    assert!(what.contains("is not of its file by the key of [publishers.test]"), "{what}");
+    sign(&project, &component, &pair);
+    assert_eq!(found(0).unwrap().0, "ok");
+    // Nobody to ask.
+    fs::remove_file(project.path("registry/test/probe/1.0.0.wasm")).unwrap();
+    assert_eq!(found(0), None);
+}
+
+/// With a config that can't be read, nobody knows of a key: that is said, not passed over.
+#[test]
+fn a_file_is_looked_at_with_the_keys_or_without_a_config() {
+    let pair = pair();
+    let project = project(Some(&pair));
+    let file = "registry/test/probe/1.0.0.wasm";
+    let inspect = |config: &str| {
+        let mut command = Command::new(portcullis_tests::binary());
+        command.env_clear().current_dir(project.path("")).args(["--config", config, "inspect", file]);
+        command.output().unwrap()
+    };
+    assert!(inspect("portcullis.toml").status.success());
+    for broken in ["elsewhere.toml", "broken.toml"] {
+        project.file("broken.toml", b"[publishers.test]\nkey = \"x\"\n");
+        let ran = inspect(broken);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(3), "{said}");
+        assert!(said.contains(broken) && ran.stdout.is_empty(), "{said}");
+    }
+    // The one that nobody named may be absent; as it lies there, it is read.
+    fs::rename(project.path("portcullis.toml"), project.path("kept.toml")).unwrap();
+    assert!(inspect("portcullis.toml").status.success());
+    fs::rename(project.path("broken.toml"), project.path("portcullis.toml")).unwrap();
+    assert_eq!(inspect("portcullis.toml").status.code(), Some(3));
+}
+
 /// The commands of docs/authors/publishing.md, as they stand there.
 #[test]
 fn what_openssl_makes_is_a_signature() {

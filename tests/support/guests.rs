@@ -139,7 +139,7 @@ pub fn target() -> PathBuf {
 
 /// How tests build what does not ship: whole-program optimisation takes half a minute a connector.
 pub const QUICK: [(&str, &str); 3] = [
-    ("CARGO_PROFILE_RELEASE_LTO", "false"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
 ];

@@ -133,7 +133,9 @@ fn covered_attributes(outer: &Attributes, inner: &Attributes, methods: &[Method]
         (_, None) => true,
         (None, Some(_)) => false,
         // After the window the vendor takes a repeated request for a new one.
-        (Some(outer), Some(inner)) => outer.header == inner.header && inner.window <= outer.window,
+        (Some(outer), Some(inner)) => {
+            outer.header.eq_ignore_ascii_case(&inner.header) && inner.window <= outer.window
+        }
     };
     // Once it is repeated as if it only read; the other way round it writes where the approver was told that it reads.
     let safe = inner.safe == outer.safe || methods.iter().all(Method::is_safe);

@@ -71,6 +71,9 @@ pub enum EmbeddedError {
     /// Over `ASSETS_MAX`.
     #[error("more than {ASSETS_MAX} assets")]
     TooManyAssets,
+    /// Nothing at all.
+    #[error("the file is empty")]
+    Empty,
     /// The file ends inside a section.
     #[error("truncated: the file ends inside a section")]
     Truncated,
@@ -145,8 +148,15 @@ fn at(pointer: &str) -> String {
 }
 
 impl Component {
+    /// How every component begins (<https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>): what does not
+    /// need not be read on; its first bytes are enough for `read` to say what it is instead.
+    pub const MAGIC: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
     /// Parses bytes as they lie in the registry.
     pub fn read(bytes: &[u8]) -> Result<Self, EmbeddedError> {
+        if bytes.is_empty() {
+            return Err(EmbeddedError::Empty);
+        }
         let mut manifest = None;
         let mut assets = BTreeMap::new();
         let mut names = Names::default();

@@ -7,12 +7,15 @@ mod authors;
 
 pub use authors::{Build, Dev, New, OneRun, Test};
 
+/// Where no other is named.
+pub const CONFIG_FILE: &str = "portcullis.toml";
+
 /// Runs connectors: sandboxed WebAssembly components that reach exactly what an operator approved.
 #[derive(Parser, Debug)]
 #[command(name = "portcullis", version, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Arguments {
     /// The one config file; relative paths in it start at its folder
-    #[arg(long, global = true, value_name = "FILE", default_value = "portcullis.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG_FILE)]
     pub config: PathBuf,
     /// Print JSON, one value a line
     #[arg(long, global = true)]

@@ -1,5 +1,5 @@
 //! What a new approval asks for beyond a former one, field by field: what `review`, `approve` and `update` decide by, and what
-//! they show. Pure. What can't be shown to be covered counts as more: a rule is covered by one former rule in every field
+//! they show. Pure. What callers of a connector see is shown too, and gives it nothing. What can't be shown to be covered counts as more: a rule is covered by one former rule in every field
 //! (`grants::cover`), everything else by being the same or a part of what was. Reasons and places in a manifest give nobody a
 //! right and are not compared.
 use portcullis_grants::{
@@ -34,11 +34,14 @@ pub enum Kind {
     Narrowed,
     /// Gone.
     Removed,
+    /// Of what callers see, which gives the connector no right.
+    Interface,
 }
 
 impl Kind {
     /// Every kind, in the order in which a person has to read them.
-    pub const ALL: [Self; 5] = [Self::Added, Self::Widened, Self::Changed, Self::Narrowed, Self::Removed];
+    pub const ALL: [Self; 6] =
+        [Self::Added, Self::Widened, Self::Changed, Self::Narrowed, Self::Removed, Self::Interface];
 
     /// Whether somebody has to agree.
     pub fn asks_for_more(self) -> bool {
@@ -80,7 +83,7 @@ struct Former {
 }
 
 /// The names of what is compared, as they are shown.
-const COMPARED: [&str; 19] = [
+const COMPARED: [&str; 20] = [
     "connector",
     "position-version",
     "config-version",
@@ -99,6 +102,7 @@ const COMPARED: [&str; 19] = [
     "requests-per-second",
     "webhook signing",
     "operation",
+    "schema",
     "masked property",
 ];
 

@@ -109,19 +109,44 @@ pub fn read_given(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
 
 /// Reads a regular file of at most `bytes_max`, never through a symbolic link at its end.
 pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
-    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let file =
-        OpenOptions::new().read(true).custom_flags(no_follow).open(path).map_err(at_file("read", path))?;
+    read_like(path, bytes_max, &[])
+}
+
+/// The same of a file that begins with `magic`; of one that does not, so many bytes: enough to say what it is instead.
+pub fn read_like(path: &Path, bytes_max: u64, magic: &[u8]) -> Result<Vec<u8>> {
+    // A pipe that nobody writes to is not waited for.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        match path.is_symlink() {
+            true => is_a_link(path),
+            false => at_file("read", path)(error),
+        }
+    })?;
     let metadata = file.metadata().map_err(at_file("read", path))?;
     if !metadata.is_file() {
         return Err(Failure::fault(format!("`{}` is not a regular file", path.display())));
     }
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(at_file("read", path))?;
+    (&file).take(magic.len() as u64).read_to_end(&mut bytes).map_err(at_file("read", path))?;
+    if bytes != magic {
+        return Ok(bytes);
+    }
+    if metadata.len() > bytes_max {
+        return Err(Failure::fault(format!("`{}` is larger than {bytes_max} bytes", path.display())));
+    }
+    // It may have grown since.
+    file.take(bytes_max + 1 - magic.len() as u64).read_to_end(&mut bytes).map_err(at_file("read", path))?;
     if bytes.len() as u64 > bytes_max {
         return Err(Failure::fault(format!("`{}` is larger than {bytes_max} bytes", path.display())));
     }
     Ok(bytes)
+}
+
+fn is_a_link(path: &Path) -> Failure {
+    let leads = std::fs::read_link(path).map_or(String::new(), |leads| format!(", to `{}`", leads.display()));
+    Failure::fault(format!("`{}` is a symbolic link{leads}, and none is followed here", path.display()))
+        .with_help("name the file itself")
 }
 
 #[cfg(test)]

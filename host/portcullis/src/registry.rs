@@ -26,7 +26,7 @@ pub struct Package {
 
 /// Reads a component file.
 pub fn open(file: &Path) -> Result<Package> {
-    let bytes = files::read_regular(file, COMPONENT_BYTES_MAX)?;
+    let bytes = files::read_like(file, COMPONENT_BYTES_MAX, &Component::MAGIC)?;
     let component = Component::read(&bytes).map_err(|error| not_a_connector(file, &error))?;
     Ok(Package { file: file.to_owned(), bytes, component })
 }
@@ -135,9 +135,12 @@ pub fn read(entry: &Entry) -> Result<Package> {
 
 /// Where a component lies, as its manifest says.
 pub fn place(registry: &Path, component: &Component) -> PathBuf {
-    let manifest = &component.manifest;
-    let folder = registry.join(&manifest.name.publisher).join(&manifest.name.name);
-    folder.join(format!("{}.wasm", manifest.version))
+    file(registry, &component.manifest.name, &component.manifest.version)
+}
+
+/// Where a version lies.
+pub fn file(registry: &Path, name: &ConnectorName, version: &Version) -> PathBuf {
+    registry.join(&name.publisher).join(&name.name).join(format!("{version}.wasm"))
 }
 
 /// Puts a component to where its manifest says.

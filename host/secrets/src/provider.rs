@@ -107,7 +107,8 @@ impl SecretError {
             }
             Self::OpenToOthers { path, wanted, .. } => format!("chmod {wanted:o} '{}'", path.display()),
             Self::Missing(reference) if reference.starts_with("file:") => {
-                "relative paths start at the folder of the config file".to_owned()
+                let path = reference.trim_start_matches("file:");
+                format!("in the folder of the config file: (umask 077; cat > '{path}')")
             }
             Self::Short(_) => "write `short = true` in the credential if it really is that short".to_owned(),
             Self::Version(_) => "remove `@VERSION`".to_owned(),

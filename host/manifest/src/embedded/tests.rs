@@ -87,7 +87,8 @@ fn foreign_files() {
     );
     assert_eq!(error(&Encoder::new().finish()), "has no manifest: `portcullis build` embeds it");
     assert_eq!(error(&plain()), "has no manifest: `portcullis build` embeds it");
-    assert_eq!(error(b""), "truncated: the file ends inside a section");
+    assert_eq!(error(b""), "the file is empty");
+    assert_eq!(error(b"\0asm"), "truncated: the file ends inside a section");
     assert_eq!(error(b"\0asm\x0d\0\x01\0\x63\x00"), "malformed at byte 8: unknown section 99");
     assert_eq!(
         error(b"\0asm\x0d\0\x01\0\x00\xff\xff\xff\xff\xff\x01"),
@@ -103,7 +104,9 @@ fn every_cut_is_an_error() {
     let asset_start = borders[borders.len() - 2];
     for end in (0..bytes.len()).filter(|end| *end != asset_start) {
         let error = Component::read(&bytes[..end]).unwrap_err();
-        let expected = if end >= 8 && (borders.contains(&end) || end == 8) {
+        let expected = if end == 0 {
+            EmbeddedError::Empty
+        } else if end >= 8 && (borders.contains(&end) || end == 8) {
             EmbeddedError::NoManifest
         } else {
             EmbeddedError::Truncated

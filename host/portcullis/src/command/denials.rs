@@ -26,7 +26,7 @@ const EXAMPLES_MAX: usize = 3;
 pub async fn run(arguments: &Arguments, options: &Denials) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let rows = rows(&config, options).await?;
-    let judges = Judges::of(&config);
+    let judges = Judges::of(&config)?;
     let groups = groups(&rows, &judges);
     if options.allow.is_empty() {
         list(arguments.json, &groups);
@@ -61,13 +61,13 @@ async fn rows(config: &Config, options: &Denials) -> Result<Vec<ExchangeRow>> {
 struct Judges(BTreeMap<String, Grants>);
 
 impl Judges {
-    fn of(config: &Config) -> Self {
-        let lock = approvals::read_lock(config).unwrap_or_default();
+    fn of(config: &Config) -> Result<Self> {
+        let lock = approvals::read_lock(config)?;
         let judge = |(name, connection): (&String, &crate::config::Connection)| {
             let approval = lock.approvals.get(name)?;
             Some((name.clone(), grants(config, connection, approval).ok()?))
         };
-        Self(config.connections.iter().filter_map(judge).collect())
+        Ok(Self(config.connections.iter().filter_map(judge).collect()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `inspect`: what a component says of itself. It is checked as it would be before a run; nothing is compiled or run.
 use crate::{
-    cli::{Arguments, Inspect},
+    cli::{Arguments, CONFIG_FILE, Inspect},
     config::Config,
     exit::{Exit, Failure, Result},
     output,
@@ -18,8 +18,7 @@ use std::{
 /// Shows one component.
 pub fn run(arguments: &Arguments, options: &Inspect) -> Result<Exit> {
     let package = find(arguments, &options.reference)?.judged()?;
-    // A file is looked at without a config too.
-    let keys = Config::read(&arguments.config).map(|config| config.publishers).unwrap_or_default();
+    let keys = config(arguments)?.map(|config| config.publishers).unwrap_or_default();
     let signature = Signature::of(&keys, &package)?;
     if arguments.json {
         output::json_line(&as_json(&package, signature));
@@ -29,15 +28,20 @@ pub fn run(arguments: &Arguments, options: &Inspect) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+/// A file is looked at without a config too. One that is there and can't be read is no absent one: nothing would be held against
+/// the keys in it, and nobody would know.
+fn config(arguments: &Arguments) -> Result<Option<Config>> {
+    let absent = arguments.config == Path::new(CONFIG_FILE) && !arguments.config.exists();
+    if absent { Ok(None) } else { Config::read(&arguments.config).map(Some) }
+}
+
 fn find(arguments: &Arguments, reference: &str) -> Result<Package> {
     let (name, version) = reference.split_once('@').unwrap_or((reference, "*"));
     match (name.parse::<ConnectorName>(), version.parse::<semver::VersionReq>()) {
         _ if Path::new(reference).is_file() => registry::open(Path::new(reference)),
         (Ok(name), Ok(version)) => {
-            let folder = match arguments.config.exists() {
-                true => Config::read(&arguments.config)?.registry,
-                false => PathBuf::from("registry"),
-            };
+            let folder =
+                config(arguments)?.map_or_else(|| PathBuf::from("registry"), |config| config.registry);
             registry::read(&registry::newest(&folder, &name, &version)?)
         }
         _ => Err(Failure::new(
@@ -149,7 +153,8 @@ pub fn rule_line<R: Display>(rule: &ManifestRule<R>, flags: impl Fn(&R) -> Vec<S
         notes.push("only reads".to_owned());
     }
     if let Some(idempotency) = &attributes.idempotency {
-        notes.push(format!("repeatable by {}", idempotency.header));
+        let window = portcullis_manifest::diagnose::print_duration(idempotency.window);
+        notes.push(format!("repeatable by {} for {window}", idempotency.header));
     }
     if attributes.redirect == Redirect::Follow {
         notes.push("redirects are followed, each hop by its own rule".to_owned());

@@ -1,8 +1,8 @@
 //! What the lock does not pin and an approver still relied on: how fast the author means to ask, what each operation was
-//! narrowed to, which properties the exchange log masks, and how deliveries are verified.
+//! narrowed to and takes, which properties the exchange log masks, and how deliveries are verified.
 use super::{Found, Kind};
 use portcullis_grants::{RequestedRule, cover};
-use portcullis_manifest::{Connector, Delivery};
+use portcullis_manifest::{Connector, Delivery, signing::Signing};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Compares two manifests; one that is not there can't be shown to declare anything.
@@ -16,20 +16,26 @@ pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found
         return;
     };
     rate(former.requests_per_second, now.requests_per_second, found);
-    // Of two schemes neither can be shown to let pass less than the other.
-    let signing = |connector: &Connector| {
-        connector.webhook.as_ref().map_or("not said".to_owned(), |webhook| webhook.signing.to_string())
-    };
-    found.value("webhook signing", signing(former), signing(now), Some("other deliveries pass than before"));
+    signing(former, now, found);
     let (before, after) = (operations(former), operations(now));
     for (name, operation) in &after {
-        if let Some(former) = before.get(name) {
-            operation.compare(former, name, found);
+        match before.get(name) {
+            Some(former) => operation.compare(former, name, found),
+            None => {
+                let change = found.push(Kind::Interface, "operation", Some(name), None, None);
+                change.note = Some("it is new, and has the rules of this approval");
+            }
         }
     }
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        let change = found.push(Kind::Interface, "operation", Some(name), None, None);
+        change.note = Some("it is gone, and whoever calls it gets an error");
+    }
+    // The log masks whatever the case of letters.
     let masked = |connector: &Connector| -> BTreeSet<String> {
-        let actions = connector.actions.values().flat_map(|action| action.sensitive.clone());
-        actions.chain(connector.streams.values().flat_map(|stream| stream.sensitive.clone())).collect()
+        let actions = connector.actions.values().flat_map(|action| &action.sensitive);
+        let names = actions.chain(connector.streams.values().flat_map(|stream| &stream.sensitive));
+        names.map(|name| name.to_lowercase()).collect()
     };
     let (before, after) = (masked(former), masked(now));
     for name in before.difference(&after) {
@@ -40,6 +46,25 @@ pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found
         let change = found.push(Kind::Narrowed, "masked property", Some(name), None, None);
         change.note = Some("the exchange log would mask it from now on");
     }
+}
+
+/// Of two schemes neither can be shown to let pass less than the other.
+fn signing(former: &Connector, now: &Connector, found: &mut Found) {
+    let signing = |connector: &Connector| connector.webhook.as_ref().map(|webhook| webhook.signing.clone());
+    let (from, to) = (signing(former), signing(now));
+    if from.as_ref().map(Signing::scheme) == to.as_ref().map(Signing::scheme) {
+        return;
+    }
+    let shown =
+        |signing: Option<Signing>| signing.map_or("not said".to_owned(), |signing| signing.to_string());
+    let (from, to) = (shown(from), shown(to));
+    let note = match from == to {
+        true => {
+            "in how the secret, its key, several signatures or the time are written: other deliveries pass than before"
+        }
+        false => "other deliveries pass than before",
+    };
+    found.push(Kind::Changed, "webhook signing", None, Some(from), Some(to)).note = Some(note);
 }
 
 /// Of a credential that has no limit of its own.
@@ -58,22 +83,36 @@ fn rate(former: Option<f64>, now: Option<f64>, found: &mut Found) {
 struct Operation<'a> {
     http: &'a [RequestedRule],
     repeated: bool,
+    /// `input`, `output`, `record`, and the primary key and the cursor of a stream.
+    schemas: Vec<(&'static str, serde_json::Value)>,
 }
 
 fn operations(connector: &Connector) -> BTreeMap<String, Operation<'_>> {
     let actions = connector.actions.iter().map(|(name, action)| {
         let repeated = action.delivery == Delivery::AtLeastOnce;
-        (format!("action {name}"), Operation { http: &action.http, repeated })
+        let schemas = vec![("input", action.input.clone()), ("output", action.output.clone())];
+        (format!("action {name}"), Operation { http: &action.http, repeated, schemas })
     });
-    let streams = connector
-        .streams
-        .iter()
-        .map(|(name, stream)| (format!("stream {name}"), Operation { http: &stream.http, repeated: false }));
+    let streams = connector.streams.iter().map(|(name, stream)| {
+        let schemas = vec![
+            ("record", stream.schema.clone()),
+            ("primary key", stream.primary_key.clone().into()),
+            ("cursor", stream.cursor_field.clone().into()),
+        ];
+        (format!("stream {name}"), Operation { http: &stream.http, repeated: false, schemas })
+    });
     actions.chain(streams).collect()
 }
 
 impl Operation<'_> {
     fn compare(&self, former: &Self, name: &str, found: &mut Found) {
+        for ((what, now), (_, before)) in self.schemas.iter().zip(&former.schemas) {
+            if now != before {
+                let change =
+                    found.push(Kind::Interface, "schema", Some(&format!("{name} {what}")), None, None);
+                change.note = Some("it is another one");
+            }
+        }
         if self.repeated && !former.repeated {
             let change = found.push(Kind::Widened, "operation", Some(name), None, None);
             change.note = Some("it is repeated after a crash (`at-least-once`), and was not");

@@ -31,6 +31,7 @@ impl Kind {
             Self::Changed => "changed",
             Self::Narrowed => "narrowed",
             Self::Removed => "removed",
+            Self::Interface => "interface",
         }
     }
 }
@@ -45,9 +46,10 @@ impl Difference {
     pub fn text(&self) -> String {
         let more = self.changes.iter().filter(|change| change.kind.asks_for_more()).count();
         let former = format!("{} (approved {})", self.former.version, self.former.approved_at);
-        let verdict = match (more, self.changes.is_empty()) {
-            (0, true) => format!("COVERED: it asks for the same as {former}"),
-            (0, false) => format!("COVERED: it asks for less than {former}"),
+        let less = self.changes.iter().any(|change| matches!(change.kind, Kind::Narrowed | Kind::Removed));
+        let verdict = match (more, less) {
+            (0, false) => format!("COVERED: it asks for the same as {former}"),
+            (0, true) => format!("COVERED: it asks for less than {former}"),
             (1, _) => format!("ASKS FOR MORE than {former}, in 1 point"),
             (more, _) => format!("ASKS FOR MORE than {former}, in {more} points"),
         };
@@ -57,7 +59,11 @@ impl Difference {
             if changes.is_empty() {
                 continue;
             }
-            let mark = if kind.asks_for_more() { "" } else { ", which is less than before" };
+            let mark = match kind {
+                Kind::Narrowed | Kind::Removed => ", which is less than before",
+                Kind::Interface => ": what callers see, and no right",
+                _ => "",
+            };
             lines.push(format!("{}{mark}", kind.as_str()));
             lines.extend(changes.iter().map(|change| change.text()));
         }

@@ -8,6 +8,8 @@ use crate::{
     },
     config::{Config, Connection, operator_list},
     exit::Result,
+    publisher::{Signature, signature_file},
+    registry,
     wiring::{self, explain},
 };
 use portcullis_grants::{ManifestRule, OperatorRules, cover, host::HostPattern};
@@ -90,7 +92,42 @@ fn one(
         format!("{connector} is what was approved at {}; its bytes are {place}", approval.approved_at),
     );
     unused_slots(connection, approval, findings);
+    signature(config, connection, approval, findings);
     Ok(Some(Usable { name: name.to_owned(), egress, hosts: hosts(connection, approval) }))
+}
+
+/// Of a publisher that has a key: what stands beside the registry's file of the approved version. What is kept in `data` runs all
+/// the same; whoever approved it did so before the key, the signature or the file was what it is.
+fn signature(config: &Config, connection: &Connection, approval: &Approval, findings: &mut Findings) {
+    let publisher = &approval.connector.publisher;
+    if !config.publishers.contains_key(publisher) {
+        return;
+    }
+    let about = format!("connections.{}", connection.name);
+    let version = format!("{}/{} {}", publisher, approval.connector.name, approval.version);
+    // A registry that no longer has the file has no signature either.
+    let file = registry::file(&config.registry, &approval.connector, &approval.version);
+    let Ok(package) = registry::open(&file) else { return };
+    match Signature::of(&config.publishers, &package) {
+        Ok(Signature::Wrong) => findings.error(
+            about,
+            format!(
+                "{version} has a signature that is not of its file by the key of [publishers.{publisher}]"
+            ),
+            format!(
+                "ask `{publisher}` which bytes and which key are theirs; until then: portcullis revoke {}",
+                connection.name
+            ),
+        ),
+        Ok(Signature::Unsigned) => findings.warning(
+            about,
+            format!("{version} runs unsigned, and [publishers.{publisher}] has a key"),
+            format!("ask `{publisher}` for `{}`", signature_file(&package).display()),
+        ),
+        Ok(Signature::Verified) => findings.ok(about, format!("{version} is signed by `{publisher}`")),
+        Ok(Signature::NoKey) => {}
+        Err(failure) => findings.failure(&about, &failure, "make it readable"),
+    }
 }
 
 /// A slot whose every rule `allow` leaves out: its credential is bound and never sent.

@@ -135,7 +135,8 @@ pub const ROWS: &[Row] = &[
     // `X-Admin` would be the guest's to set; back, a secret comes to it.
     row("a slot less", &[(In::Manifest, "[\"key\", \"admin\"]", "\"key\""), (In::Manifest, ADMIN, ""), (In::Config, ", admin = \"root\"", "")], More, More, "the connector may set that name itself"),
     // What holds for a request.
-    row("repeated within a longer window", &[(In::Manifest, "window = \"24h\"", "window = \"48h\"")], More, Same, "in idempotency"),
+    row("repeated within a longer window", &[(In::Manifest, "window = \"24h\"", "window = \"48h\"")], More, Same, "repeatable by Idempotency-Key for 48h"),
+    row("the key's header in other letters", &[(In::Manifest, "header = \"Idempotency-Key\"", "header = \"idempotency-key\"")], Same, Same, "asks for the same"),
     row("another key header", &[(In::Manifest, "header = \"Idempotency-Key\"", "header = \"X-Key\"")], More, More, "in idempotency"),
     row("repeated", &[(In::Manifest, "credential = [\"key\", \"admin\"]", "credential = [\"key\", \"admin\"]\nidempotency = { header = \"Idempotency-Key\", window = \"1h\" }")], More, Same, "in idempotency"),
     // It would write where the approver was told that it reads.
@@ -181,13 +182,16 @@ pub const ROWS: &[Row] = &[
     row("no rate", &[(In::Manifest, "[limits]\nrequests-per-second = 25\n", "")], More, Same, "25 → no limit"),
     row("the operator's own limits", &[(In::Config, "memory = \"64MiB\"", "memory = \"32MiB\"")], Same, Same, "COVERED"),
     // Schemas and operations: contracts, and no right to send anything.
-    row("another schema", &[(In::Schema, "{\"type\":\"object\"}", "{\"type\":\"object\",\"required\":[\"id\"]}")], Same, Same, "COVERED"),
+    row("another schema", &[(In::Schema, "{\"type\":\"object\"}", "{\"type\":\"object\",\"required\":[\"id\"]}")], Same, Same, "schema `stream customers record`: it is another one"),
+    row("the same masked, in capitals", &[(In::Manifest, "sensitive = [\"email\", \"phone\"]", "sensitive = [\"Email\", \"PHONE\"]")], Same, Same, "asks for the same"),
     row("a property no longer masked", &[(In::Manifest, "sensitive = [\"email\", \"phone\"]", "sensitive = [\"email\"]")], More, Same, "masked property `phone`"),
     row("an operation that narrows nothing", &[(In::Manifest, "http = [\"POST https://api.vendor.test/v1/search\"]\n", "")], More, Same, "every rule of the connector"),
-    row("an operation more", &[(In::Manifest, "[folders.out]", "[actions.find]\ninput = \"any.json\"\noutput = \"any.json\"\n[folders.out]")], Same, Same, "COVERED"),
+    row("an operation more", &[(In::Manifest, "[folders.out]", "[actions.find]\ninput = \"any.json\"\noutput = \"any.json\"\n[folders.out]")], Same, Same, "operation `action find`: it is gone"),
     // How deliveries are verified: of two ways none lets pass less.
     row("another scheme of signatures", &[(In::Manifest, "signing = \"github\"", "signing = \"jira\"")], More, More, "webhook signing"),
     row("a wider window", &[(In::Manifest, "signing = \"github\"", "signing = { algorithm = \"hmac-sha256\", header = \"x-s\", encoding = \"hex\", signed = \"{timestamp}{body}\", timestamp = { header = \"x-t\", tolerance = \"1h\" } }")], More, More, "at most 3600 s from now"),
+    row("the same scheme, written out", &[(In::Manifest, "signing = \"github\"", "signing = { algorithm = \"hmac-sha256\", header = \"x-hub-signature-256\", prefix = \"sha256=\", encoding = \"hex\", signed = \"{body}\" }")], Same, Same, "asks for the same"),
+    row("several signatures in one header", &[(In::Manifest, "signing = \"github\"", "signing = { algorithm = \"hmac-sha256\", header = \"x-hub-signature-256\", prefix = \"sha256=\", encoding = \"hex\", separator = \",\", signed = \"{body}\" }")], More, More, "webhook signing"),
     row("no scheme of signatures", &[(In::Manifest, "[webhook]\nsigning = \"github\"\n", "")], More, More, "not said"),
     row("an action that is repeated", &[(In::Manifest, "delivery = \"at-most-once\"", "delivery = \"at-least-once\"")], More, Same, "at-least-once"),
 ];

@@ -327,6 +327,7 @@ fn who_did_not_ask_for_it_is_refused_by_name() {
     assert!(refused.contains("capability `wasi-http`"), "{refused}");
     let bytes = with_section(&code, "portcullis:manifest", &manifest.to_json());
     let project = Project::new();
+    project.config("");
     fs::write(project.path("fetch.wasm"), bytes).unwrap();
     let ran = project.run(&["inspect", "fetch.wasm"]);
     assert_ne!(ran.status, Some(0));

@@ -24,9 +24,10 @@ struct Mistake {
 
 /// (name, was, is, what it says, remedy), all in `connector.toml`.
 #[rustfmt::skip]
-const MANIFEST: [(&str, &str, &str, &str, &str); 25] = [
+const MANIFEST: [(&str, &str, &str, &str, &str); 26] = [
     ("bad name", "name = \"acme/weather\"", "name = \"Acme/Weather\"", "`Acme/Weather`", "expected `publisher/name`"),
-    ("bad version", "version = \"0.1.0\"", "version = \"0.1\"", "`version` is `0.1`", "unexpected end of input while parsing minor version number"),
+    ("bad version", "version = \"0.1.0\"", "version = \"0.1\"", "`version` is `0.1`", "three numbers, as in `1.0.0`"),
+    ("one letter more", "credential = \"api-key\"\nwhy = \"read", "credentials = \"api-key\"\nwhy = \"read", "unknown key `credentials`", "did you mean `credential`?"),
     ("misspelt key", "summary = \"The", "sumary = \"The", "`sumary`", "did you mean `summary`?"),
     ("no reason", "why = \"create items\"\n", "", "`why` is missing", "add `why = "),
     ("syntax", "roles = [\"actions\", \"source\"]", "roles = [\"actions\", \"source\"", "missing comma", "expected `,`"),

@@ -37,6 +37,18 @@ const TRANSPORT: &[&str] = &[
     "accept-encoding",
 ];
 
+const AUTHORIZATION: &str = "authorization";
+
+/// What is meant by a guest that sets `authorization`.
+const SLOT_REMEDY: &str = "\
+# connector.toml: a slot, to which the operator binds a credential; the host attaches it, and no guest sees it
+[credentials.key]
+schemes = [\"bearer\"]
+why = \"WHY\"
+
+# and in the rule's [[http]] table
+credential = \"key\"";
+
 /// Refused unless the rule lists them in `guest-headers`: credentials, what makes a proxy or a framework read another
 /// method, host, path, client or origin than the one that was judged, and what names a second path that no rule judged.
 const DENIED: &[&str] = &[
@@ -194,7 +206,9 @@ impl HeaderPolicy {
             // A listed header passes where another slot's credential is attached, or none: never beside its own.
             if !listed || attached == Some(slot) {
                 return Err(Failure::denied(
-                    format!("header `{name}` is where slot `{slot}` puts its credential"),
+                    format!(
+                        "header `{name}` is where slot `{slot}` puts its credential: leave it out, the host attaches it"
+                    ),
                     None,
                 ));
             }
@@ -204,8 +218,10 @@ impl HeaderPolicy {
             || DENIED_PREFIXES.iter().any(|prefix| twin.starts_with(prefix))
             || DENIED_SUFFIXES.iter().any(|suffix| twin.ends_with(suffix));
         if denied && !listed {
-            let remedy =
-                format!("# connector.toml, in the rule's [[http]] table\nguest-headers = [\"{twin}\"]");
+            let remedy = match twin {
+                AUTHORIZATION => SLOT_REMEDY.to_owned(),
+                _ => format!("# connector.toml, in the rule's [[http]] table\nguest-headers = [\"{twin}\"]"),
+            };
             return Err(Failure::denied(format!("header `{name}` is refused to guests"), Some(remedy)));
         }
         Ok(())
@@ -216,7 +232,7 @@ impl HeaderPolicy {
         for (name, slot) in &self.slot_queries {
             if let Some(spelled) = name.found_in(query) {
                 let reason = format!(
-                    "query name `{}` is where slot `{slot}` puts its credential",
+                    "query name `{}` is where slot `{slot}` puts its credential: leave it out, the host attaches it",
                     spelled.escape_debug()
                 );
                 return Err(Failure::denied(reason, None));

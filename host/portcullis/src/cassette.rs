@@ -309,17 +309,19 @@ fn json(text: &Spanned<String>, root: &Table<'_>, what: &str) -> Option<Value> {
 }
 
 fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
-    let request = table.required_string("request")?;
+    let request = table.required_string("request");
+    let request_body = bytes(&mut table, "request-body", file);
+    let status = table.required_integer("status", 200..=599);
+    let headers = table.string_map("headers").into_iter().map(|(name, value)| (name.value, value.value));
+    let headers: Vec<_> = headers.collect();
+    let body = bytes(&mut table, "body", file).unwrap_or_default();
+    // Every key is asked for by now: none is called unknown because another one is missing.
+    let (request, status) = (request?, status?);
     let Some((method, url)) = request.value.split_once(' ') else {
         let help = Some("`request = \"GET https://api.example.com/v1/things\"`".to_owned());
         table.fault(request.span, "`request` is a method and a URL", help);
         return None;
     };
-    let request_body = bytes(&mut table, "request-body", file);
-    let status = table.required_integer("status", 200..=599)?;
-    let headers = table.string_map("headers").into_iter().map(|(name, value)| (name.value, value.value));
-    let headers: Vec<_> = headers.collect();
-    let body = bytes(&mut table, "body", file).unwrap_or_default();
     Some(Recorded {
         method: method.to_owned(),
         url: url.trim().to_owned(),

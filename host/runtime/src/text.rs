@@ -28,7 +28,7 @@ pub(crate) fn prefix(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max.min(text.len()))]
 }
 
-/// What a panic left on stderr, on one line.
+/// What a panic left on stderr, on one line: where and why. Which of the guest's threads it was says nothing, it has one.
 pub(crate) fn panic_message(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let mut message = String::new();
@@ -36,7 +36,8 @@ pub(crate) fn panic_message(stderr: &[u8]) -> String {
         if !message.is_empty() {
             message.push_str(if message.ends_with(':') { " " } else { "; " });
         }
-        message.push_str(line);
+        let place = line.starts_with("thread '").then(|| line.split_once(" panicked at ")).flatten();
+        message.push_str(place.map_or(line, |(_, place)| place));
     }
     if message.is_empty() {
         "`unreachable` was executed".to_owned()
@@ -59,7 +60,8 @@ mod tests {
     #[test]
     fn a_panic_is_one_line() {
         let stderr = b"\nthread '<unnamed>' (1) panicked at src/lib.rs:1:2:\nboom\nnote: run with `RUST_BACKTRACE=1`\n";
-        assert_eq!(panic_message(stderr), "thread '<unnamed>' (1) panicked at src/lib.rs:1:2: boom");
+        assert_eq!(panic_message(stderr), "src/lib.rs:1:2: boom");
+        assert_eq!(panic_message(b"no thread ' panicked at x"), "no thread ' panicked at x");
         assert_eq!(panic_message(b""), "`unreachable` was executed");
     }
 }

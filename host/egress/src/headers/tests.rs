@@ -148,6 +148,17 @@ fn every_slots_place_is_the_hosts() {
     }
 }
 
+/// A guest that brings its own `authorization` means a credential.
+#[test]
+fn what_is_refused_says_what_to_write_instead() {
+    let remedy = |name: &str| match applied(&kit(Attributes::default()), Some(name), URL) {
+        Err(Failure { error: Error::Denied { denial, .. }, .. }) => denial.remedy.unwrap(),
+        _ => panic!("{name}"),
+    };
+    assert!(remedy("Authorization").contains("[credentials.key]"), "{}", remedy("Authorization"));
+    assert!(remedy("Cookie").contains("guest-headers = [\"cookie\"]"), "{}", remedy("Cookie"));
+}
+
 #[test]
 fn a_rule_may_list_a_header_but_none_of_the_transport_nor_its_own_credentials() {
     let listed = |names: &[&str], credentials: Vec<String>| Attributes {

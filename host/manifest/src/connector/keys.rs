@@ -169,7 +169,7 @@ const NARROWED: Key = Key::new(
     "narrows what it may send: each rule is covered by one `[[http]]` table; absent = all that the connector may",
 );
 const SENSITIVE: Key =
-    Key::new("sensitive", Texts, "property names that are masked at any depth in the exchange log").or("[]");
+    Key::new("sensitive", Texts, "property names that are masked at any depth in the exchange log; what a run was given and answered is kept whole").or("[]");
 
 /// `[actions.NAME]`; `*` as the name stands for those that the connection's config has.
 pub const ACTIONS: &[Section] = &[Section {

@@ -70,7 +70,7 @@ pub(super) fn read(document: &Document, files: &mut Files) -> Option<Read> {
     let assets = assets(&mut root, files);
     let mut table = root.required_table("connector")?;
     let name = table.required_parse("name");
-    let version = table.required_parse("version");
+    let version = version(&mut table);
     let position_version = table.required_integer("position-version", 1..=i64::from(u32::MAX));
     let config_version = table.required_integer("config-version", 1..=i64::from(u32::MAX));
     let roles = table.parse_all::<Role>("roles");
@@ -142,6 +142,20 @@ fn folders(root: &mut Table<'_>) -> BTreeMap<String, RequestedFolder> {
 }
 
 type Rules = (Vec<ManifestRule<RequestedRule>>, Vec<FromResponse<RequestedRule>>, Places);
+
+/// Three numbers, where people write two.
+fn version(table: &mut Table<'_>) -> Option<Spanned<semver::Version>> {
+    let text = table.required_string("version")?;
+    match text.value.parse() {
+        Ok(value) => Some(Spanned { value, span: text.span }),
+        Err(error) => {
+            let message = format!("`version` is `{}`: {error}", crate::diagnose::shown(&text.value));
+            let help = "three numbers, as in `1.0.0`; a fourth part is `1.0.0-beta.1` (https://semver.org)";
+            table.fault(text.span, message, Some(help.to_owned()));
+            None
+        }
+    }
+}
 
 fn rules(root: &mut Table<'_>) -> Rules {
     let (mut rules, mut from_responses, mut places) = (Vec::new(), Vec::new(), Places::default());

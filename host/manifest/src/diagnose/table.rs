@@ -5,7 +5,7 @@ use super::{
     document::{Document, Entry, Kind, Node, Spanned, Value},
     nearest, parse_bytes, parse_duration, shown,
 };
-use std::{fmt::Display, ops::Range, str::FromStr, time::Duration};
+use std::{cell::RefCell, fmt::Display, ops::Range, str::FromStr, time::Duration};
 /// One table being read. Dropping it reports every key that nothing asked for.
 #[derive(Debug)]
 pub struct Table<'d> {
@@ -14,6 +14,8 @@ pub struct Table<'d> {
     entries: &'d [Entry],
     span: Range<usize>,
     asked: Vec<String>,
+    /// Keys that a reader only looked for: an unknown one may be meant as one of them.
+    looked_for: RefCell<Vec<String>>,
     open: bool,
 }
 
@@ -28,7 +30,9 @@ impl Drop for Table<'_> {
             }
             // A misspelt key may hold a pasted secret, and the excerpt would show it.
             self.document.mask(&entry.node);
-            let near = nearest(&entry.key.value, self.asked.iter().map(String::as_str));
+            let looked_for = self.looked_for.borrow();
+            let known = self.asked.iter().chain(looked_for.iter()).map(String::as_str);
+            let near = nearest(&entry.key.value, known.filter(|known| *known != entry.key.value));
             let help = near.map(|near| format!("did you mean `{near}`?"));
             self.document.fault(
                 entry.key.span.clone(),
@@ -42,7 +46,7 @@ impl Drop for Table<'_> {
 impl<'d> Table<'d> {
     pub(super) fn new(document: &'d Document, name: String, node: &'d Node, span: Range<usize>) -> Self {
         let entries = if let Value::Table(entries) = &node.value { entries.as_slice() } else { &[] };
-        Self { document, name, entries, span, asked: Vec::new(), open: false }
+        Self { document, name, entries, span, asked: Vec::new(), looked_for: RefCell::default(), open: false }
     }
 
     /// Where the table stands: its name in a header or the key that holds it.
@@ -78,18 +82,18 @@ impl<'d> Table<'d> {
 
     /// Whether the key is there. Does not count as asking for it.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key.value == key)
+        self.find(key).is_some()
     }
 
     /// The type of a key's value, for keys that may hold one of several. Does not count as asking for it.
     pub fn kind(&self, key: &str) -> Option<Kind> {
-        self.entries.iter().find(|entry| entry.key.value == key).map(|entry| entry.node.kind())
+        self.find(key).map(|entry| entry.node.kind())
     }
 
     /// Whether it is a list of nothing, which rarely means what its writer thinks. Does not count as asking for it.
     pub fn lists_nothing(&self, key: &str) -> bool {
-        let found = self.entries.iter().find(|entry| entry.key.value == key);
-        found.is_some_and(|entry| matches!(&entry.node.value, Value::Array(items) if items.is_empty()))
+        self.find(key)
+            .is_some_and(|entry| matches!(&entry.node.value, Value::Array(items) if items.is_empty()))
     }
 
     /// Where a key stands; the table where it is absent.
@@ -102,6 +106,11 @@ impl<'d> Table<'d> {
 
     fn within(&self) -> String {
         if self.name.is_empty() { String::new() } else { format!(" in `{}`", shown(&self.name)) }
+    }
+
+    fn find(&self, key: &str) -> Option<&'d Entry> {
+        self.looked_for.borrow_mut().push(key.to_owned());
+        self.entries.iter().find(|entry| entry.key.value == key)
     }
 
     fn take(&mut self, key: &str) -> Option<&'d Entry> {
@@ -309,7 +318,7 @@ impl<'d> Table<'d> {
 
     /// One string, or a list of them.
     pub fn string_or_strings(&mut self, key: &str) -> Option<Vec<Spanned<String>>> {
-        match self.kind(key)? {
+        match self.take(key)?.node.kind() {
             Kind::Array => self.strings(key),
             Kind::String => self.string(key).map(|one| vec![one]),
             _ => {

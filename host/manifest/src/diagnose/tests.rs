@@ -46,6 +46,19 @@ fn unknown_keys_are_found_without_asking() {
         ["f.toml:2:1: unknown key `vresion` / did you mean `version`?", "f.toml:4:1: unknown key `x` in `t`"]
     );
     assert!(faults("name = \"x\"\n", |root| drop(root.string("name"))).is_empty());
+    // What is read where it is there, and what may be of two kinds, is known too.
+    let found = faults("credentials = 1\npassword = 2\npasswords = 3\n", |root| {
+        root.string_or_strings("credential");
+        root.has("password");
+    });
+    assert_eq!(
+        found,
+        [
+            "f.toml:1:1: unknown key `credentials` / did you mean `credential`?",
+            "f.toml:2:1: unknown key `password`",
+            "f.toml:3:1: unknown key `passwords` / did you mean `password`?"
+        ]
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{ManifestRule, OperatorRules, Rule};
-use portcullis_manifest::{Access, Approval, Lock, lock::PinnedNetwork};
+use portcullis_manifest::{Access, Approval, Connector, Lock, lock::PinnedNetwork};
 use proposal::Proposal;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -271,6 +271,9 @@ fn text(asked: &Asked<'_>) -> String {
     lines.extend(approval.rules.iter().map(|rule| format!("  {}", rule_line(rule, Rule::flags))));
     lines.extend(approval.from_response.iter().map(|from| format!("  {}", named_line(from, Rule::flags))));
     match &connection.allow {
+        _ if approval.rules.is_empty() && approval.from_response.is_empty() => {
+            lines.push("  nothing".to_owned());
+        }
         OperatorRules::Requested => {
             lines.push("  and your config narrows nothing (`allow = \"requested\"`)".to_owned())
         }
@@ -288,7 +291,21 @@ fn text(asked: &Asked<'_>) -> String {
         lines.push("\nwhat is delivered to it is signed as".to_owned());
         lines.push(format!("  {}", output::shown_line(&webhook.signing.to_string())));
     }
-    lines.push("\nsecrets go to".to_owned());
+    lines.extend(secrets(approval, manifest));
+    lines.extend(folders(connection, approval, package));
+    lines.extend(network(&approval.network));
+    lines.extend(proposal.as_ref().map(|proposal| format!("\n{}", proposal.text())));
+    // Last: it stands right above the question.
+    lines.extend(difference.as_ref().map(|difference| format!("\n{}", difference.text())));
+    lines.join("\n")
+}
+
+/// Where names are dialled, and what is trusted there.
+fn secrets(approval: &Approval, manifest: &Connector) -> Vec<String> {
+    let mut lines = vec!["\nsecrets go to".to_owned()];
+    if approval.credentials.is_empty() {
+        lines.push("  nobody".to_owned());
+    }
     for (slot, pinned) in &approval.credentials {
         let with = approval.rules.iter().filter(|rule| rule.attributes.credentials.contains(slot));
         let hosts: std::collections::BTreeSet<String> = with.map(|rule| origin(&rule.rule)).collect();
@@ -306,15 +323,9 @@ fn text(asked: &Asked<'_>) -> String {
             lines.push(format!("    but its author proposes `{proposed}`"));
         }
     }
-    lines.extend(folders(connection, approval, package));
-    lines.extend(network(&approval.network));
-    lines.extend(proposal.as_ref().map(|proposal| format!("\n{}", proposal.text())));
-    // Last: it stands right above the question.
-    lines.extend(difference.as_ref().map(|difference| format!("\n{}", difference.text())));
-    lines.join("\n")
+    lines
 }
 
-/// Where names are dialled, and what is trusted there.
 fn network(network: &PinnedNetwork) -> Vec<String> {
     let mut lines = vec!["\nnetwork".to_owned()];
     for (from, to) in &network.connect_to {

@@ -21,12 +21,18 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// Shows exchanges, oldest first.
 pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
+    let known = options.connection.as_ref().map_or(Ok(()), |name| config.connection(name).map(drop));
     let log = Log { data: config.data, filter: filter(options)?, reader: None, seen: Mark::default() };
     if options.follow {
+        known?;
         follow(arguments.json, log).await?;
         return Ok(Exit::Success);
     }
     let (_, rows) = read(log, Log::newest).await?;
+    // What was logged of one that is not in the config any more is shown all the same.
+    if rows.is_empty() {
+        known?;
+    }
     match rows.as_slice() {
         rows if options.har => output::json_line(&har::document(rows)),
         [one] if options.exchange.is_some() && !arguments.json => output::line(&detail::text(one)),

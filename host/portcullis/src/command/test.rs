@@ -50,8 +50,8 @@ pub async fn run(arguments: &Arguments, options: &Test) -> Result<Exit> {
             report.add(check);
         }
     }
-    // A part of the cassettes says nothing of what all of them use.
-    if options.filter.is_none() {
+    // A part of the cassettes says nothing of what all of them use, nor does one that broke off.
+    if options.filter.is_none() && report.failures() == 0 {
         report.add(unused(&sandbox, &used));
     }
     if let Some(file) = &options.junit {

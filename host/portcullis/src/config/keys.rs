@@ -177,7 +177,7 @@ const CONNECTIONS: &[Section] = &[Section {
         .required(),
         Key::new("config", Foreign, "values for the connector, held to its schema; nothing secret").or("{}"),
         Key::new("capture", Choice(&["errors", "all", "none"]), "bodies in the exchange log").or("errors"),
-        Key::new("sensitive", Texts, "further property names that are masked there").or("[]"),
+        Key::new("sensitive", Texts, "further property names that are masked there; what a run was given and answered (`runs show`) is kept whole").or("[]"),
         Key::new("updates", Choice(&["ask", "same-grants"]), "what `portcullis update` may take by itself")
             .or("ask"),
         Key::new("owner", Text, "who to ask, for people"),

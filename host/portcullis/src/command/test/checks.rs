@@ -271,6 +271,7 @@ impl Stage<'_> {
                 text.push_str(&format!("\n  {}", mistakes::shortened(&String::from_utf8_lossy(body))));
             }
         }
+        text.push_str("\nwhere it is right to ask for that: add the exchange to the cassette; `--record` makes one of a real answer");
         Some(text)
     }
 
@@ -478,7 +479,7 @@ fn came(result: &std::result::Result<Output, CallError>) -> Came {
         Err(CallError::Connector(error)) => {
             Came::Error(error.kind.as_str().to_owned(), mistakes::shortened(&error.message))
         }
-        Err(error) => Came::Error("failed".to_owned(), mistakes::shortened(&error.to_string())),
+        Err(error) => Came::Error("failed".to_owned(), mistakes::ended(error)),
     }
 }
 

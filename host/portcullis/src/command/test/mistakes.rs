@@ -1,7 +1,10 @@
 //! What a connector should not do, though its answer be right.
 use super::sandbox::Ended;
-use crate::cassette::{Called, Cassette, player::Asked};
-use portcullis_manifest::diagnose::shown;
+use crate::{
+    cassette::{Called, Cassette, player::Asked},
+    output::shown_line,
+};
+use portcullis_runtime::CallError;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +16,39 @@ const SHOWN_CHARS_MAX: usize = 400;
 
 /// One line of somebody's text, not too long.
 pub fn shortened(text: &str) -> String {
-    let text: String = shown(text);
+    let text = shown_line(text);
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+const STACK: &str = "look for a recursion without end, or keep what is still to do in a `Vec`: a document may be 127 levels deep";
+
+/// What ended a call, and what its author can do.
+pub fn ended(error: &CallError) -> String {
+    let what = shortened(&error.to_string());
+    let remedy = match error {
+        // A Rust or C guest that runs out of its stack reaches past its memory.
+        CallError::Trapped(name) if name.contains("stack overflow") => STACK,
+        CallError::Panicked(_) | CallError::Trapped(_) | CallError::Exited(_) => {
+            "return an error there, with `?` instead of `unwrap` or an index: whoever calls gets its kind and its words"
+        }
+        CallError::CpuBudget(_) => {
+            "look for a loop without end; else hand over less at once: smaller pages, or a `next` for the rest"
+        }
+        CallError::StackOverflow => STACK,
+        CallError::Memory(_) => {
+            "hold less at once: read the answer piece by piece (`open`), or keep it on disk (`download`)"
+        }
+        CallError::Timeout(_) => "wait for less at once: give a `next`, and go on in the next call",
+        CallError::NoSuchRole(_) => {
+            "add the role to `roles` in connector.toml and to `connector!`, and build"
+        }
+        CallError::InvalidAnswer(_) => "docs/authors/wit.md says what the function answers",
+        _ => return what,
+    };
+    format!("{what}\n{remedy}")
 }
 
 /// A record that belongs into a blob.

@@ -70,7 +70,8 @@ impl Report {
         std::fs::write(file, xml).map_err(at_file("write", file))
     }
 
-    fn failures(&self) -> usize {
+    /// Checks that do not hold.
+    pub fn failures(&self) -> usize {
         self.checks.iter().filter(|check| check.fault.is_some()).count()
     }
 

@@ -31,11 +31,11 @@ pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found
         let change = found.push(Kind::Interface, "operation", Some(name), None, None);
         change.note = Some("it is gone, and whoever calls it gets an error");
     }
-    // The log masks whatever the case of letters.
+    // The log masks whatever the case of ASCII letters.
     let masked = |connector: &Connector| -> BTreeSet<String> {
         let actions = connector.actions.values().flat_map(|action| &action.sensitive);
         let names = actions.chain(connector.streams.values().flat_map(|stream| &stream.sensitive));
-        names.map(|name| name.to_lowercase()).collect()
+        names.map(|name| name.to_ascii_lowercase()).collect()
     };
     let (before, after) = (masked(former), masked(now));
     for name in before.difference(&after) {

@@ -132,6 +132,16 @@ fn every_pair_gets_the_verdict_that_was_written_down() {
 
 use table::Verdict::Same;
 
+/// The log ignores the case of ASCII letters alone.
+#[test]
+fn a_property_in_a_case_that_the_log_tells_apart_is_another() {
+    const NAMES: &str = "sensitive = [\"email\", \"phone\"]";
+    let of = |names| Documents::base().edited(&[(In::Manifest, NAMES, names)]).approval().unwrap();
+    let (small, capital) = (of("sensitive = [\"\u{e9}tat\"]"), of("sensitive = [\"\u{c9}tat\"]"));
+    assert!(!between(&small, &capital).is_covered());
+    assert!(!between(&capital, &small).is_covered());
+}
+
 /// Another number waits, and says what becomes of what is stored: the connector moves it, or it is left alone. The engine's tests
 /// hold that no version is handed what it does not know.
 #[test]

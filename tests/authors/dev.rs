@@ -368,6 +368,12 @@ fn a_sample_delivery_is_signed_and_verified_and_a_forged_one_reaches_nobody() {
         format!("{text}\n[webhook]\nsigning = \"stripe\"\n")
     })
     .unwrap();
+    // Without a file too, what `new` wrote has something to make an event of.
+    let mut dev = start(&["dev", "bell", "--deliver"]);
+    dev.next(OUT, "  verified, and handed to the connector");
+    dev.next(OUT, "  {\"events\":[{\"name\":\"sample!\",\"id\":\"sample\"");
+    dev.next(ERR, "watching");
+    assert_eq!(dev.interrupt().status, Some(0));
     let mut forged = start(&["dev", "bell", "--deliver", "--forged"]);
     let head = forged.next(OUT, "delivery sample: POST /bell");
     assert!(head.ends_with(", signed as `stripe` signs, with another secret"), "{head}");

@@ -146,6 +146,58 @@ fn what_the_manifest_says_and_the_code_does_otherwise_has_both_places() {
     assert!(!author.path("registry").exists(), "nothing of it went into a registry");
 }
 
+/// What only a run shows, or nobody: `discover` beside the manifest, and a name that masks nothing.
+#[test]
+fn what_discover_finds_otherwise_and_what_masks_nothing_is_named() {
+    let author = Author::new();
+    begun(&author);
+    let _alone = guests::alone();
+    let file = author.path("weather").join("src/lib.rs");
+    let good = fs::read_to_string(&file).unwrap();
+    for (was, is, says) in [
+        (".primary_key([\"id\"])", ".primary_key([\"name\"])", "another primary key in `discover`"),
+        (".cursor_field(\"updated_at\")", "", "another cursor field in `discover`"),
+        (
+            "new(\"items\", include_str!(\"../schemas/item.json\"))",
+            "new(\"items\", \"{}\")",
+            "another schema in `discover`",
+        ),
+        ("new(\"items\", include", "new(\"itmes\", include", "did you mean `items`?"),
+    ] {
+        let bad = good.replacen(was, is, 1);
+        assert_ne!(good, bad, "`{was}` stands in {}", file.display());
+        fs::write(&file, bad).unwrap();
+        let ran = author.portcullis("", &["test", "weather"]);
+        let said = both(&ran);
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        assert!(said.contains("FAIL  discover") && said.contains(says), "{said}");
+    }
+    let manifest = author.path("weather").join("connector.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    // What is sensitive is in no log line.
+    let masked =
+        text.replacen("[actions.create-item]\n", "[actions.create-item]\nsensitive = [\"updated_at\"]\n", 1);
+    let logs = "let text = answer.error_for_status()?.into_text()?;\n    portcullis_sdk::log::info(&text, &[]);\n    Outcome::done_raw(text)";
+    let logged = good.replacen("Outcome::done_raw(answer.error_for_status()?.into_text()?)", logs, 1);
+    assert!(masked != text && logged != good);
+    fs::write(&manifest, masked).unwrap();
+    fs::write(&file, logged).unwrap();
+    let ran = author.portcullis("", &["test", "weather", "--filter", "create-item"]);
+    let said = both(&ran);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("a log line holds the value of `updated_at`"), "{said}");
+    fs::write(&file, good).unwrap();
+    let slip =
+        text.replacen("[streams.items]\n", "[streams.items]\nsensitive = [\"nmae\", \"card_number\"]\n", 1);
+    assert_ne!(text, slip);
+    fs::write(&manifest, slip).unwrap();
+    let ran = author.portcullis("", &["build", "weather"]);
+    let said = both(&ran);
+    assert!(ran.status.success(), "{said}");
+    assert!(said.contains("`nmae` is in none of its schemas and masks no `name`"), "{said}");
+    assert!(!said.contains("card_number"), "{said}");
+}
+
 #[test]
 fn a_folder_without_a_connector_says_what_makes_one() {
     let author = Author::new();

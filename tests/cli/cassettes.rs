@@ -213,7 +213,7 @@ fn mistakes_are_named() {
             "large-record",
             stream("{ record-bytes = 1100000 }", "{\"id\":0}\n"),
             "large-record",
-            "record 1 differs",
+            "more than 1048576: put what is large into a file",
         ),
         ("no-object", stream("{ invalid-page = 0 }", two), "no-object", "line 2"),
         ("panics", action("panic", r#"{"message":"oh no"}"#, "output = '{}'", &[]), "panics", "oh no"),
@@ -321,6 +321,63 @@ fn mistakes_are_named() {
     // A part of them says nothing of the rules.
     let (failed, checks) = played(&probe, Some(&folder), &["--filter", "good-"]);
     assert!(failed.is_empty() && checks > 4, "{failed:?}");
+    // All of them do, once each holds.
+    for (name, _, check, _) in &mistakes {
+        if !check.is_empty() {
+            std::fs::remove_file(project.path(&format!("cassettes/{name}.toml"))).unwrap();
+        }
+    }
+    let (failed, _) = played(&probe, Some(&folder), &[]);
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert!(failed["rules"].contains("`POST https://api.probe.test/**` (http[0].allow[1])"), "{failed:#?}");
+}
+
+/// What a cassette holds came of the usual play; another play has other randomness, and one another time.
+#[test]
+fn what_is_random_or_of_the_time_is_named() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("cassettes")).unwrap();
+    let (probe, folder) = (checkout().join("tests/guests/probe"), project.path("cassettes"));
+    for (name, input, said) in [
+        ("random", r#"{"n":8}"#, "randomness, or the order of a map, is in it"),
+        ("clock", "{}", "at another time: the clock is in it"),
+    ] {
+        let play = |output: &str| {
+            let cassette = action(name, input, &format!("output = '{output}'"), &[]);
+            project.file("cassettes/one.toml", cassette.as_bytes());
+            played(&probe, Some(&folder), &["--filter", "one"]).0
+        };
+        let failed = play("{}");
+        let (_, came) = failed["one"].split_once("it is    ").unwrap();
+        let failed = play(came.trim());
+        assert_eq!(failed.keys().collect::<Vec<_>>(), ["one again"], "{failed:#?}");
+        assert!(failed["one again"].contains(said), "{failed:#?}");
+    }
+}
+
+/// The last checkpoint: what is asked for from there has to be what the cassette says; where it says nothing, that is told.
+#[test]
+fn a_read_from_the_last_checkpoint_is_held_against_the_cassette() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("cassettes")).unwrap();
+    let (stripe, folder) = (checkout().join("connectors/stripe"), project.path("cassettes"));
+    let cassette = std::fs::read_to_string(stripe.join("tests/cassettes/events.toml")).unwrap();
+    let asked = "created%5Bgte%5D=1700000100";
+    assert!(cassette.contains(asked), "{cassette}");
+    project.file("cassettes/events.toml", cassette.replace(asked, "created%5Bgte%5D=1700000101").as_bytes());
+    let (failed, _) = played(&stripe, Some(&folder), &["--filter", "events"]);
+    assert_eq!(failed.keys().collect::<Vec<_>>(), ["events resumed"], "{failed:#?}");
+    assert!(failed["events resumed"].contains(asked), "{failed:#?}");
+    let (first, _) = cassette.split_once("\n# The next read").unwrap();
+    project.file("cassettes/events.toml", first.as_bytes());
+    let [dir, folder] = [&stripe, &folder].map(|path| path.display().to_string());
+    let ran = run(&["test", &dir, "--cassettes", &folder, "--filter", "events"]);
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("skip  events resumed"), "{said}");
+    assert!(
+        said.contains("resumed = true") && said.contains(asked) && said.contains(", 1 skipped"),
+        "{said}"
+    );
 }
 
 #[test]

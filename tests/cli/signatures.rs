@@ -151,6 +151,24 @@ fn a_wrong_signature_beside_what_is_approved_is_found() {
     assert_eq!(found(0), None);
 }
 
+/// A version means one file for ever: doctor looks at the one that lies there, whoever its publisher is.
+#[test]
+fn a_file_that_was_exchanged_is_found() {
+    let project = project(None);
+    let said = |project: &Project| project.run(&["doctor"]).stdout;
+    assert!(!said(&project).contains("is not what was approved"), "{}", said(&project));
+    let other = probe_as(
+        "test/probe",
+        "1.0.0",
+        &format!("{}\n[[http]]\nallow = [\"GET https://api.vendor.test/x\"]\nwhy = \"a test\"\n", manifest()),
+    );
+    project.install(&other);
+    let told = said(&project);
+    assert!(told.contains("is not what was approved") && told.contains(&other.digest), "{told}");
+    assert!(told.contains("a version means one file for ever"), "{told}");
+    project.run(&["check", "probe"]).exits(0);
+}
+
 /// With a config that can't be read, nobody knows of a key: that is said, not passed over.
 #[test]
 fn a_file_is_looked_at_with_the_keys_or_without_a_config() {

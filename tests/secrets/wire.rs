@@ -89,3 +89,30 @@ fn what_goes_wrong_on_the_wire_names_no_secret() {
         }
     }
 }
+
+/// A certificate is the vendor's text, and so is the name of a host that it told: the chain of what went wrong repeats both.
+#[test]
+fn what_a_vendor_made_the_chain_repeat_is_masked_in_the_row() {
+    const LABEL: &str = "sk-live-zq7trwx9kpend";
+    let vendor = Vendor::tls(&[&format!("{LABEL}.other.test")], |_, wire| reply(wire, 200, &[], b"fine"));
+    let rules = ["GET https://api.vendor.test/**", "GET https://*.names.test/**"];
+    let case =
+        Case { manifest: format!("{SLOT}{}", http(&rules, "credential = \"key\"")), ..Case::default() };
+    let project = case.bearer().to(&vendor, &["api.vendor.test"]).approved_with(LABEL);
+    let order = |url: &str| json!({"requests": [{"url": url}]}).to_string();
+    for (url, control) in [
+        ("https://api.vendor.test/".to_owned(), "is only valid for"),
+        (format!("https://{LABEL}.names.test/"), ".names.test"),
+    ] {
+        let ran = project.run_with(&["--json", "call", "probe", "send-each", "-"], order(&url).as_bytes());
+        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(LABEL), "{}\n{}", ran.stdout, ran.stderr);
+        let rows = project.logs(&[]);
+        let row = rows.last().unwrap().to_string();
+        assert!(row.contains(control) && !row.contains(LABEL), "{row}");
+    }
+    // What a run was given is kept as it was given: here the second URL.
+    for name in ["exchanges.db", "exchanges.db-wal"] {
+        let bytes = std::fs::read(project.path("data").join(name)).unwrap_or_default();
+        assert!(!bytes.windows(LABEL.len()).any(|window| window == LABEL.as_bytes()), "{name}");
+    }
+}

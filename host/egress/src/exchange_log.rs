@@ -9,10 +9,12 @@ pub(crate) mod refusals;
 
 use crate::{
     Announced, Announcement, Capture, Error, Exchange, Outcome, Request, Response, Whole, Withheld, announce,
+    echo::Needles,
     limits::{
         CAPTURE_KEPT_BYTES_MAX, CAPTURE_LINE_BYTES_MAX, DENIAL_REASON_BYTES_MAX, DENIAL_REMEDY_BYTES_MAX,
         REFUSED_URL_BYTES_MAX, URL_BYTES_MAX,
     },
+    mask::Masker,
     pieces::{Pieces, Piecewise},
     prepared::{Asked, Attempt, Noted},
     service::{Answering, Failure, Inner},
@@ -307,7 +309,7 @@ fn row(attempt: &Attempt, began: &Began, ended: &Ended<'_>) -> Exchange {
         response_headers,
         response_body: capture_body(headers, body),
         response_bytes: bytes,
-        outcome: outcome_of(ended.failure),
+        outcome: outcome_of(ended.failure, masker, &needles),
         echoes: noted.echoes,
         attempt: attempt.number,
         whole: whole.map(Box::new),
@@ -330,7 +332,7 @@ fn refusal(call: &CallState, request: &Request, began: &Began, failure: &Failure
     Exchange {
         method: shown(&request.method, 32).escape_debug().to_string(),
         url: masker.refused_url(&url, &needles, REFUSED_URL_BYTES_MAX),
-        outcome: outcome_of(Some(failure)),
+        outcome: outcome_of(Some(failure), masker, &needles),
         ..blank(call, began)
     }
 }
@@ -423,7 +425,8 @@ fn place(attempt: &Attempt) -> Option<Place> {
     prepared.call.connection.settings.credentials.get(slot).map(|credential| credential.place())
 }
 
-fn outcome_of(failure: Option<&Failure>) -> Outcome {
+/// What others say of a failure repeats what a vendor, or a name, made them read: certificates, hosts, frames.
+fn outcome_of(failure: Option<&Failure>, masker: &Masker, needles: &Needles) -> Outcome {
     let Some(failure) = failure else { return Outcome::Answered };
     match &failure.error {
         Error::Denied { denial, .. } => {
@@ -435,6 +438,7 @@ fn outcome_of(failure: Option<&Failure>) -> Outcome {
                 Some(detail) => format!("{error}: {detail}"),
                 None => error.to_string(),
             };
+            let detail = masker.line(&detail, needles, CAPTURE_LINE_BYTES_MAX);
             Outcome::Failed { kind: kind(error), detail }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::limits::{
     DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_BYTES_MAX, FAULTS_MAX, SCHEMA_BYTES_MAX, SCHEMA_SHALLOW,
-    SCHEMA_STACK_BYTES, SCHEMA_TIME_MAX, SCHEMA_WORK_MAX, TOO_LONG_MAX,
+    SCHEMA_TIME_MAX, SCHEMA_WORK_MAX, TOO_LONG_MAX,
 };
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use portcullis_manifest::{
@@ -77,7 +77,8 @@ impl Schema {
         if compiled.shallow {
             return Ok(self.held_against(&compiled.validator, document));
         }
-        on_a_long_stack(|| Ok(self.held_against(&compiled.validator, document)))
+        schema::on_a_long_stack(|| self.held_against(&compiled.validator, document))
+            .map_err(|error| SchemaError(format!("there is no thread for it: {error}")))
     }
 
     fn held_against(&self, validator: &Validator, document: &[u8]) -> Vec<Fault> {
@@ -121,7 +122,7 @@ impl Schema {
     }
 
     fn compiled(&self) -> Result<&Compiled, SchemaError> {
-        self.compiled.get_or_init(|| on_a_long_stack(|| compile(&self.text))).as_ref().map_err(Clone::clone)
+        self.compiled.get_or_init(|| compile(&self.text)).as_ref().map_err(Clone::clone)
     }
 }
 
@@ -152,15 +153,6 @@ fn properties_beside(schema: &Value, keyword: &str) -> Arc<[String]> {
     let beside = keyword.rsplit_once('/').map_or("", |(schema, _)| schema);
     let properties = schema.pointer(beside).and_then(|schema| schema["properties"].as_object());
     properties.map(|known| known.keys().cloned().collect()).unwrap_or_default()
-}
-
-/// How much stack it takes is up to a schema's author, within `SCHEMA_STACK_BYTES`.
-fn on_a_long_stack<T: Send>(work: impl FnOnce() -> Result<T, SchemaError> + Send) -> Result<T, SchemaError> {
-    let thread = std::thread::Builder::new().stack_size(SCHEMA_STACK_BYTES);
-    std::thread::scope(|scope| match thread.spawn_scoped(scope, work) {
-        Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-        Err(error) => Err(SchemaError(format!("there is no thread for it: {error}"))),
-    })
 }
 
 fn compile(text: &str) -> Result<Compiled, SchemaError> {

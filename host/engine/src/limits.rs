@@ -44,8 +44,6 @@ pub const TOO_LONG_MAX: usize = 1024;
 pub const DOCUMENT_DEPTH_MAX: usize = 127;
 /// A schema that is no deeper in place than this takes no more stack than any thread has.
 pub const SCHEMA_SHALLOW: usize = 4;
-/// Stack for the others: as deep as the manifest lets a schema be, at each of `DOCUMENT_DEPTH_MAX` levels.
-pub const SCHEMA_STACK_BYTES: usize = 32 * 1024 * 1024;
 /// A schema's text.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The name of an action or stream that no manifest has.

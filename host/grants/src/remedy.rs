@@ -1,13 +1,18 @@
 //! TOML that would allow a refused request, with where it goes. A suggested rule is the narrowest one, and was read
 //! back and matched before it gets here.
 
-use crate::{FromResponse, Rule, limits::REMEDY_RULES_MAX};
+use crate::{
+    FromResponse, Rule,
+    host::{Host, HostPattern},
+    limits::REMEDY_RULES_MAX,
+};
 
 /// For the author: the manifest asks for too little.
 pub(crate) fn for_manifest(rule: &Rule) -> String {
     format!(
         "# connector.toml, for the connector's author; then `portcullis build` and `portcullis approve`\n\
-         [[http]]\nallow = [{}]\nwhy = \"…\"\n",
+         {}[[http]]\nallow = [{}]\nwhy = \"…\"\n",
+        of_plain(rule),
         quoted(&rule.to_string())
     )
 }
@@ -28,7 +33,8 @@ pub(crate) fn for_place(from: &FromResponse) -> String {
 pub(crate) fn for_operation(rule: &Rule) -> String {
     format!(
         "# connector.toml, for the connector's author: add to the `http` list of this action or stream\n\
-         http = [{}]\n",
+         {}http = [{}]\n",
+        of_plain(rule),
         quoted(&rule.to_string())
     )
 }
@@ -36,6 +42,7 @@ pub(crate) fn for_operation(rule: &Rule) -> String {
 /// For the operator: the connection's own list, with the line added.
 pub(crate) fn for_operator(connection: &str, listed: &[(String, Rule)], rule: &Rule) -> String {
     let mut text = String::from("# portcullis.toml\n");
+    text.push_str(of_plain(rule));
     text.push_str(&format!("[connections.{}]\nallow = [\n", key(connection)));
     if listed.len() <= REMEDY_RULES_MAX {
         for (_, rule) in listed {
@@ -46,6 +53,19 @@ pub(crate) fn for_operator(connection: &str, listed: &[(String, Rule)], rule: &R
     }
     text.push_str(&format!("  {},\n]\n", quoted(&rule.to_string())));
     text
+}
+
+/// A name that is asked for without TLS: the rule would let it pass, and the address guard would not.
+fn of_plain(rule: &Rule) -> &'static str {
+    let is_elsewhere = match rule.host_pattern() {
+        HostPattern::Exact(Host::Name(name)) => name != "localhost" && !name.ends_with(".localhost"),
+        _ => false,
+    };
+    if rule.scheme() == "http" && is_elsewhere {
+        "# plain `http` reaches loopback alone, whatever is allowed: have the connector ask for `https://`\n"
+    } else {
+        ""
+    }
 }
 
 /// A bare key where TOML allows one.

@@ -27,7 +27,7 @@ impl Method {
             return bad("methods are named one by one");
         }
         if text.bytes().any(|b| b.is_ascii_lowercase()) {
-            return bad("methods are written in upper case");
+            return bad("methods are written in upper case, as in `POST`");
         }
         let is_known = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
         if !text.bytes().all(is_known) || !text.starts_with(|c: char| c.is_ascii_uppercase()) {

@@ -69,3 +69,5 @@ const _: () = assert!(0.0 < REQUESTS_PER_SECOND_MIN && REQUESTS_PER_SECOND_MIN <
 const _: () = assert!(SCHEMA_BYTES_MAX < MANIFEST_BYTES_MAX);
 const _: () = assert!(MANIFEST_BYTES_MAX < COMPONENT_BYTES_MAX);
 const _: () = assert!(ASSET_BYTES_MAX < COMPONENT_BYTES_MAX);
+/// Stack for schemas: as deep as the manifest lets one be, at each level of a document as deep as any is read.
+pub const SCHEMA_STACK_BYTES: usize = 32 * 1024 * 1024;

@@ -2,9 +2,10 @@
 //! linear time. Nothing is fetched, from the network or from a file.
 use crate::{
     diagnose::shown,
-    limits::{PATTERN_BYTES_MAX, PATTERNS_MAX},
+    limits::{PATTERN_BYTES_MAX, PATTERNS_MAX, SCHEMA_STACK_BYTES},
 };
 use serde_json::Value;
+use std::{io, thread};
 
 mod expansion;
 
@@ -32,6 +33,9 @@ pub enum SchemaError {
     /// Over `PATTERNS_MAX`.
     #[error("more than {PATTERNS_MAX} patterns")]
     Patterns,
+    /// The machine has no more threads.
+    #[error("there is no thread to look at it")]
+    NoThread,
     /// Refused by the meta-schema, or a pattern that does not compile.
     #[error("not a JSON Schema 2020-12{}: {problem}", at(pointer))]
     Invalid {
@@ -58,9 +62,27 @@ pub struct Compiled {
     pub depth_in_place: usize,
 }
 
-/// Checks a schema and compiles it, with every option that matters for a hostile one set. It takes as much stack as the schema
-/// is deep, as holding a value against it does.
+/// Checks a schema, and keeps nothing of it.
+pub fn check(schema: &Value) -> Result<(), SchemaError> {
+    on_a_long_stack(|| compile_here(schema).map(drop)).unwrap_or(Err(SchemaError::NoThread))
+}
+
+/// Checks a schema and compiles it, with every option that matters for a hostile one set.
 pub fn compile(schema: &Value) -> Result<Compiled, SchemaError> {
+    on_a_long_stack(|| compile_here(schema)).unwrap_or(Err(SchemaError::NoThread))
+}
+
+/// How much stack it takes to compile a schema, or to hold a value against it, is up to the schema's author, within
+/// `SCHEMA_STACK_BYTES`: whatever thread asks has less.
+pub fn on_a_long_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let thread = thread::Builder::new().stack_size(SCHEMA_STACK_BYTES);
+    thread::scope(|scope| {
+        let running = thread.spawn_scoped(scope, work)?;
+        Ok(running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+fn compile_here(schema: &Value) -> Result<Compiled, SchemaError> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err(SchemaError::NotASchema);
     }
@@ -143,6 +165,23 @@ mod tests {
         );
         // A property may be called `const`; so what looks like a reference is one, wherever it stands.
         assert!(compile(&json!({"properties": {"const": {"$ref": "https://example.com/"}}})).is_err());
+    }
+
+    /// As deep as a manifest lets it be, at one and the same value: the whole process ended where a thread with 2 MiB read it.
+    #[test]
+    fn a_deep_one_takes_no_stack_of_whoever_asks() {
+        let last = 12;
+        let deep = |number: usize| {
+            let next = json!({"$ref": format!("#/$defs/d{}", number + 1)});
+            (0..55).fold(next, |inner, _| json!({"unevaluatedProperties": inner}))
+        };
+        let mut parts: serde_json::Map<String, Value> =
+            (0..last).map(|number| (format!("d{number}"), deep(number))).collect();
+        parts.insert(format!("d{last}"), json!({"type": "string"}));
+        let schema = json!({"$ref": "#/$defs/d0", "$defs": parts});
+        let short = thread::Builder::new().stack_size(256 * 1024);
+        let checked = short.spawn(move || check(&schema)).unwrap().join().unwrap();
+        assert_eq!(checked, Ok(()));
     }
 
     #[test]

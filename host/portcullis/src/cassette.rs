@@ -136,6 +136,8 @@ pub struct Recorded {
     pub headers: Vec<(String, String)>,
     /// Body of the answer.
     pub body: Vec<u8>,
+    /// Asked for by a read that begins at a checkpoint, and not by the call itself.
+    pub resumed: bool,
 }
 
 impl Cassette {
@@ -315,6 +317,7 @@ fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
     let headers = table.string_map("headers").into_iter().map(|(name, value)| (name.value, value.value));
     let headers: Vec<_> = headers.collect();
     let body = bytes(&mut table, "body", file).unwrap_or_default();
+    let resumed = table.boolean("resumed").is_some_and(|resumed| resumed.value);
     // Every key is asked for by now: none is called unknown because another one is missing.
     let (request, status) = (request?, status?);
     let Some((method, url)) = request.value.split_once(' ') else {
@@ -329,6 +332,7 @@ fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
         status: u16::try_from(status.value).ok()?,
         headers,
         body,
+        resumed,
     })
 }
 

@@ -14,19 +14,20 @@ use crate::{
     exit::{Exit, Failure, Result, at_database},
 };
 pub use caller::operation;
-use connections::Loader;
 pub use connections::refuse_differences;
+use connections::{Loaded, Loader};
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
 use portcullis_egress::{Egress, ExchangeSink};
 use portcullis_engine::Engine;
 use portcullis_runtime::{Runtime, RuntimeSettings};
-use portcullis_store::{DataLock, ExchangeLog, LockError, Retention, SqliteStore, Store};
+use portcullis_store::{DataLock, ExchangeLog, Holdings, LockError, Retention, SqliteStore, Store};
 pub use scratch::Scratch;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// Instances that may live at once in one process, far below what `vm.max_map_count` lets the machine map.
 pub const INSTANCES_MAX: u32 = 256;
@@ -59,6 +60,14 @@ impl Host {
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let random: Arc<dyn Random> = Arc::new(RealRandom);
         let data = acquire(&config, wait, &*clock).await?;
+        // Somebody was told that it is gone.
+        let held = data.clone();
+        let finished = tokio::task::spawn_blocking(move || Holdings::finish(&held)).await;
+        match finished.map_err(|error| Failure::fault("the store failed").because(&error))? {
+            Ok(true) => tracing::info!("what was forgotten before is out of the files now"),
+            Ok(false) => {}
+            Err(error) => return Err(at_database("written anew", "state.db", &error)),
+        }
         // Under the lock: no run is under way that could still need it.
         let spool = portcullis_runtime::spool_folder(&config.data);
         portcullis_runtime::sweep(&config.data).map_err(crate::exit::at_file("clear", &spool))?;
@@ -94,9 +103,27 @@ impl Host {
         Ok(Self { engine, loader, exchanges })
     }
 
-    /// Loads a connection, or says in full why it may not run: the engine's port carries less.
-    pub async fn require(&self, connection: &str) -> Result<()> {
-        self.loader.load(connection).await.map(|_| ())
+    /// Loads a connection, or says in full why it may not run: the engine's port carries less. Ends when `cancelled` turns true.
+    pub async fn require(&self, connection: &str, cancelled: &watch::Receiver<bool>) -> Result<()> {
+        self.loaded(connection, cancelled).await.map(|_| ())
+    }
+
+    async fn loaded(&self, connection: &str, cancelled: &watch::Receiver<bool>) -> Result<Arc<Loaded>> {
+        let mut cancelled = cancelled.clone();
+        let stopped = async {
+            if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+                // Nobody is left to say so.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            loaded = self.loader.load(connection) => loaded,
+            () = stopped => {
+                let message = format!("cancelled while the connection `{connection}` was made ready");
+                Err(Failure::new(Exit::Cancelled, message))
+            }
+        }
     }
 
     /// The id under which rows know a connection.
@@ -104,9 +131,13 @@ impl Host {
         self.loader.load(connection).await.map(|loaded| loaded.facts.connection_id.clone())
     }
 
-    /// What masks by the secrets and sensitive names of a connection.
-    pub async fn way_out(&self, connection: &str) -> Result<Arc<portcullis_egress::Connection>> {
-        self.loader.load(connection).await.map(|loaded| loaded.egress.clone())
+    /// What masks by the secrets and sensitive names of a connection. Ends when `cancelled` turns true.
+    pub async fn way_out(
+        &self,
+        connection: &str,
+        cancelled: &watch::Receiver<bool>,
+    ) -> Result<Arc<portcullis_egress::Connection>> {
+        self.loaded(connection, cancelled).await.map(|loaded| loaded.egress.clone())
     }
 
     /// Writes what the exchange log still holds in memory.

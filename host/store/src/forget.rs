@@ -10,7 +10,11 @@ use crate::{
 };
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, params};
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
 
 /// What is stored under a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,13 @@ impl Holdings {
     /// Removes all of it, and says what it was. Of runs there stays that they were, and how they ended. The rows of the exchange log go first: where this is interrupted, the name still
     /// leads to what is left. The files are written anew, so that nothing of it stays in an unused page. Blocking.
     pub fn forget(lock: &DataLock, name: &str, at: Timestamp) -> Result<Self, StoreError> {
+        let found = Self::remove(lock, name, at)?;
+        Self::finish(lock)?;
+        Ok(found)
+    }
+
+    /// The rows alone: their bytes may lie in unused pages, and a file says so from before the first of them goes.
+    fn remove(lock: &DataLock, name: &str, at: Timestamp) -> Result<Self, StoreError> {
         let (state_file, exchanges_file) = (lock.data().join(STATE_FILE), lock.data().join(EXCHANGES_FILE));
         let mut state = open::writer(&state_file, Durability::Full)?;
         STATE.migrate(&mut state, &state_file)?;
@@ -60,6 +71,7 @@ impl Holdings {
             found.count_state(&state, id)?;
             found.count_exchanges(&exchanges, id)?;
         }
+        Pending::begin(lock.data())?;
         transaction(&exchanges, |conn| {
             ids.iter().try_for_each(|(id, _)| {
                 for table in ["exchanges", "announcements", "kept"] {
@@ -88,10 +100,21 @@ impl Holdings {
             conn.execute(sql, params![name, detail, at.as_millis()])?;
             Ok(())
         })?;
-        for (path, conn) in [(exchanges_file, &exchanges), (state_file, &state)] {
-            open::vacuum(conn).map_err(|source| StoreError::Compact { path, source })?;
-        }
         Ok(found)
+    }
+
+    /// Writes both files anew where rows were removed and their bytes may be left, also by a process that was killed in between. False
+    /// where there is nothing to do. Blocking.
+    pub fn finish(lock: &DataLock) -> Result<bool, StoreError> {
+        let Some(pending) = Pending::left(lock.data()) else { return Ok(false) };
+        for (name, schema) in [(EXCHANGES_FILE, &EXCHANGES), (STATE_FILE, &STATE)] {
+            let path = lock.data().join(name);
+            let mut conn = open::writer(&path, Durability::Full)?;
+            schema.migrate(&mut conn, &path)?;
+            open::vacuum(&conn).map_err(|source| StoreError::Compact { path, source })?;
+        }
+        pending.end()?;
+        Ok(true)
     }
 
     /// Whether there is nothing.
@@ -111,6 +134,34 @@ impl Holdings {
         self.announcements += count(conn, "announcements", id)?;
         Ok(())
     }
+}
+
+/// Rows may be removed whose bytes are still in unused pages: a file says so, from before the first row goes until both databases are
+/// written anew.
+struct Pending(PathBuf);
+
+impl Pending {
+    fn begin(data: &Path) -> Result<(), StoreError> {
+        let path = data.join(PENDING_FILE);
+        let made = File::create(&path).and_then(|file| file.sync_all()).and_then(|()| sync(data));
+        made.map_err(|source| StoreError::File { path, source })
+    }
+
+    fn left(data: &Path) -> Option<Self> {
+        let path = data.join(PENDING_FILE);
+        path.exists().then_some(Self(path))
+    }
+
+    fn end(self) -> Result<(), StoreError> {
+        fs::remove_file(&self.0).map_err(|source| StoreError::File { path: self.0, source })
+    }
+}
+
+/// In the data folder.
+const PENDING_FILE: &str = "forgetting";
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// None where there is none, or it is of an older version: a command that writes brings it up to date.

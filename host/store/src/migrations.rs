@@ -29,6 +29,7 @@ pub(crate) const EXCHANGES: Schema = Schema {
         include_str!("migrations/exchanges_1.sql"),
         include_str!("migrations/exchanges_2.sql"),
         include_str!("migrations/exchanges_3.sql"),
+        include_str!("migrations/exchanges_4.sql"),
     ],
 };
 

@@ -53,6 +53,8 @@ pub struct Position {
     pub checkpoint: Option<String>,
     /// Records since the beginning.
     pub records: u64,
+    /// A page was read with it: it is what its version wrote, and not only what it began with.
+    pub read: bool,
     /// Last written.
     pub updated_at: Timestamp,
 }
@@ -98,7 +100,7 @@ pub(crate) fn place(conn: &Connection, key: &PositionKey) -> Result<Place, Store
     // One moment for all statements, beside a writer that goes on.
     let snapshot = conn.unchecked_transaction()?;
     let reader = params![key.connection_id, key.reader, key.stream];
-    let sql = "SELECT next, checkpoint, records, updated_at FROM positions
+    let sql = "SELECT next, checkpoint, records, run_id IS NOT NULL, updated_at FROM positions
                WHERE connection_id = ?1 AND reader = ?2 AND stream = ?3 AND position_version = ?4";
     let one = params![key.connection_id, key.reader, key.stream, key.position_version];
     let position = snapshot.prepare_cached(sql)?.query_row(one, row).optional()?;
@@ -118,7 +120,10 @@ pub(crate) fn place(conn: &Connection, key: &PositionKey) -> Result<Place, Store
 
 pub(crate) fn begin(conn: &Connection, position: &NewPosition) -> Result<(), StoreError> {
     let sql = "INSERT INTO positions (connection_id, reader, stream, position_version, next, checkpoint, records, updated_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+               ON CONFLICT (connection_id, reader, stream, position_version) DO UPDATE SET
+                   next = excluded.next, checkpoint = excluded.checkpoint, records = excluded.records,
+                   updated_at = excluded.updated_at WHERE run_id IS NULL";
     let NewPosition { key, file, moved, at } = position;
     let (next, checkpoint, records) = match moved {
         Some(moved) => (&moved.next, &moved.checkpoint, moved.records),
@@ -221,6 +226,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Position> {
         next: row.get(0)?,
         checkpoint: row.get(1)?,
         records: unsigned(row.get(2)?),
-        updated_at: Timestamp::from_millis(row.get(3)?),
+        read: row.get(3)?,
+        updated_at: Timestamp::from_millis(row.get(4)?),
     })
 }

@@ -58,7 +58,7 @@ pub trait Store: Send + Sync {
 
     /// How far a reader has come.
     async fn place(&self, key: &PositionKey) -> Result<Place, StoreError>;
-    /// A reader's first position of a version, before that has read anything; refused where there is one, and where
+    /// A reader's first position of a version, before that has read anything; refused where it has read a page, and where
     /// its file would forget what is in it.
     async fn begin_position(&self, position: NewPosition) -> Result<(), StoreError>;
     /// Position, counts, the attempt's end and the next one's beginning, in one transaction.

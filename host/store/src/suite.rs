@@ -312,9 +312,10 @@ async fn positions(store: &impl Store) {
         .begin_position(NewPosition { key: key.clone(), file: mark(0), moved: None, at: at(5) })
         .await
         .unwrap();
-    let twice =
-        store.begin_position(NewPosition { key: key.clone(), file: mark(0), moved: None, at: at(5) }).await;
-    assert!(matches!(twice, Err(StoreError::Conflict { .. })));
+    // Until a page was read with it, it may begin otherwise.
+    let again = NewPosition { key: key.clone(), file: mark(0), moved: None, at: at(5) };
+    store.begin_position(again.clone()).await.unwrap();
+    assert!(!store.place(&key).await.unwrap().position.unwrap().read);
     begin(store, "run_1", RunKind::Read).await;
     let first = NewMark { next: Some("n1".into()), checkpoint: Some("c1".into()), file: mark(10) };
     store.commit_page(page(0, 2, first.clone())).await.unwrap();
@@ -322,6 +323,9 @@ async fn positions(store: &impl Store) {
     let found = place.position.unwrap();
     assert_eq!((found.next.as_deref(), found.checkpoint.as_deref()), (Some("n1"), Some("c1")));
     assert_eq!((place.file, found.records, found.updated_at), (mark(10), 2, at(1002)));
+    assert!(found.read);
+    let twice = NewPosition { file: mark(10), ..again };
+    assert!(matches!(store.begin_position(twice).await, Err(StoreError::Conflict { .. })));
 
     // A page is committed once, and whole: the second try moves nothing.
     assert!(store.commit_page(page(0, 2, first)).await.is_err());
@@ -397,6 +401,7 @@ async fn a_moved_position(store: &impl Store) {
         next: Some(next.to_owned()),
         checkpoint: Some("c".to_owned()),
         records: 7,
+        read: false,
         updated_at: at(6),
     };
     let new =
@@ -407,8 +412,14 @@ async fn a_moved_position(store: &impl Store) {
     store.begin_position(new("n")).await.unwrap();
     let place = store.place(&key(2)).await.unwrap();
     assert_eq!((place.position, place.file, place.other_versions), (Some(moved("n")), mark.clone(), vec![1]));
-    // Once: what was read since is not forgotten, and the old one is as it was.
-    assert!(matches!(store.begin_position(new("m")).await, Err(StoreError::Conflict { .. })));
+    // Anew, until a page is read with it; what was read is not forgotten, and the old one is as it was.
+    store.begin_position(new("m")).await.unwrap();
+    assert_eq!(store.place(&key(2)).await.unwrap().position, Some(moved("m")));
+    begin(store, "run_1", RunKind::Read).await;
+    let read = NewMark { next: Some("m2".to_owned()), checkpoint: None, file: mark.clone() };
+    let (attempt, position) = (attempt_end("run_1", "0", 1), Some((key(2), read)));
+    store.commit_page(PageCommit { attempt, next_attempt: None, records: 1, position }).await.unwrap();
+    assert!(matches!(store.begin_position(new("n")).await, Err(StoreError::Conflict { .. })));
     assert_eq!(store.place(&key(1)).await.unwrap().position.unwrap().checkpoint, None);
 }
 

@@ -144,6 +144,8 @@ impl<'s> Scale<'s> {
         match (keyword, applied) {
             ("$ref", Value::String(target)) => {
                 let place = place.below(target);
+                // Looking for it takes as long as its name is.
+                self.take(target.len())?;
                 self.weigh(self.target(target)?, value, place)
             }
             ("$dynamicRef" | "$recursiveRef", _) => None,
@@ -158,7 +160,7 @@ impl<'s> Scale<'s> {
                 all.iter().try_for_each(|(name, schema)| self.weigh(schema, value, place.below(name)))
             }
             _ => match value {
-                Value::Object(members) => self.members(keyword, applied, members, place),
+                Value::Object(members) => self.members(keyword, applied, (value, members), place),
                 Value::Array(items) => self.items(keyword, applied, items, place),
                 _ => Some(()),
             },
@@ -169,7 +171,7 @@ impl<'s> Scale<'s> {
         &mut self,
         keyword: &str,
         applied: &'s Value,
-        members: &Map<String, Value>,
+        (whole, members): (&Value, &Map<String, Value>),
         place: Place,
     ) -> Option<()> {
         match (keyword, applied) {
@@ -195,6 +197,8 @@ impl<'s> Scale<'s> {
                 Some(())
             }
             ("propertyNames", schema) => members.keys().try_for_each(|name| {
+                // Of each name that does not fit the whole object is told, beside what is wrong with the name.
+                self.faults(1, whole, place)?;
                 let text = Value::String(name.clone());
                 self.faults(1, &text, place.branched())?;
                 self.weigh(schema, &text, place.branched())
@@ -237,7 +241,10 @@ fn bytes_of(value: &Value) -> usize {
             let member = |(name, value): (&String, &Value)| VALUE_BYTES + name.len() + bytes_of(value);
             members.iter().map(member).fold(VALUE_BYTES, sum)
         }
-        Value::String(text) => VALUE_BYTES + text.len(),
+        // A control character is six where the text is shown as JSON.
+        Value::String(text) => {
+            VALUE_BYTES + text.len() + 5 * text.bytes().filter(u8::is_ascii_control).count()
+        }
         // As long as whoever wrote it liked: every digit is kept.
         Value::Number(number) => VALUE_BYTES + number.as_str().len(),
         _ => VALUE_BYTES,
@@ -307,6 +314,20 @@ mod tests {
             (0..100).map(|i| (format!("{i}-{}", "x".repeat(20_000)), json!(1))).collect();
         let closed = json!({ "unevaluatedProperties": false });
         assert!(!is_bounded(&json!({ "anyOf": vec![closed; 100] }), &Value::Object(members)));
+    }
+
+    /// What is said of a name repeats the object that it is of.
+    #[test]
+    fn a_name_is_told_with_its_object() {
+        let object = |names: usize| -> Value {
+            let members: Map<String, Value> = (0..names).map(|i| (format!("{i:04}"), json!(1))).collect();
+            members.into()
+        };
+        let short = json!({ "propertyNames": { "maxLength": 1 } });
+        let branch = json!({ "anyOf": [short, { "type": "null" }] });
+        assert!(is_bounded(&short, &object(10_000)));
+        assert!(is_bounded(&branch, &object(500)));
+        assert!(!is_bounded(&branch, &object(1_000)));
     }
 
     /// A hundred thousand values, and as many schemas that say nothing of each.

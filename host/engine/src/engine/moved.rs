@@ -133,10 +133,7 @@ impl Engine {
     /// The reader's position of a version; none where it never read a page with it.
     async fn used(&self, key: &PositionKey, version: u32) -> Result<Option<Position>, EngineError> {
         let position = self.store.place(&PositionKey { position_version: version, ..key.clone() }).await?;
-        let used = |position: &Position| {
-            position.next.is_some() || position.checkpoint.is_some() || position.records > 0
-        };
-        Ok(position.position.filter(used))
+        Ok(position.position.filter(|position| position.read))
     }
 
     async fn moved_marks(

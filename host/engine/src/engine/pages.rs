@@ -103,14 +103,19 @@ impl Engine {
     }
 
     /// Where the reader is. Another version's position is none of this one's: the connector moves it, where it says that
-    /// it can, and else this one begins empty. What was moved is not stored yet.
+    /// it can, and else this one begins empty. What was moved is not stored yet. What was moved before, and never brought a
+    /// page, is moved anew: the connector may have been mended.
     async fn place(&self, run: &Run, plan: &Plan) -> Result<(Place, Option<Stored>), EngineError> {
         let Some(key) = &plan.reader else { return Ok(Default::default()) };
-        let place = self.store.place(key).await?;
-        let moved = match place.position {
-            None if run.facts.migrates => self.move_position(run, key, &place.other_versions).await?,
-            _ => None,
-        };
+        let mut place = self.store.place(key).await?;
+        let is_read = place.position.as_ref().is_some_and(|position| position.read);
+        if is_read || !run.facts.migrates {
+            return Ok((place, None));
+        }
+        let moved = self.move_position(run, key, &place.other_versions).await?;
+        if moved.is_some() {
+            place.position = None;
+        }
         Ok((place, moved))
     }
 

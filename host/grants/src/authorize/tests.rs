@@ -231,6 +231,15 @@ fn a_denial_says_what_to_paste() {
         "no operator rule allows `POST https://api.stripe.com/v1/customers`",
         "# portcullis.toml\n[connections.billing]\nallow = [\n  \"POST https://api.stripe.com/v1/customers\",\n]\n",
     );
+    // A rule for it can be written, and would not let it out.
+    let plain = |url: &str| {
+        let denial = stripe(listed(&[])).authorize("billing", "GET", url, None, None).unwrap_err();
+        denial.remedy.unwrap().contains("\n# plain `http` reaches loopback alone")
+    };
+    assert!(plain("http://api.stripe.com/v1/customers") && plain("http://notlocalhost/"));
+    for url in ["https://api.stripe.com/v1", "http://127.0.0.1/", "http://[::1]/", "http://localhost/"] {
+        assert!(!plain(url), "{url}");
+    }
 }
 
 proptest! {

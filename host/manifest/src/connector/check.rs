@@ -467,7 +467,7 @@ fn narrowed(path: &[&str; 2], http: &[RequestedRule], connector: &Connector, fau
 }
 
 fn check_schema(path: &[&str], value: &Value, faults: &mut Faults) {
-    if let Err(error) = schema::compile(value) {
+    if let Err(error) = schema::check(value) {
         faults.add(path, format!("`{}`: {error}", path.last().copied().unwrap_or_default()));
     }
 }

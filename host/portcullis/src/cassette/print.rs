@@ -58,6 +58,9 @@ impl Recorded {
         if let Some(body) = &self.request_body {
             out.push_str(&bytes("request-body", body));
         }
+        if self.resumed {
+            out.push_str("resumed = true\n");
+        }
         out.push_str(&format!("status = {}\n", self.status));
         if !self.headers.is_empty() {
             let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));

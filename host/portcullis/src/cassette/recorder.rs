@@ -200,6 +200,7 @@ impl Taken {
         });
         self.masked.extend(masked.map(|place| format!("exchange {number}, {place}")));
         self.exchanges.push(Recorded {
+            resumed: false,
             method: exchange.method.clone(),
             url: whole.url.clone(),
             request_body,

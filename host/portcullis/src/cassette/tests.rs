@@ -190,6 +190,7 @@ fn what_is_no_text_is_base64() {
 #[test]
 fn a_printed_cassette_reads_well() {
     let exchange = |method: &str, request_body: Option<&[u8]>, body: &[u8]| Recorded {
+        resumed: false,
         method: method.to_owned(),
         url: "https://api.vendor.test/v1/things?limit=2".to_owned(),
         request_body: request_body.map(<[u8]>::to_vec),
@@ -294,6 +295,7 @@ fn what_is_printed_is_read_again() {
                 expected: Expected::Output(serde_json::json!({ "x": joined })),
                 statuses: BTreeMap::new(),
                 exchanges: vec![Recorded {
+                    resumed: false,
                     method: "POST".to_owned(),
                     url: "https://a.test/x?a=b".to_owned(),
                     request_body: Some(joined.clone().into_bytes()),

@@ -122,7 +122,7 @@ pub struct Dev {
     #[arg(long, value_name = "CONNECTION")]
     pub connection: Option<String>,
     /// Sign a delivery as this connector's vendor does, with a made-up secret, verify it and hand it over. FILE
-    /// is a delivery as `deliver` takes it, or a body alone; without FILE the body is `{}`
+    /// is a delivery as `deliver` takes it, or a body alone; without FILE the body has an `id` and a `type`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["cassette", "action", "stream", "check"])]
     pub deliver: Option<Option<PathBuf>>,
     /// Sign it with another secret: it is refused, and the connector is not called

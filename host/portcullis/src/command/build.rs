@@ -8,9 +8,14 @@ use crate::{
     registry::Package,
 };
 use portcullis_clock::{Clock as _, RealClock};
-use portcullis_manifest::{Component, EmbeddedError, Folder, embed, world};
+use portcullis_manifest::{
+    Component, Connector, EmbeddedError, Folder,
+    diagnose::{nearest, shown},
+    embed, world,
+};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -52,7 +57,49 @@ pub fn put(arguments: &Arguments, options: &Build, package: &Package, began: Dur
         output::line(&format!("file     {}", file.display()));
         output::line(&format!("time     {}.{} s", took.as_secs(), took.subsec_millis() / 100));
     }
+    slips(&component.manifest).iter().for_each(|slip| output::note(slip));
     Ok(())
+}
+
+/// Names of `sensitive` that an operation's schemas do not have, where they have nearly the same. No fault: a vendor's answer may
+/// have more than a record; but a slip of the hand masks nothing, and no log shows it.
+fn slips(manifest: &Connector) -> Vec<String> {
+    let mut slips = Vec::new();
+    let mut look = |place: String, sensitive: &[String], schemas: &[&Value]| {
+        let mut known = BTreeSet::new();
+        schemas.iter().for_each(|schema| properties(schema, &mut known));
+        for name in sensitive.iter().filter(|name| !known.contains(*name)) {
+            if let Some(near) = nearest(name, known.iter().map(String::as_str)) {
+                let (name, near) = (shown(name), shown(near));
+                slips.push(format!(
+                    "{place}.sensitive: `{name}` is in none of its schemas and masks no `{near}`; did you mean that?"
+                ));
+            }
+        }
+    };
+    for (name, action) in &manifest.actions {
+        look(format!("actions.{name}"), &action.sensitive, &[&action.input, &action.output]);
+    }
+    for (name, stream) in &manifest.streams {
+        look(format!("streams.{name}"), &stream.sensitive, &[&stream.schema]);
+    }
+    slips
+}
+
+/// Every property that a schema names, at any depth.
+fn properties(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(keywords) => {
+            for (keyword, inner) in keywords {
+                if let ("properties", Value::Object(named)) = (keyword.as_str(), inner) {
+                    found.extend(named.keys().cloned());
+                }
+                properties(inner, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| properties(item, found)),
+        _ => {}
+    }
 }
 
 /// The connector in a folder, built and judged.
@@ -199,4 +246,21 @@ fn built_file(messages: &[u8], dir: &Path) -> Option<PathBuf> {
     let mut files =
         artifacts.flat_map(|artifact| artifact["filenames"].as_array().cloned().unwrap_or_default());
     files.find_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_of_a_schema_are_those_at_any_depth() {
+        let schema = json!({
+            "properties": { "a": { "items": { "properties": { "b": {} } } }, "properties": {} },
+            "anyOf": [{ "properties": { "c": {} } }],
+            "$defs": { "not-a-property": { "type": "string" } }
+        });
+        let mut found = BTreeSet::new();
+        properties(&schema, &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "b", "c", "properties"]);
+    }
 }

@@ -17,11 +17,10 @@ const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
     let input = input(options)?;
     let host = Host::open(&arguments.config, arguments.wait()).await?;
-    host.require(&options.connection).await?;
-    let (engine, signal) = (&host.engine, with_signal());
+    let call = ready(&host, &options.connection).await?;
     let report = match options.dry_run {
-        true => engine.dry_run(&options.connection, &options.action, &input, signal).await,
-        false => engine.call(&options.connection, &options.action, &input, signal).await,
+        true => host.engine.dry_run(&options.connection, &options.action, &input, call).await,
+        false => host.engine.call(&options.connection, &options.action, &input, call).await,
     };
     host.close().await;
     let report = report.map_err(report::refused)?;
@@ -40,9 +39,9 @@ pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
 /// Runs the connector's check.
 pub async fn check(arguments: &Arguments, options: &OneConnection) -> Result<Exit> {
     let host = Host::open(&arguments.config, arguments.wait()).await?;
-    host.require(&options.connection).await?;
+    let call = ready(&host, &options.connection).await?;
     let connection_id = host.connection_id(&options.connection).await?;
-    let report = host.engine.check(&options.connection, with_signal()).await;
+    let report = host.engine.check(&options.connection, call).await;
     host.close().await;
     let report = report.map_err(report::refused)?;
     let announced = announced::of(arguments, connection_id).await?;
@@ -62,8 +61,8 @@ pub async fn check(arguments: &Arguments, options: &OneConnection) -> Result<Exi
 /// Lists streams.
 pub async fn discover(arguments: &Arguments, options: &OneConnection) -> Result<Exit> {
     let host = Host::open(&arguments.config, arguments.wait()).await?;
-    host.require(&options.connection).await?;
-    let report = host.engine.discover(&options.connection, with_signal()).await;
+    let call = ready(&host, &options.connection).await?;
+    let report = host.engine.discover(&options.connection, call).await;
     host.close().await;
     let report = report.map_err(report::refused)?;
     if arguments.json {
@@ -90,8 +89,11 @@ pub async fn discover(arguments: &Arguments, options: &OneConnection) -> Result<
     report::show(arguments, &report)
 }
 
-fn with_signal() -> CallOptions {
-    CallOptions { correlation_id: None, cancelled: Some(report::cancel_on_signal()) }
+/// What a run of a connection is given, once that may run.
+async fn ready(host: &Host, connection: &str) -> Result<CallOptions> {
+    let cancelled = report::cancel_on_signal();
+    host.require(connection, &cancelled).await?;
+    Ok(CallOptions { correlation_id: None, cancelled: Some(cancelled) })
 }
 
 /// From the argument, a file, or stdin; `{}` where nothing was given.

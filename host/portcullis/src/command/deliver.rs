@@ -19,8 +19,9 @@ const UNVERIFIED: &str =
 pub async fn run(arguments: &Arguments, options: &Deliver) -> Result<Exit> {
     let delivery = read(&options.file)?;
     let host = Host::open(&arguments.config, arguments.wait()).await?;
-    host.require(&options.connection).await?;
-    let call = CallOptions { correlation_id: None, cancelled: Some(report::cancel_on_signal()) };
+    let cancelled = report::cancel_on_signal();
+    host.require(&options.connection, &cancelled).await?;
+    let call = CallOptions { correlation_id: None, cancelled: Some(cancelled) };
     let report = host.engine.deliver(&options.connection, delivery, options.dry_run, call).await;
     host.close().await;
     let report = report.map_err(report::refused)?;

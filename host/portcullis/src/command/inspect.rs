@@ -8,7 +8,7 @@ use crate::{
     registry::{self, Package},
 };
 use portcullis_grants::{FromResponse, ManifestRule, Redirect, RequestedRule};
-use portcullis_manifest::{Component, ConnectorName};
+use portcullis_manifest::{Component, Connector, ConnectorName};
 use serde_json::{Value, json};
 use std::{
     fmt::Display,
@@ -85,6 +85,16 @@ fn as_text(package: &Package, signature: Signature) -> String {
         format!("roles    {}", roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
         format!("imports  {}", imports.join("\n         ")),
     ];
+    if let Some(rate) = manifest.requests_per_second {
+        lines.push(format!("pace     {rate} requests a second, proposed"));
+    }
+    if !package.component.assets.is_empty() {
+        let asset = |(name, bytes): (&String, &Vec<u8>)| {
+            format!("{} ({} bytes)", output::shown_line(name), bytes.len())
+        };
+        let assets: Vec<_> = package.component.assets.iter().map(asset).collect();
+        lines.push(format!("assets   {}", assets.join(", ")));
+    }
     if !manifest.capabilities.is_empty() {
         let asked: Vec<&str> = manifest.capabilities.iter().map(String::as_str).collect();
         lines.push(format!("asks for {}", asked.join(", ")));
@@ -108,6 +118,12 @@ fn as_text(package: &Package, signature: Signature) -> String {
             lines.push(format!("  {name} ({})  {}", folder.access.as_str(), output::shown_line(&folder.why)));
         }
     }
+    operations(&mut lines, manifest);
+    lines.join("\n")
+}
+
+/// What it takes, does and reads.
+fn operations(lines: &mut Vec<String>, manifest: &Connector) {
     if let Some(webhook) = &manifest.webhook {
         lines.push("\ndeliveries".to_owned());
         lines.push(format!("  signed as {}", output::shown_line(&webhook.signing.to_string())));
@@ -117,6 +133,9 @@ fn as_text(package: &Package, signature: Signature) -> String {
         for (name, action) in &manifest.actions {
             let summary = output::shown_line(action.summary.as_deref().unwrap_or_default());
             lines.push(format!("  {name} ({})  {summary}", action.delivery.as_str()).trim_end().to_owned());
+            lines.push(format!("    input    {}", shape(&action.input)));
+            lines.push(format!("    output   {}", shape(&action.output)));
+            narrowed(lines, &action.http, &action.sensitive);
         }
     }
     if !manifest.streams.is_empty() {
@@ -126,10 +145,45 @@ fn as_text(package: &Package, signature: Signature) -> String {
             let cursor = stream.cursor_field.as_deref().unwrap_or("none");
             let summary = output::shown_line(stream.summary.as_deref().unwrap_or_default());
             lines.push(format!("  {name}  key {key}, cursor {cursor}  {summary}").trim_end().to_owned());
+            lines.push(format!("    records  {}", shape(&stream.schema)));
+            narrowed(lines, &stream.http, &stream.sensitive);
         }
     }
-    lines.join("\n")
 }
+
+/// Rules of an operation's own, and what is masked of it.
+fn narrowed(lines: &mut Vec<String>, http: &[RequestedRule], sensitive: &[String]) {
+    lines.extend(http.iter().map(|rule| format!("    only     {rule}")));
+    if !sensitive.is_empty() {
+        let names: Vec<_> = sensitive.iter().map(|name| output::shown_line(name)).collect();
+        lines.push(format!("    masked   {}", names.join(", ")));
+    }
+}
+
+/// What a schema says at its top, in one line; `--json` has it whole.
+fn shape(schema: &Value) -> String {
+    let kind = match &schema["type"] {
+        Value::String(kind) => kind.clone(),
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "anything".to_owned(),
+    };
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let Some(properties) = schema["properties"].as_object().filter(|all| !all.is_empty()) else {
+        return output::shown_line(&kind);
+    };
+    let name = |name: &String| {
+        if required.contains(&name.as_str()) { format!("{name} (required)") } else { name.clone() }
+    };
+    let mut names: Vec<_> = properties.keys().take(SHOWN_PROPERTIES_MAX).map(name).collect();
+    if properties.len() > SHOWN_PROPERTIES_MAX {
+        names.push(format!("{} more", properties.len() - SHOWN_PROPERTIES_MAX));
+    }
+    output::shown_line(&format!("{kind}: {}", names.join(", ")))
+}
+
+/// Of one schema in the text.
+const SHOWN_PROPERTIES_MAX: usize = 16;
 
 /// One rule over URLs that answers name. Whoever answers says where the connector's requests go.
 pub fn named_line<R: Display>(from: &FromResponse<R>, flags: impl Fn(&R) -> Vec<String>) -> String {

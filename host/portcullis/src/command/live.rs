@@ -75,7 +75,7 @@ pub async fn run(
     cancelled: watch::Receiver<bool>,
 ) -> Result<Live> {
     let host = Host::open_beside(&arguments.config, arguments.wait(), Some(beside)).await?;
-    let way_out = host.way_out(connection).await?;
+    let way_out = host.way_out(connection, &cancelled).await?;
     let mut records = Kept(Vec::new());
     let options = CallOptions { correlation_id: None, cancelled: Some(cancelled.clone()) };
     let report = match &wanted.call {

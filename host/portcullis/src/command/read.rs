@@ -19,7 +19,8 @@ const READER_CHARS_MAX: usize = 128;
 pub async fn run(arguments: &Arguments, options: &Read) -> Result<Exit> {
     options.resume.as_deref().map_or(Ok(()), reader_name)?;
     let host = Host::open(&arguments.config, arguments.wait()).await?;
-    host.require(&options.connection).await?;
+    let cancelled = report::cancel_on_signal();
+    host.require(&options.connection, &cancelled).await?;
     let mut sink: Box<dyn PageSink> = match (&options.output, &options.resume) {
         (None, _) => Box::new(StandardOutput),
         (Some(file), None) => Box::new(FileSink::new(file)),
@@ -28,7 +29,7 @@ pub async fn run(arguments: &Arguments, options: &Read) -> Result<Exit> {
     let bar = progress_bar();
     let shown = bar.clone();
     let read = ReadOptions {
-        cancelled: Some(report::cancel_on_signal()),
+        cancelled: Some(cancelled),
         resume: options.resume.clone(),
         max_records: options.max_records,
         validate: options.validate,

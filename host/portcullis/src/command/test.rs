@@ -1,5 +1,7 @@
 //! `test`: plays a connector's cassettes in the real sandbox and says of each what holds and what does not.
 mod checks;
+mod compared;
+mod discovered;
 mod mistakes;
 mod record;
 mod report;
@@ -11,8 +13,9 @@ use crate::{
     command::{build, live::Wanted},
     exit::{Exit, Failure, Result},
 };
-use checks::Check;
 pub use checks::{Replayed, of, replayed};
+use portcullis_manifest::Role;
+use report::Check;
 pub use report::Report;
 pub use sandbox::Sandbox;
 use std::{collections::BTreeSet, path::Path};
@@ -51,7 +54,11 @@ pub async fn run(arguments: &Arguments, options: &Test) -> Result<Exit> {
         }
     }
     // A part of the cassettes says nothing of what all of them use, nor does one that broke off.
-    if options.filter.is_none() && report.failures() == 0 {
+    let are_held = report.failures() == 0;
+    if options.filter.is_none() && sandbox.component.roles.contains(&Role::Source) {
+        report.add(discovered::compared(&sandbox, &chosen).await);
+    }
+    if options.filter.is_none() && are_held {
         report.add(unused(&sandbox, &used));
     }
     if let Some(file) = &options.junit {

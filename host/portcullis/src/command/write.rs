@@ -32,8 +32,9 @@ pub async fn run(arguments: &Arguments, options: &Write) -> Result<Exit> {
         refuse_taken(file)?;
     }
     let host = Host::open(&arguments.config, arguments.wait()).await?;
-    host.require(&options.connection).await?;
-    let call = CallOptions { correlation_id: None, cancelled: Some(report::cancel_on_signal()) };
+    let cancelled = report::cancel_on_signal();
+    host.require(&options.connection, &cancelled).await?;
+    let call = CallOptions { correlation_id: None, cancelled: Some(cancelled) };
     let bytes = records.clone().into_bytes();
     let report = host.engine.write(&options.connection, &options.stream, bytes, write, call).await;
     host.close().await;

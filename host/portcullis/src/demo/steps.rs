@@ -61,7 +61,7 @@ fn since(stage: &Stage, before: usize) -> Vec<Received> {
 
 async fn call(stage: &mut Stage, connection: &str, action: &str, input: &str) -> anyhow::Result<RunReport> {
     let host = stage.host().await?;
-    host.require(connection).await?;
+    host.require(connection, &tokio::sync::watch::channel(false).1).await?;
     Ok(host.engine.call(connection, action, input, CallOptions::default()).await?)
 }
 

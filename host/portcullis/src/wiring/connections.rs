@@ -120,12 +120,22 @@ impl Loader {
         let connection = self.config.connection(name)?;
         let lock = self.lock.read(&self.config.lock_file())?;
         let approval = approvals::current(&self.config, &lock, name)?;
-        let own = self.loaded.of(name);
-        let mut loaded = own.lock().await;
+        let loaded = self.loaded.of(name).lock_owned().await;
         if let Some(found) = loaded.as_ref().filter(|found| found.approval_id == approval.approval_id) {
             return Ok(Arc::clone(found));
         }
-        let fresh = Arc::new(self.load_anew(connection, approval).await?);
+        // Files are read, and the schemas of the connector's author are compiled and applied: not on a thread that serves. The
+        // work keeps the connection's place, whoever waits for it: of what is given up, one piece goes on.
+        let (config, name, pinned) = (Arc::clone(&self.config), connection.name.clone(), approval.clone());
+        let looked_at = tokio::task::spawn_blocking(move || {
+            let package =
+                config.connection(&name).and_then(|connection| approved(&config, connection, &pinned));
+            (package, loaded)
+        });
+        let (package, mut loaded) = looked_at
+            .await
+            .map_err(|error| Failure::fault("a connection can't be looked at").because(&error))?;
+        let fresh = Arc::new(self.load_anew(connection, approval, package?).await?);
         *loaded = Some(Arc::clone(&fresh));
         Ok(fresh)
     }
@@ -134,14 +144,8 @@ impl Loader {
         &self,
         connection: &config::Connection,
         approval: &Approval,
+        Package { bytes, component, .. }: Package,
     ) -> Result<Loaded, Failure> {
-        // Files are read, and a schema of the connector's author is applied: not on a thread that serves.
-        let (config, name, pinned) = (Arc::clone(&self.config), connection.name.clone(), approval.clone());
-        let package =
-            tokio::task::spawn_blocking(move || approved(&config, config.connection(&name)?, &pinned)).await;
-        let package =
-            package.map_err(|error| Failure::fault("a connection can't be looked at").because(&error))?;
-        let Package { bytes, component, .. } = package?;
         self.refuse_missing_secrets(connection).await?;
         let folders = Arc::new(folders::open(connection, &component.manifest)?);
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;

@@ -19,7 +19,8 @@ const COLUMNS: &str = "exchange_id, run_id, step, call, correlation_id, connecti
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "INSERT INTO exchanges ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+        "INSERT INTO exchanges (seq, {COLUMNS}) VALUES (
+         1 + max((SELECT seq FROM last_row), (SELECT coalesce(max(seq), 0) FROM exchanges)), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
          ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)"
     )
 });

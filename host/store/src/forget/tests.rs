@@ -103,6 +103,7 @@ async fn what_is_forgotten_is_in_no_file() {
     assert!(found(data, "another-word-22") > 50 * 200);
     assert!(Holdings::of(data, "billing").unwrap().is_empty());
     assert_eq!(Holdings::of(data, "other").unwrap().exchanges, 50);
+    assert!(!Holdings::finish(&lock).unwrap(), "nothing is left to do");
     // Its runs were, and how they ended; its name begins anew.
     let store =
         SqliteStore::open(lock, Arc::new(SeededClock::default()), Arc::new(SeededRandom::new(9))).unwrap();
@@ -118,4 +119,19 @@ async fn what_is_forgotten_is_in_no_file() {
         store.audit_rows(crate::AuditFilter::default()).await.unwrap()[0].kind,
         "connection-forgotten"
     );
+}
+
+/// A kill between the removal of rows and that of their bytes is mended by whoever writes next, whatever it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cut_off_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    fill(data, "billing", "acme/stripe", WORD, "run_1").await;
+    let lock = lock(data).await;
+    Holdings::remove(&lock, "billing", at(3_000)).unwrap();
+    assert!(Holdings::of(data, "billing").unwrap().is_empty());
+    assert!(found(data, WORD) > 100, "the rows are gone, and not their bytes");
+    assert!(Holdings::finish(&lock).unwrap());
+    assert_eq!(found(data, WORD), 0);
+    assert!(!Holdings::finish(&lock).unwrap());
 }

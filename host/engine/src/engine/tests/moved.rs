@@ -322,6 +322,28 @@ async fn state_that_cannot_be_moved_is_refused_whole() {
     assert_eq!(versions.runs().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_wrongly_is_moved_anew_until_a_page_was_read_with_it() {
+    let versions = Versions::new().await;
+    versions.read(1, false, vec![paged("{\"id\":0}\n", None, Some("0"))]).await.0.unwrap();
+    // The connector refuses what its own migration made.
+    let (read, _) = versions.read(2, true, vec![moved_to("null"), report(Err(failure("internal")))]).await;
+    assert_eq!(read.unwrap().outcome, Outcome::Failed);
+    assert_eq!(versions.marks(2).await, Some((None, text("null"), 1)));
+    // Nor does another number begin with it.
+    let (_, asked) = versions.read(3, true, vec![report(Err(failure("internal")))]).await;
+    assert_eq!(asked, [asked_to_move(1, "0")]);
+    // Mended, under the same number.
+    let page = || paged("{\"id\":1}\n", None, Some("\"a\""));
+    let (read, asked) = versions.read(2, true, vec![moved_to("\"a\""), page()]).await;
+    assert_eq!(read.unwrap().outcome, Outcome::Succeeded);
+    let checkpoint = || asked_to_read(Position::Checkpoint("\"a\"".to_owned()));
+    assert_eq!(asked, [asked_to_move(1, "0"), checkpoint()]);
+    // From then on it is what that version wrote.
+    let (_, asked) = versions.read(2, true, vec![page()]).await;
+    assert_eq!(asked, [checkpoint()]);
+}
+
 /// Answers by what it is asked: positions of version 2 are those of version 1 behind a `v`.
 struct Renames;
 

@@ -26,6 +26,8 @@ use tokio::sync::watch;
 
 /// Where a vendor is told to deliver to.
 const ORIGIN: &str = "https://hooks.example.com";
+/// What is delivered where no file is named: what most vendors' events have in common.
+const SAMPLE: &[u8] = br#"{"id":"sample","type":"sample"}"#;
 
 /// What is delivered, and what came of it last.
 pub struct Samples<'a> {
@@ -145,7 +147,7 @@ impl<'a> Samples<'a> {
                 )));
             }
             Some(file) => files::read_regular(file, DOCUMENT_BYTES_MAX as u64)?,
-            None => b"{}".to_vec(),
+            None => SAMPLE.to_vec(),
         };
         let document = json::parse(&body, DOCUMENT_BYTES_MAX).ok();
         let has = |key: &str| document.as_ref().is_some_and(|document| document.get(key).is_some());

@@ -92,8 +92,28 @@ fn one(
         format!("{connector} is what was approved at {}; its bytes are {place}", approval.approved_at),
     );
     unused_slots(connection, approval, findings);
+    other_bytes(config, connection, approval, findings);
     signature(config, connection, approval, findings);
     Ok(Some(Usable { name: name.to_owned(), egress, hosts: hosts(connection, approval) }))
+}
+
+/// The registry's file of the approved version, where it is another one by now. What is kept in `data` runs all the same.
+fn other_bytes(config: &Config, connection: &Connection, approval: &Approval, findings: &mut Findings) {
+    let file = registry::file(&config.registry, &approval.connector, &approval.version);
+    // One that is gone, or can't be read, is told where somebody needs it.
+    let Ok(package) = registry::open(&file) else { return };
+    if package.component.digest == approval.digest {
+        return;
+    }
+    let (found, shown) = (&package.component.digest, file.display());
+    findings.warning(
+        format!("connections.{}", connection.name),
+        format!("`{shown}` is not what was approved: it has the digest {found}, and {} was pinned", approval.digest),
+        format!(
+            "a version means one file for ever: put back the one that was approved, or ask `{}` for a new version",
+            approval.connector.publisher
+        ),
+    );
 }
 
 /// Of a publisher that has a key: what stands beside the registry's file of the approved version. What is kept in `data` runs all
@@ -216,6 +236,15 @@ pub async fn reach(usable: &[Usable], findings: &mut Findings) {
                 }
             }
         }
+    }
+    if usable.iter().all(|usable| usable.hosts.is_empty()) {
+        let remedy = "portcullis approve CONNECTION: what is not approved reaches nothing";
+        findings.warning(
+            "online".to_owned(),
+            "no connection that runs has a host: nothing was connected to",
+            remedy,
+        );
+        return;
     }
     let note = "hosts were connected to, and no request was sent: `portcullis check CONNECTION` tries its credentials";
     findings.ok("online", note);

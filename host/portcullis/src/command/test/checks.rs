@@ -1,7 +1,9 @@
 //! What is checked of each cassette. A check that fails says what was expected, what came, and what to do.
 use super::{
+    compared::{differ, rejected_words, replies_differ},
     mistakes,
-    sandbox::{Connected, Ended, Sandbox},
+    report::Check,
+    sandbox::{Chance, Connected, Ended, Sandbox},
 };
 use crate::{
     cassette::{Called, Cassette, Expected, SUCCEEDS, player::Player},
@@ -13,11 +15,7 @@ use portcullis_egress::{Exchange, Outcome};
 use portcullis_engine::{ANY_NAME, Batch, Operation as Asked, Schema};
 use portcullis_runtime::{CallError, ConnectorError, Operation, Output, Reply, call::Position};
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pages of one read: more is taken for paging without end.
 const PAGES_MAX: usize = 1_000;
@@ -33,23 +31,18 @@ const STATUSES: [(u16, &str); 8] = [
     (503, "unavailable"),
 ];
 
-/// One line of the report.
-#[derive(Debug)]
-pub struct Check {
-    /// Cassette, and what was checked of it.
-    pub name: String,
-    /// The cassette.
-    pub file: Option<PathBuf>,
-    /// What is wrong; none = it holds.
-    pub fault: Option<String>,
-    /// How long it took.
-    pub took: Duration,
+/// What a check came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Fault(String),
+    /// There was nothing to check.
+    Skipped(String),
 }
 
-impl Check {
-    /// One line.
-    pub fn new(name: &str, file: Option<PathBuf>, fault: Option<String>, took: Duration) -> Self {
-        Self { name: name.to_owned(), file, fault, took }
+impl From<Fault> for Verdict {
+    fn from(fault: Fault) -> Self {
+        fault.map_or(Self::Holds, Self::Fault)
     }
 }
 
@@ -84,7 +77,7 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
     let first = stage.check("", async {
         let (came, ended) = stage.play(None, Position::Start).await?;
         used.extend(ended.iter().flat_map(|ended| &ended.exchanges).map(|row| row.manifest_place.clone()));
-        Ok(stage.judge(&came, &ended))
+        Ok(stage.judge(&came, &ended).into())
     });
     let first = first.await?;
     let held = first.fault.is_none();
@@ -155,18 +148,32 @@ struct Stage<'s> {
 type Fault = Option<String>;
 
 impl Stage<'_> {
-    async fn check(&self, name: &str, work: impl Future<Output = Result<Fault>>) -> Result<Check> {
+    async fn check(&self, name: &str, work: impl Future<Output = Result<Verdict>>) -> Result<Check> {
         let began = RealClock.monotonic();
-        let fault = work.await?;
+        let (fault, skipped) = match work.await? {
+            Verdict::Holds => (None, None),
+            Verdict::Fault(fault) => (Some(fault), None),
+            Verdict::Skipped(why) => (None, Some(why)),
+        };
         let took = RealClock.monotonic().saturating_sub(began);
         let name = [self.cassette.name.as_str(), name].join(" ");
-        Ok(Check::new(name.trim_end(), Some(self.cassette.file.clone()), fault, took))
+        let check = Check::new(name.trim_end(), Some(self.cassette.file.clone()), fault, took);
+        Ok(Check { skipped, ..check })
     }
 
     /// The whole call: all pages of a stream.
     async fn play(&self, status: Option<u16>, from: Position) -> Result<(Came, Vec<Ended>)> {
+        self.play_by(Chance::USUAL, status, from).await
+    }
+
+    async fn play_by(
+        &self,
+        chance: Chance,
+        status: Option<u16>,
+        from: Position,
+    ) -> Result<(Came, Vec<Ended>)> {
         self.player.play(&self.cassette.exchanges, status);
-        let connected = self.sandbox.connect(self.cassette, &self.player)?;
+        let connected = self.sandbox.connect(self.cassette, &self.player, chance)?;
         Ok(match &self.cassette.call {
             Called::Check => one(&connected, Operation::Check { config: connected.config() }).await,
             Called::Action { name, input } => {
@@ -247,10 +254,11 @@ impl Stage<'_> {
         });
         denied
             .or_else(|| self.unexpected())
+            // No cassette can hold one to compare it with.
+            .or_else(|| mistakes::large_record(came.pages().map(|page| page.records.as_slice())))
             .or_else(|| self.differs(came))
             .or_else(|| self.unasked())
             .or_else(|| self.schema(came))
-            .or_else(|| mistakes::large_record(came.pages().map(|page| page.records.as_slice())))
             .or_else(|| mistakes::logged(self.cassette, &self.sensitive(), ended))
     }
 
@@ -279,7 +287,8 @@ impl Stage<'_> {
     fn unasked(&self) -> Fault {
         let asked = self.player.asked();
         let used = |at: usize| asked.iter().any(|asked| asked.answered_by == Some(at));
-        let (at, left) = self.cassette.exchanges.iter().enumerate().find(|(at, _)| !used(*at))?;
+        let mut exchanges = self.cassette.exchanges.iter().enumerate();
+        let (at, left) = exchanges.find(|(at, exchange)| !exchange.resumed && !used(*at))?;
         Some(format!("exchange {} of the cassette was never asked for: {} {}", at + 1, left.method, left.url))
     }
 
@@ -366,45 +375,84 @@ impl Stage<'_> {
         found.cloned().unwrap_or_default()
     }
 
-    /// The same input gives the same bytes, page by page, and the same requests.
-    async fn again(&self) -> Result<Fault> {
+    /// The same input gives the same bytes, page by page, and the same requests, whatever is random and whatever the time is. Who
+    /// asks for other things at another time reads up to now: of that a cassette says nothing.
+    async fn again(&self) -> Result<Verdict> {
         let (first, _) = self.play(None, Position::Start).await?;
         let asked = self.player.asked();
-        let (second, _) = self.play(None, Position::Start).await?;
+        let (second, _) = self.play_by(Chance::OTHER_RANDOMNESS, None, Position::Start).await?;
+        let what = "randomness, or the order of a map, is in";
+        if asked != self.player.asked() {
+            return Ok(Verdict::Fault(format!(
+                "the same call asks for other things the second time: {what} a request; a repeated request has to be the same, \
+                 or its vendor takes it for another one"
+            )));
+        }
         if first != second {
-            return Ok(Some(
-                "the same call gives other bytes the second time: time, randomness or the order of a map is in it"
+            return Ok(Verdict::Fault(format!(
+                "the same call gives other bytes the second time: {what} it; a `BTreeMap` has an order, and an id is the vendor's"
+            )));
+        }
+        let (later, _) = self.play_by(Chance::LATER, None, Position::Start).await?;
+        if asked == self.player.asked() && first.given() != later.given() {
+            return Ok(Verdict::Fault(
+                "the same call gives other bytes at another time: the clock is in it; take the time from what the vendor says"
                     .to_owned(),
             ));
         }
-        let same = asked == self.player.asked();
-        Ok((!same).then(|| "the same call asks for other things the second time".to_owned()))
+        Ok(Verdict::Holds)
     }
 
     /// From each checkpoint the rest of the records comes, without a gap and without a repeat.
-    async fn resumed(&self) -> Result<Fault> {
-        let (Came::Pages(pages), _) = self.play(None, Position::Start).await? else { return Ok(None) };
+    async fn resumed(&self) -> Result<Verdict> {
+        let (Came::Pages(pages), _) = self.play(None, Position::Start).await? else {
+            return Ok(Verdict::Holds);
+        };
+        let says = self.cassette.exchanges.iter().any(|exchange| exchange.resumed);
+        let (mut tried, mut left, mut used) = (0, None, BTreeSet::new());
         for (number, page) in pages.iter().enumerate() {
             let Some(checkpoint) = &page.checkpoint else { continue };
+            let is_last = number + 1 == pages.len();
             let rest = values(&pages[number + 1..]);
             let (came, _) = self.play(None, Position::Checkpoint(checkpoint.clone())).await?;
+            let asked = self.player.asked();
+            used.extend(asked.iter().filter_map(|asked| asked.answered_by));
             // Beyond the last page a vendor may have more: the cassette says so, or has nothing for it.
-            if number + 1 == pages.len() && self.unexpected().is_some() {
+            let in_vain = asked.iter().find(|asked| asked.answered_by.is_none());
+            if let Some(asked) = in_vain.filter(|_| is_last && !says) {
+                left = Some(format!("{} {}", asked.method, asked.url));
                 continue;
             }
-            if let Some(unexpected) = self.unexpected() {
-                return Ok(Some(format!("resumed from the checkpoint of page {}: {unexpected}", number + 1)));
-            }
-            let fault = match &came {
+            tried += 1;
+            let fault = self.unexpected().or_else(|| match &came {
+                // What a vendor has by then, nobody knows but the cassette, which has no records of it.
+                Came::Pages(_) if is_last => None,
                 Came::Pages(resumed) => differ("record", &rest, &values(resumed)),
                 Came::Error(kind, message) => Some(format!("`{kind}`: {message}")),
                 _ => None,
-            };
+            });
             if let Some(fault) = fault {
-                return Ok(Some(format!("resumed from the checkpoint of page {}: {fault}", number + 1)));
+                let place = number + 1;
+                return Ok(Verdict::Fault(format!("resumed from the checkpoint of page {place}: {fault}")));
             }
         }
-        Ok(None)
+        let mut exchanges = self.cassette.exchanges.iter().enumerate();
+        if let Some((at, unused)) = exchanges.find(|(at, exchange)| exchange.resumed && !used.contains(at)) {
+            let (number, method, url) = (at + 1, &unused.method, &unused.url);
+            return Ok(Verdict::Fault(format!(
+                "exchange {number} of the cassette is that of a resumed read, and none asked for it: {method} {url}"
+            )));
+        }
+        Ok(match (tried, left) {
+            (0, Some(asked)) => Verdict::Skipped(format!(
+                "the cassette does not say what the vendor answers to a read that begins at the last checkpoint: add\n\
+                 [[exchange]]\nresumed = true\nrequest = \"{asked}\"\nstatus = 200\nbody = '…'"
+            )),
+            (0, None) => {
+                Verdict::Skipped("no page has a checkpoint: each read begins at the start".to_owned())
+            }
+            _ => Verdict::Holds,
+        })
     }
 
     /// The kind of error of the lines that are written where the vendor answers as the cassette says; none where there are none,
@@ -421,10 +469,10 @@ impl Stage<'_> {
     }
 
     /// A vendor that refuses becomes the right kind of error, and is not asked again by hand.
-    async fn refused(&self, status: u16, kind: &str) -> Result<Fault> {
+    async fn refused(&self, status: u16, kind: &str) -> Result<Verdict> {
         let (came, ended) = self.play(Some(status), Position::Start).await?;
         if let Some(repeated) = mistakes::repeated(&ended, &self.player.asked()) {
-            return Ok(Some(repeated));
+            return Ok(Verdict::Fault(repeated));
         }
         let help = || {
             format!(
@@ -432,7 +480,7 @@ impl Stage<'_> {
                 came.kind()
             )
         };
-        Ok(match &came {
+        let fault = match &came {
             Came::Error(found, _) if found == kind => None,
             // A destination may refuse the lines that the vendor refused, and write the others.
             Came::Rejected(found) if self.newly_rejected(found).is_some_and(|found| found == kind) => None,
@@ -441,7 +489,8 @@ impl Stage<'_> {
             }
             _ if kind == SUCCEEDS => None,
             _ => Some(format!("{status} has to be `{kind}`, and it succeeded{}", help())),
-        })
+        };
+        Ok(fault.into())
     }
 }
 
@@ -484,6 +533,18 @@ fn came(result: &std::result::Result<Output, CallError>) -> Came {
 }
 
 impl Came {
+    /// What a caller is given: where a later read begins is not.
+    fn given(&self) -> Self {
+        match self {
+            Self::Pages(pages) => {
+                let records =
+                    |page: &Page| Page { records: page.records.clone(), next: None, checkpoint: None };
+                Self::Pages(pages.iter().map(records).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
     fn pages(&self) -> impl Iterator<Item = &Page> {
         match self {
             Self::Pages(pages) => pages.iter(),
@@ -515,49 +576,4 @@ fn with_end(records: &[u8]) -> Vec<u8> {
 
 fn values(pages: &[Page]) -> Vec<Value> {
     lines(pages).iter().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect()
-}
-
-/// `what`: record, event.
-fn differ(what: &str, expected: &[Value], found: &[Value]) -> Fault {
-    let at = (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at))?;
-    let text = |value: Option<&Value>| match value {
-        Some(value) => mistakes::shortened(&value.to_string()),
-        None => format!("nothing: the {what}s are over"),
-    };
-    Some(format!(
-        "{what} {} differs ({} expected, {} came)\n  expected {}\n  it is    {}",
-        at + 1,
-        expected.len(),
-        found.len(),
-        text(expected.get(at)),
-        text(found.get(at))
-    ))
-}
-
-/// Names of headers have no case, and no order among different ones.
-fn replies_differ(expected: Option<&Reply>, found: Option<&Reply>) -> Fault {
-    let plain = |(status, headers, body): &Reply| {
-        let mut headers: Vec<_> =
-            headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        headers.sort();
-        (*status, headers, body.clone())
-    };
-    if expected.map(plain) == found.map(plain) {
-        return None;
-    }
-    let words = |reply: Option<&Reply>| {
-        let Some((status, headers, body)) = reply else { return "none of its own".to_owned() };
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
-            .collect();
-        let body = String::from_utf8_lossy(body);
-        mistakes::shortened(&format!("{status} [{}] {body}", headers.join(", ")))
-    };
-    Some(format!("the reply differs\n  expected {}\n  it is    {}", words(expected), words(found)))
-}
-
-fn rejected_words(lines: &BTreeMap<u32, String>) -> String {
-    let words: Vec<_> = lines.iter().map(|(line, kind)| format!("line {line}: {kind}")).collect();
-    if words.is_empty() { "none".to_owned() } else { mistakes::shortened(&words.join(", ")) }
 }

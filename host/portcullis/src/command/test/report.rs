@@ -1,11 +1,35 @@
 //! The report: a line a check as it ends, what is wrong below it, the sum at the end; JSON lines, or JUnit's XML beside it.
-use super::checks::Check;
 use crate::{
     exit::{Exit, Result, at_file},
     output,
 };
 use serde_json::json;
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// One line of the report.
+#[derive(Debug)]
+pub struct Check {
+    /// Cassette, and what was checked of it.
+    pub name: String,
+    /// The cassette.
+    pub file: Option<PathBuf>,
+    /// What is wrong; none = it holds.
+    pub fault: Option<String>,
+    /// Why nothing could be checked; what to do about it.
+    pub skipped: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Check {
+    /// One line.
+    pub fn new(name: &str, file: Option<PathBuf>, fault: Option<String>, took: Duration) -> Self {
+        Self { name: name.to_owned(), file, fault, skipped: None, took }
+    }
+}
 
 /// All checks so far.
 pub struct Report {
@@ -25,12 +49,17 @@ impl Report {
         if self.as_json {
             output::json_line(&json!({
                 "test": check.name, "file": file, "passed": check.fault.is_none(), "fault": check.fault,
+                "skipped": check.skipped,
                 "duration_us": u64::try_from(check.took.as_micros()).unwrap_or(u64::MAX),
             }));
         } else {
-            let word = if check.fault.is_none() { "ok  " } else { "FAIL" };
+            let word = match (&check.fault, &check.skipped) {
+                (Some(_), _) => "FAIL",
+                (None, Some(_)) => "skip",
+                (None, None) => "ok  ",
+            };
             output::line(&format!("{word}  {}  {} ms", check.name, check.took.as_millis()));
-            if let Some(fault) = &check.fault {
+            if let Some(fault) = check.fault.as_ref().or(check.skipped.as_ref()) {
                 let place = file.map_or(String::new(), |file| format!("{file}: "));
                 for line in format!("{place}{fault}").lines() {
                     output::line(&format!("      {line}"));
@@ -45,8 +74,9 @@ impl Report {
         let failures = self.failures();
         let seconds: f64 = self.checks.iter().map(|check| check.took.as_secs_f64()).sum();
         let mut xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"portcullis\" tests=\"{}\" failures=\"{failures}\" time=\"{seconds:.3}\">\n",
-            self.checks.len()
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"portcullis\" tests=\"{}\" failures=\"{failures}\" skipped=\"{}\" time=\"{seconds:.3}\">\n",
+            self.checks.len(),
+            self.skipped()
         );
         for check in &self.checks {
             let (name, took) = (escaped(&check.name), check.took.as_secs_f64());
@@ -55,9 +85,13 @@ impl Report {
                 "  <testcase classname=\"{}\" name=\"{name}\" time=\"{took:.3}\"",
                 escaped(&place)
             ));
-            match &check.fault {
-                None => xml.push_str("/>\n"),
-                Some(fault) => {
+            match (&check.fault, &check.skipped) {
+                (None, None) => xml.push_str("/>\n"),
+                (None, Some(why)) => {
+                    let why = escaped(why);
+                    xml.push_str(&format!(">\n    <skipped message=\"{why}\"/>\n  </testcase>\n"));
+                }
+                (Some(fault), _) => {
                     let first = escaped(fault.lines().next().unwrap_or_default());
                     let all = escaped(fault);
                     xml.push_str(&format!(
@@ -75,11 +109,18 @@ impl Report {
         self.checks.iter().filter(|check| check.fault.is_some()).count()
     }
 
+    /// Checks that had nothing to look at.
+    fn skipped(&self) -> usize {
+        self.checks.iter().filter(|check| check.skipped.is_some()).count()
+    }
+
     /// The sum, and how the command ends.
     pub fn end(self) -> Exit {
-        let failures = self.failures();
+        let (failures, skipped) = (self.failures(), self.skipped());
         if !self.as_json {
-            output::line(&format!("{} passed, {failures} failed", self.checks.len() - failures));
+            let passed = self.checks.len() - failures - skipped;
+            let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+            output::line(&format!("{passed} passed, {failures} failed{skipped}"));
         }
         if failures == 0 { Exit::Success } else { Exit::Failed }
     }
@@ -106,7 +147,6 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn junit_is_xml_whatever_a_vendor_said() {
@@ -115,14 +155,18 @@ mod tests {
         let mut report = Report::new(true);
         report.checks.push(Check::new("a <b>", None, None, Duration::from_millis(12)));
         let fault = "expected \"x\" & <y>\n\u{1b}[31m".to_owned();
+        let skipped = Some("nothing <to> see".to_owned());
+        report.checks.push(Check { skipped, ..Check::new("b", None, None, Duration::ZERO) });
         report.checks.push(Check::new("c", Some("d.toml".into()), Some(fault), Duration::ZERO));
         report.junit(&file).unwrap();
         let xml = std::fs::read_to_string(&file).unwrap();
         assert_eq!(
             xml,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <testsuite name=\"portcullis\" tests=\"2\" failures=\"1\" time=\"0.012\">\n\
+             <testsuite name=\"portcullis\" tests=\"3\" failures=\"1\" skipped=\"1\" time=\"0.012\">\n\
              \x20 <testcase classname=\"\" name=\"a &lt;b&gt;\" time=\"0.012\"/>\n\
+             \x20 <testcase classname=\"\" name=\"b\" time=\"0.000\">\n\
+             \x20   <skipped message=\"nothing &lt;to&gt; see\"/>\n  </testcase>\n\
              \x20 <testcase classname=\"d.toml\" name=\"c\" time=\"0.000\">\n\
              \x20   <failure message=\"expected &quot;x&quot; &amp; &lt;y&gt;\">expected &quot;x&quot; &amp; &lt;y&gt;&#10;\u{fffd}[31m</failure>\n\
              \x20 </testcase>\n</testsuite>\n"

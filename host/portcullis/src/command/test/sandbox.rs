@@ -47,6 +47,28 @@ pub struct Sandbox {
     folder: tempfile::TempDir,
 }
 
+/// What the world gives a connector that it can't choose.
+#[derive(Clone, Copy)]
+pub struct Chance {
+    seed: [u8; 32],
+    /// After the moment at which the clock usually stands.
+    later: Duration,
+}
+
+impl Chance {
+    /// The same for every play that is compared with what a cassette says.
+    pub const USUAL: Self = Self { seed: [7; 32], later: Duration::ZERO };
+    /// Other randomness, by which the order of a map is another one too.
+    pub const OTHER_RANDOMNESS: Self = Self { seed: [11; 32], ..Self::USUAL };
+    /// Some days later, at another time of the day.
+    pub const LATER: Self = Self { later: Duration::from_secs(5 * 24 * 3600 + 4321), ..Self::USUAL };
+
+    fn clock(self) -> Arc<dyn Clock> {
+        let start = SeededClock::default().now();
+        Arc::new(SeededClock::new(start.plus(self.later)))
+    }
+}
+
 /// One cassette's connection. Each call of it begins afresh but for what the connector stored.
 pub struct Connected<'s> {
     sandbox: &'s Sandbox,
@@ -57,6 +79,7 @@ pub struct Connected<'s> {
     rows: Arc<Rows>,
     state: Arc<dyn State>,
     folders: Arc<BTreeMap<String, Arc<Folder>>>,
+    seed: [u8; 32],
     clock: Arc<dyn Clock>,
     cancel: tokio::sync::watch::Sender<bool>,
 }
@@ -67,6 +90,7 @@ struct Surroundings {
     state: Arc<dyn State>,
     logs: Arc<dyn Logs>,
     folders: Arc<BTreeMap<String, Arc<Folder>>>,
+    seed: [u8; 32],
     clock: Arc<dyn Clock>,
     cancelled: tokio::sync::watch::Receiver<bool>,
 }
@@ -108,7 +132,8 @@ impl Sandbox {
             state: Arc::new(Scratch::over(Empty)),
             logs: Arc::new(Lines::default()),
             folders: Arc::default(),
-            clock: Arc::new(SeededClock::default()),
+            seed: Chance::USUAL.seed,
+            clock: Chance::USUAL.clock(),
             cancelled,
         });
         self.runtime.call(&self.prepared, settings, operation).await.0
@@ -130,7 +155,7 @@ impl Sandbox {
             logs: around.logs,
             assets: Arc::new(self.component.assets.clone()),
             folders: around.folders,
-            seed: [7; 32],
+            seed: around.seed,
             clock: around.clock,
             debt: Arc::default(),
             cancelled: around.cancelled,
@@ -138,8 +163,8 @@ impl Sandbox {
     }
 
     /// A connection for this cassette, whose every host is the player's.
-    pub fn connect(&self, cassette: &Cassette, player: &Player) -> Result<Connected<'_>> {
-        let clock: Arc<dyn Clock> = Arc::new(SeededClock::default());
+    pub fn connect(&self, cassette: &Cassette, player: &Player, chance: Chance) -> Result<Connected<'_>> {
+        let clock = chance.clock();
         let random = Arc::new(SeededRandom::new(1));
         let rows = Arc::new(Rows::default());
         let egress = Egress::new(clock.clone(), random, rows.clone(), Arc::new(Forgetful));
@@ -156,6 +181,7 @@ impl Sandbox {
             rows,
             state: Arc::new(Scratch::over(Empty)),
             folders: Arc::new(self.folders()?),
+            seed: chance.seed,
             clock,
             cancel: tokio::sync::watch::channel(false).0,
         })
@@ -278,6 +304,7 @@ impl Connected<'_> {
             state: self.state.clone(),
             logs: logs.clone(),
             folders: self.folders.clone(),
+            seed: self.seed,
             clock: self.clock.clone(),
             cancelled: self.cancel.subscribe(),
         });

@@ -23,7 +23,7 @@ pub async fn asks(stage: &mut Stage) -> Shown {
 /// Nothing runs that the lock does not hold.
 pub async fn refused_before(stage: &mut Stage) -> Shown {
     let host = stage.host().await?;
-    let refusal = match host.require("billing").await {
+    let refusal = match host.require("billing", &tokio::sync::watch::channel(false).1).await {
         Ok(()) => return Err(anyhow!("the connection ran without approval")),
         Err(refusal) => refusal,
     };

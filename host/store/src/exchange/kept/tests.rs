@@ -194,15 +194,15 @@ async fn a_database_of_version_1_is_counted_when_it_is_brought_up() {
     // Back to what version 1 made, rows and all.
     let path = folder.path().join(EXCHANGES_FILE);
     let mut first = conn(folder.path());
-    let back =
-        "DROP TABLE announcements; DROP TABLE kept; DROP INDEX exchanges_connection; PRAGMA user_version = 1";
+    let back = "DROP TRIGGER exchanges_removed; DROP TABLE last_row; DROP TABLE announcements; DROP TABLE kept; \
+         DROP INDEX exchanges_connection; PRAGMA user_version = 1";
     first.execute_batch(back).unwrap();
     let fresh = Connection::open_in_memory().unwrap();
     fresh.execute_batch(include_str!("../../migrations/exchanges_1.sql")).unwrap();
     assert_eq!(schema(&first), schema(&fresh));
     assert!(matches!(
         ExchangeReader::open(folder.path()),
-        Err(StoreError::Older { found: 1, needed: 3, .. })
+        Err(StoreError::Older { found: 1, needed: 4, .. })
     ));
     EXCHANGES.migrate(&mut first, &path).unwrap();
     let kept = Kept::load(&first).unwrap();

@@ -109,13 +109,24 @@ async fn who_follows_sees_each_exchange_once() {
         (all, mark) = (all.into_iter().chain(seen).collect::<Vec<_>>(), next);
     }
     assert_eq!(all, [1, 3, 5, 7].map(row));
-    // All that was seen is removed, and numbers begin again.
+    // All that was seen is removed.
     let sql = "DELETE FROM exchanges";
     Connection::open(folder.path().join(EXCHANGES_FILE)).unwrap().execute(sql, []).unwrap();
     let (seen, mark) = reader.exchanges_after(&odd, mark).unwrap();
     assert_eq!(seen, []);
     record(9..10).await;
-    assert_eq!(reader.exchanges_after(&odd, mark).unwrap().0, [row(9)]);
+    let (seen, mark) = reader.exchanges_after(&odd, mark).unwrap();
+    assert_eq!(seen, [row(9)]);
+    // Removed, and followed by others before anybody looked: no number is given twice, and none is passed over.
+    Connection::open(folder.path().join(EXCHANGES_FILE)).unwrap().execute(sql, []).unwrap();
+    record(10..16).await;
+    assert_eq!(reader.exchanges_after(&odd, mark).unwrap().0, [row(11), row(13), row(15)]);
+    drop((log, reader));
+    let log = open_log(folder.path()).await;
+    log.record(row(17)).await;
+    log.flush().await;
+    let reader = ExchangeReader::open(folder.path()).unwrap().unwrap();
+    assert_eq!(reader.exchanges_after(&odd, mark).unwrap().0.len(), 4);
 }
 
 #[tokio::test]

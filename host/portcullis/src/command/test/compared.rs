@@ -1,0 +1,51 @@
+//! What was expected beside what came, in the words of a difference.
+use super::mistakes;
+use portcullis_runtime::Reply;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// `what`: record, event.
+pub fn differ(what: &str, expected: &[Value], found: &[Value]) -> Option<String> {
+    let at = (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at))?;
+    let text = |value: Option<&Value>| match value {
+        Some(value) => mistakes::shortened(&value.to_string()),
+        None => format!("nothing: the {what}s are over"),
+    };
+    Some(format!(
+        "{what} {} differs ({} expected, {} came)\n  expected {}\n  it is    {}",
+        at + 1,
+        expected.len(),
+        found.len(),
+        text(expected.get(at)),
+        text(found.get(at))
+    ))
+}
+
+/// Names of headers have no case, and no order among different ones.
+pub fn replies_differ(expected: Option<&Reply>, found: Option<&Reply>) -> Option<String> {
+    let plain = |(status, headers, body): &Reply| {
+        let mut headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        headers.sort();
+        (*status, headers, body.clone())
+    };
+    if expected.map(plain) == found.map(plain) {
+        return None;
+    }
+    let words = |reply: Option<&Reply>| {
+        let Some((status, headers, body)) = reply else { return "none of its own".to_owned() };
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
+            .collect();
+        let body = String::from_utf8_lossy(body);
+        mistakes::shortened(&format!("{status} [{}] {body}", headers.join(", ")))
+    };
+    Some(format!("the reply differs\n  expected {}\n  it is    {}", words(expected), words(found)))
+}
+
+/// Lines with the kind of each one's error.
+pub fn rejected_words(lines: &BTreeMap<u32, String>) -> String {
+    let words: Vec<_> = lines.iter().map(|(line, kind)| format!("line {line}: {kind}")).collect();
+    if words.is_empty() { "none".to_owned() } else { mistakes::shortened(&words.join(", ")) }
+}

@@ -3,7 +3,7 @@ use crate::{files, none, read};
 use toml::Table;
 
 /// Own crates that a crate may use. A new edge is a line here, in a commit of its own that says why.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("grants", &[]),
     ("clock", &[]),
     ("manifest", &["grants"]),
@@ -14,21 +14,31 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("store", &["clock"]),
     // JSON of strangers is read by one reader, and it is the manifest's.
     ("engine", &["store", "grants", "manifest", "clock"]),
-    ("portcullis", &["grants", "clock", "manifest", "secrets", "egress", "runtime", "store", "engine"]),
+    // It stores and verifies; what a delivery means is the engine's affair, later.
+    ("ingress", &["secrets", "store", "clock"]),
+    // It tells what it is told.
+    ("server", &[]),
+    (
+        "portcullis",
+        &[
+            "grants", "clock", "manifest", "secrets", "egress", "runtime", "store", "engine", "ingress",
+            "server",
+        ],
+    ),
 ];
 
 /// Own crates that only a crate's tests use: its real callee in place of a mock.
-const TEST_EDGES: [(&str, &str); 1] = [("runtime", "secrets")];
+const TEST_EDGES: [(&str, &str); 2] = [("runtime", "secrets"), ("ingress", "manifest")];
 
 /// Libraries that give a crate a power, and the only crates that may hold them.
 const HOMES: [(&str, &[&str]); 20] = [
     ("reqwest", &["egress"]),
     ("hickory-resolver", &["egress"]),
     ("webpki-roots", &["egress"]),
-    // The demo's double is a server.
-    ("hyper-util", &["portcullis"]),
-    // A handshake without a request, and the double's side of it.
-    ("tokio-rustls", &["egress", "portcullis"]),
+    // The demo's double is a server too.
+    ("hyper-util", &["ingress", "server", "portcullis"]),
+    // A handshake without a request, what comes in, and the double's side of it.
+    ("tokio-rustls", &["egress", "ingress", "portcullis"]),
     ("rcgen", &["portcullis"]),
     // `egress` holds the type that reqwest takes; it parses none (see clippy.toml).
     ("url", &["grants", "egress"]),

@@ -17,12 +17,16 @@ const WAYS_OUT: [&str; 12] = [
     "ToSocketAddrs",
 ];
 
+/// The socket in the data folder by which a command asks the process that serves: it leaves no machine.
+const CONTROL: (&str, &str) = ("UnixStream::connect", "host/server/src/control.rs");
+
 #[test]
 fn there_is_one_way_out() {
     let mut faults = Vec::new();
     for source in host().iter().filter(|source| source.ships()) {
         if !source.path.starts_with("host/egress/src/dial") {
-            faults.extend(WAYS_OUT.iter().flat_map(|way| source.find(way)));
+            let ways = WAYS_OUT.iter().filter(|way| (**way, source.path.as_str()) != CONTROL);
+            faults.extend(ways.flat_map(|way| source.find(way)));
         }
     }
     none("network calls outside `egress/dial`", faults);

@@ -12,13 +12,14 @@ mod write;
 use crate::{
     CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Denied, EngineError, Failure,
     Operation, RunReport, Withheld,
+    delivery::Held,
     limits::{DENIALS_MAX, MESSAGE_CHARS_MAX},
     run::Ending,
 };
 use attempt::Cancellation;
 use portcullis_clock::{Clock, Random, new_id};
 use portcullis_store::{
-    AttemptEnd, ClosedRun, Effects, NewAttempt, NewRun, Outcome, RunEnd, RunKind, Store,
+    AttemptEnd, ClosedRun, DeliveryEnd, Effects, Fate, NewAttempt, NewRun, Outcome, RunEnd, RunKind, Store,
     limits::RUN_JSON_BYTES_MAX,
 };
 use std::{sync::Arc, time::Duration};
@@ -96,12 +97,14 @@ impl Engine {
             cancellation: self.cancellation(options.cancelled.as_ref()),
             correlation_id: options.correlation_id.unwrap_or_else(|| id("corr")),
             step,
+            held: None,
             tally: Tally::default(),
         };
         self.move_state(&run).await?;
         Ok(run)
     }
 
+    /// Stores that it goes on; a delivery that it has is its own from then on.
     async fn begin(&self, run: &Run, input: Option<String>) -> Result<(), EngineError> {
         let new = NewRun {
             run_id: run.run_id.clone(),
@@ -116,7 +119,12 @@ impl Engine {
             input,
             started_at: self.clock.now(),
         };
-        Ok(self.store.begin_run(new, self.new_attempt(run, 0, 1)).await?)
+        let first = self.new_attempt(run, 0, 1);
+        match &run.held {
+            Some(held) => self.store.begin_delivery(&held.delivery_id, new, first).await?,
+            None => self.store.begin_run(new, first).await?,
+        }
+        Ok(())
     }
 
     fn new_attempt(&self, run: &Run, call: u64, attempt: u32) -> NewAttempt {
@@ -189,6 +197,13 @@ impl Engine {
         };
         let reason = reason.or_else(|| fruit.remark().map(str::to_owned));
         let now = self.clock.now();
+        let fate = run.held.as_ref().map(|held| {
+            let fate = held.fate(outcome, &ending, fruit.handled.as_ref(), now, &*self.random);
+            DeliveryEnd { delivery_id: held.delivery_id.clone(), fate }
+        });
+        let is_dead = fate.as_ref().is_some_and(|left| left.fate == Fate::Dead);
+        // What is in doubt stays so: a person asks the vendor before anything else.
+        let outcome = if is_dead && outcome == Outcome::Failed { Outcome::DeadLettered } else { outcome };
         let retry_at = ending.retry_after.map(|pause| now.plus(pause));
         // What is too large for a row is still handed to whoever asked for it.
         let output = fruit.output.clone().filter(|output| output.len() <= RUN_JSON_BYTES_MAX);
@@ -201,6 +216,7 @@ impl Engine {
             output,
             retry_at,
             requests: run.tally.requests,
+            delivery: fate,
             ended_at: now,
         };
         // Queued one behind the other: as a rule both are in one transaction.
@@ -244,6 +260,8 @@ struct Run {
     correlation_id: String,
     step: String,
     cancellation: Cancellation,
+    /// The stored delivery that it hands over.
+    held: Option<Held>,
     tally: Tally,
 }
 

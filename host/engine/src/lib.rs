@@ -4,6 +4,8 @@
 mod caller;
 mod connections;
 mod contract;
+mod delivery;
+mod dispatch;
 mod engine;
 mod error;
 pub mod limits;
@@ -24,6 +26,7 @@ pub use connections::{
     ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts,
 };
 pub use contract::{Fault, Schema, SchemaError};
+pub use dispatch::Dispatcher;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use report::{CallOptions, Progress, ReadOptions, RunReport, WriteOptions, Written};

@@ -26,6 +26,24 @@ pub const FALLBACKS_MAX: u32 = 1;
 pub const INPUT_BYTES_MAX: usize = portcullis_store::limits::RUN_JSON_BYTES_MAX;
 /// Body of a delivery: what the runtime hands over at most.
 pub const DELIVERY_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Runs of a stored delivery that its vendor, or ours, may have been too busy for, the first included.
+pub const DELIVERY_RUNS_MAX: u32 = 12;
+/// Runs of one that failed in another way: it will hardly do better.
+pub const DELIVERY_RUNS_OTHER_MAX: u32 = 3;
+/// First pause before a delivery is handed over once more, doubled each time, with full jitter.
+pub const DELIVERY_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest one.
+pub const DELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long the vendor's id of an event is remembered.
+pub const EVENT_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Deliveries of one connection under way.
+pub const DELIVERIES_AT_ONCE_MAX: usize = 16;
+/// A connection that can't run is looked at again after this time.
+pub const REFUSED_WAIT: Duration = Duration::from_secs(30);
+/// What is under way when it is to stop may take so long.
+pub const DRAIN_TIME: Duration = Duration::from_secs(15);
+/// A store that failed is tried again after this time.
+pub const STORE_WAIT: Duration = Duration::from_secs(1);
 /// NDJSON of a batch: what the runtime hands over at most.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What the faults of one document may weigh before any is shown.
@@ -55,3 +73,5 @@ pub const TAIL_BYTES: u64 = 4096;
 
 const _: () = assert!(ATTEMPTS_MAX >= 1);
 const _: () = assert!(BACKOFF.as_millis() < WAIT_MAX.as_millis());
+const _: () = assert!(DELIVERY_RUNS_OTHER_MAX <= DELIVERY_RUNS_MAX);
+const _: () = assert!(DELIVERY_BACKOFF.as_millis() < DELIVERY_BACKOFF_MAX.as_millis());

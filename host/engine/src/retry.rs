@@ -21,7 +21,7 @@ pub(crate) enum Verdict {
 
 /// `harmless` = an attempt more can do nothing twice.
 pub(crate) fn verdict(failure: &Failure, attempt: u32, harmless: bool, random: &dyn Random) -> Verdict {
-    if !matches!(failure.kind.as_str(), "unavailable" | "timeout" | "rate-limited") {
+    if !may_pass(&failure.kind) {
         return Verdict::Over;
     }
     let asked = failure.retry_after_ms.map(Duration::from_millis);
@@ -29,15 +29,20 @@ pub(crate) fn verdict(failure: &Failure, attempt: u32, harmless: bool, random: &
         Some(pause) if pause > WAIT_MAX => Verdict::Later(pause),
         _ if !harmless || attempt >= ATTEMPTS_MAX => Verdict::Over,
         Some(pause) => Verdict::Again(pause),
-        None => Verdict::Again(backoff(attempt, random)),
+        None => Verdict::Again(jittered(BACKOFF, attempt, WAIT_MAX, random)),
     }
 }
 
+/// A failure that time alone may mend.
+pub(crate) fn may_pass(kind: &str) -> bool {
+    matches!(kind, "unavailable" | "timeout" | "rate-limited")
+}
+
 /// Full jitter: anything from nothing to the doubled pause, so that many callers do not come back as one.
-fn backoff(attempt: u32, random: &dyn Random) -> Duration {
+pub(crate) fn jittered(first: Duration, attempt: u32, most: Duration, random: &dyn Random) -> Duration {
     let mut bytes = [0_u8; 8];
     random.fill(&mut bytes);
-    let ceiling = BACKOFF.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(WAIT_MAX);
+    let ceiling = first.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(most);
     let ms = u64::try_from(ceiling.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(u64::from_le_bytes(bytes) % (ms + 1))
 }

@@ -94,6 +94,12 @@ pub enum Command {
     Explain(Explain),
     /// Look for what is wrong with the setup, each finding with a remedy; changes nothing
     Doctor(Doctor),
+    /// Take webhooks and have them handed over, until Ctrl-C or SIGTERM; SIGHUP reads the config anew
+    Serve,
+    /// Have a running `serve` read its config anew
+    Reload,
+    /// List what vendors delivered; show, replay or discard one delivery
+    Deliveries(Deliveries),
     /// Run the connector's own check of its config and credentials
     Check(OneConnection),
     /// List the streams that the connector finds
@@ -403,7 +409,7 @@ pub struct Runs {
     /// Only of this connection
     #[arg(long)]
     pub connection: Option<String>,
-    /// Only with this outcome: succeeded, failed, cancelled, unknown, dry-run, open
+    /// Only with this outcome: succeeded, failed, dead-lettered, cancelled, unknown, dry-run, open
     #[arg(long)]
     pub outcome: Option<String>,
     /// Only with this correlation id
@@ -429,6 +435,57 @@ pub enum RunsCommand {
 pub struct RunsShow {
     /// `run_…`
     pub run: String,
+}
+
+/// `deliveries`
+#[derive(Args, Debug)]
+pub struct Deliveries {
+    /// One of them
+    #[command(subcommand)]
+    pub command: Option<DeliveriesCommand>,
+    /// Only of this route
+    #[arg(long)]
+    pub route: Option<String>,
+    /// Only of this connection
+    #[arg(long)]
+    pub connection: Option<String>,
+    /// Only in this state: queued, running, done, dead, discarded
+    #[arg(long)]
+    pub state: Option<String>,
+    /// When
+    #[command(flatten)]
+    pub period: Period,
+    /// Newest N
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `deliveries …`
+#[derive(Subcommand, Debug)]
+pub enum DeliveriesCommand {
+    /// Show one delivery as it came, with the events that were read in it
+    Show(OneDelivery),
+    /// Have a dead delivery handed over again; asks first where an effect may repeat
+    Replay(ReplayDelivery),
+    /// Give a dead delivery up
+    Discard(OneDelivery),
+}
+
+/// `deliveries show`, `deliveries discard`
+#[derive(Args, Debug)]
+pub struct OneDelivery {
+    /// `dlv_…`
+    pub delivery: String,
+}
+
+/// `deliveries replay`
+#[derive(Args, Debug)]
+pub struct ReplayDelivery {
+    /// `dlv_…`
+    pub delivery: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `logs`

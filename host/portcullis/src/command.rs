@@ -7,6 +7,7 @@ use std::future::Future;
 
 mod announced;
 pub mod approve;
+mod asked;
 mod build;
 mod call;
 mod config;
@@ -14,6 +15,7 @@ mod confirm;
 mod connections;
 mod connectors;
 mod deliver;
+mod deliveries;
 mod denials;
 mod dev;
 mod doctor;
@@ -32,6 +34,7 @@ pub use report::near_property;
 mod review;
 pub mod revoke;
 mod runs;
+mod serve;
 mod test;
 mod update;
 mod withheld;
@@ -62,6 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Discover(options) => block_on(call::discover(arguments, options)),
         Command::Call(options) => block_on(call::run(arguments, options)),
         Command::Read(options) => block_on(read::run(arguments, options)),
+        Command::Serve => block_on(serve::run(arguments)),
+        Command::Reload => block_on(asked::reload(arguments)),
+        Command::Deliveries(options) => block_on(deliveries::run(arguments, options)),
         Command::Deliver(options) => block_on(deliver::run(arguments, options)),
         Command::Write(options) => block_on(write::run(arguments, options)),
         Command::Runs(options) => block_on(runs::run(arguments, options)),

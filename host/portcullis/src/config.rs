@@ -10,13 +10,15 @@ pub mod resolved;
 pub use place::Place;
 
 use crate::publisher::PublicKey;
+use ipnet::IpNet;
 use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
-use portcullis_secrets::{Credential, Providers, SecretError};
-use portcullis_store::Retention;
+use portcullis_secrets::{Credential, Providers, Reference, SecretError};
+use portcullis_store::{Backlog, Retention};
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -45,15 +47,64 @@ pub struct Config {
     pub retention: History,
     /// `[connections.*]`.
     pub connections: BTreeMap<String, Connection>,
+    /// `[serve]`.
+    pub serve: Serve,
+    /// `[webhooks.*]`.
+    pub webhooks: BTreeMap<String, Webhook>,
 }
 
-/// How much history is kept, of both kinds.
+/// `[serve]`: where it listens, and how much it takes.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// Where vendors deliver to.
+    pub ingress: SocketAddr,
+    /// Where an operator's tools ask.
+    pub operator: SocketAddr,
+    /// The origin under which vendors know `ingress`, and what stands in front of each path there.
+    pub public_url: Option<String>,
+    /// None = plain HTTP.
+    pub certificate: Option<Certificate>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much may wait.
+    pub backlog: Backlog,
+}
+
+/// What `ingress` is shaken hands with.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// PEM.
+    pub chain: PathBuf,
+    /// PEM.
+    pub private_key: Reference,
+}
+
+/// One `[webhooks.*]` table.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// Whose connector reads what comes.
+    pub connection: String,
+    /// As it is sent.
+    pub path: String,
+    /// Any of them may sign; none = nothing is signed, and that is meant.
+    pub secrets: Vec<Reference>,
+    /// Of one delivery.
+    pub body_bytes_max: u64,
+    /// Taken of this route.
+    pub requests_per_second: Option<f64>,
+}
+
+/// How much history is kept, of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
     /// The exchange log.
     pub exchanges: Retention,
     /// Runs.
     pub runs: Retention,
+    /// Deliveries.
+    pub deliveries: Retention,
 }
 
 /// One `[connections.*]` table.

@@ -107,6 +107,20 @@ impl Failure {
         self
     }
 
+    /// Message, diagnostics and causes in one line, for who has room for no more.
+    pub fn line(&self) -> String {
+        let mut line = self.message.clone();
+        for diagnostic in &self.diagnostics {
+            if !line.contains(&diagnostic.to_string()) {
+                line = format!("{line}; {diagnostic}");
+            }
+        }
+        for cause in &self.causes {
+            line = format!("{line}: {cause}");
+        }
+        line
+    }
+
     /// The same with a chain of causes.
     #[must_use]
     pub fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {

@@ -6,6 +6,7 @@ mod exchanges;
 pub mod explain;
 mod intents;
 mod logs;
+pub mod routes;
 mod scratch;
 mod state;
 
@@ -19,8 +20,9 @@ use connections::{Loaded, Loader};
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
 use portcullis_egress::{Egress, ExchangeSink};
 use portcullis_engine::Engine;
+use portcullis_manifest::signing::Signing;
 use portcullis_runtime::{Runtime, RuntimeSettings};
-use portcullis_store::{DataLock, ExchangeLog, Holdings, LockError, Retention, SqliteStore, Store};
+use portcullis_store::{DataLock, ExchangeLog, Holdings, LockError, SqliteStore, Store, StoreError};
 pub use scratch::Scratch;
 use std::{
     path::{Path, PathBuf},
@@ -32,15 +34,19 @@ use tokio::sync::watch;
 /// Instances that may live at once in one process, far below what `vm.max_map_count` lets the machine map.
 pub const INSTANCES_MAX: u32 = 256;
 
-/// Looks for old runs to remove, before a command goes on.
+/// Looks for old history to remove, before something else goes on.
 const PRUNE_ROUNDS: u32 = 20;
 
 /// Everything a running command holds.
 pub struct Host {
     /// What happens next.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
+    /// What was.
+    pub store: Arc<dyn Store>,
     loader: Arc<Loader>,
     exchanges: Arc<ExchangeLog>,
+    egress: Arc<Egress>,
+    runtime: Arc<Runtime>,
 }
 
 impl Host {
@@ -66,14 +72,15 @@ impl Host {
         match finished.map_err(|error| Failure::fault("the store failed").because(&error))? {
             Ok(true) => tracing::info!("what was forgotten before is out of the files now"),
             Ok(false) => {}
-            Err(error) => return Err(at_database("written anew", "state.db", &error)),
+            // It is tried again by whoever writes next.
+            Err(error) => tracing::warn!(%error, "what was forgotten before may still lie in the files"),
         }
         // Under the lock: no run is under way that could still need it.
         let spool = portcullis_runtime::spool_folder(&config.data);
         portcullis_runtime::sweep(&config.data).map_err(crate::exit::at_file("clear", &spool))?;
         let store = SqliteStore::open(data.clone(), clock.clone(), random.clone());
         let store: Arc<dyn Store> = Arc::new(store.map_err(|error| at_database("used", "state.db", &error))?);
-        prune(&*store, &*clock, config.retention.runs).await?;
+        prune(&*store, &*clock, &config).await?;
         let exchanges = ExchangeLog::open(data, clock.clone(), config.retention.exchanges);
         let exchanges = Arc::new(exchanges.map_err(|error| at_database("used", "exchanges.db", &error))?);
         let egress = Egress::new(
@@ -82,25 +89,60 @@ impl Host {
             Arc::new(exchanges::Sink { log: exchanges.clone(), beside }),
             Arc::new(intents::StoredIntents::new(store.clone(), clock.clone())),
         );
-        let loader = Arc::new(Loader::new(config, store.clone(), egress, runtime.clone()));
-        let caller = Arc::new(caller::RuntimeCaller {
-            loader: loader.clone(),
-            runtime,
-            store: store.clone(),
-            spool,
-            clock: clock.clone(),
-            random: random.clone(),
-            spools: Default::default(),
-        });
-        let engine = Engine::new(store, caller, loader.clone(), clock, random);
-        let closed = engine
+        let host = Self::joined(config, store, exchanges, egress, runtime);
+        let closed = host
+            .engine
             .start()
             .await
             .map_err(|error| Failure::fault("cannot close interrupted runs").because(&error))?;
         for run in closed {
             tracing::warn!(run = run.run_id, outcome = run.outcome.as_str(), "an interrupted run was closed");
         }
-        Ok(Self { engine, loader, exchanges })
+        Ok(host)
+    }
+
+    /// The same process under another config: what is under way keeps what it began with.
+    pub fn over(&self, config: Config) -> Self {
+        Self::joined(
+            Arc::new(config),
+            self.store.clone(),
+            self.exchanges.clone(),
+            self.egress.clone(),
+            self.runtime.clone(),
+        )
+    }
+
+    fn joined(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        exchanges: Arc<ExchangeLog>,
+        egress: Arc<Egress>,
+        runtime: Arc<Runtime>,
+    ) -> Self {
+        let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(RealClock), Arc::new(RealRandom));
+        let spool = portcullis_runtime::spool_folder(&config.data);
+        let loader = Arc::new(Loader::new(config, store.clone(), egress.clone(), runtime.clone()));
+        let caller = Arc::new(caller::RuntimeCaller {
+            loader: loader.clone(),
+            runtime: runtime.clone(),
+            store: store.clone(),
+            spool,
+            clock: clock.clone(),
+            random: random.clone(),
+            spools: Default::default(),
+        });
+        let engine = Arc::new(Engine::new(store.clone(), caller, loader.clone(), clock, random));
+        Self { engine, store, loader, exchanges, egress, runtime }
+    }
+
+    /// How the vendor of a connection signs what it delivers, where its connector says so.
+    pub async fn signing(&self, connection: &str) -> Result<Option<Signing>> {
+        self.loader.load(connection).await.map(|loaded| loaded.signing.clone())
+    }
+
+    /// Removes history that is over its bounds.
+    pub async fn prune(&self, config: &Config) -> Result<()> {
+        prune(&*self.store, &RealClock, config).await
     }
 
     /// Loads a connection, or says in full why it may not run: the engine's port carries less. Ends when `cancelled` turns true.
@@ -161,14 +203,21 @@ pub fn runtime(data: &Path) -> Result<Arc<Runtime>> {
     Ok(runtime)
 }
 
-/// Removes old runs before anything begins. Where there are very many, the rest waits for the next command.
-async fn prune(store: &dyn Store, clock: &dyn Clock, retention: Retention) -> Result<()> {
-    let before = clock.now().minus(retention.age);
+/// Removes old runs and deliveries. Where there are very many, the rest waits for the next time.
+async fn prune(store: &dyn Store, clock: &dyn Clock, config: &Config) -> Result<()> {
+    let used = |error: StoreError| at_database("used", "state.db", &error);
+    let (now, runs, deliveries) = (clock.now(), config.retention.runs, config.retention.deliveries);
     for _ in 0..PRUNE_ROUNDS {
-        let pruned = store.prune_runs(before, retention.bytes).await;
-        match pruned.map_err(|error| at_database("used", "state.db", &error))? {
+        match store.prune_runs(now.minus(runs.age), runs.bytes).await.map_err(used)? {
             0 => break,
             runs => tracing::info!(runs, "old runs were removed"),
+        }
+    }
+    for _ in 0..PRUNE_ROUNDS {
+        let pruned = store.prune_deliveries(now.minus(deliveries.age), deliveries.bytes, now).await;
+        match pruned.map_err(used)? {
+            0 => break,
+            deliveries => tracing::info!(deliveries, "old deliveries were removed"),
         }
     }
     Ok(())

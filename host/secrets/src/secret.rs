@@ -1,4 +1,5 @@
 //! The `Secret` type: bytes that no sink can print. Comparison takes the same time wherever two values differ.
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -20,6 +21,11 @@ impl Secret {
     /// The bytes: only `egress` (credential, echo scan) may call this, which a test of the tree holds.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The private key that these bytes are in PEM (RFC 7468), for a server of TLS.
+    pub fn private_key(&self) -> Option<PrivateKeyDer<'static>> {
+        PrivateKeyDer::from_pem_slice(&self.0).ok()
     }
 
     /// How many bytes.

@@ -49,6 +49,12 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// What was to be removed is removed, and lies in the log of the file while somebody reads what was.
+    #[error("`{}` is being read: what was removed still lies in its log until the same is said again", path.display())]
+    Read {
+        /// Which database.
+        path: PathBuf,
+    },
     /// What was to be removed is removed, and may still lie in unused pages of the file.
     #[error("`{}` can't be written anew; what was removed may still lie in unused pages of it", path.display())]
     Compact {

@@ -1,7 +1,7 @@
 //! All that is stored under a connection's name: counted, and removed from both databases.
 
 use crate::{
-    DataLock, StoreError,
+    DataLock, StoreError, delivery,
     exchange::EXCHANGES_FILE,
     migrations::{EXCHANGES, STATE, Schema},
     open::{self, Durability, unsigned},
@@ -31,6 +31,8 @@ pub struct Holdings {
     pub announcements: u64,
     /// Runs, with input and output.
     pub runs: u64,
+    /// What was delivered for it, with its events.
+    pub deliveries: u64,
 }
 
 impl Holdings {
@@ -38,7 +40,7 @@ impl Holdings {
     pub fn of(data: &Path, name: &str) -> Result<Self, StoreError> {
         let (state, exchanges) = (data.join(STATE_FILE), data.join(EXCHANGES_FILE));
         let Some(conn) = current(&state, &STATE)? else { return Ok(Self::default()) };
-        let mut found = Self::default();
+        let mut found = Self { deliveries: delivery::kept::of(&conn, name)?, ..Self::default() };
         for (id, connector) in ids(&conn, name)? {
             found.connectors.push(connector);
             found.count_state(&conn, &id)?;
@@ -65,7 +67,7 @@ impl Holdings {
         let mut exchanges = open::writer(&exchanges_file, Durability::Full)?;
         EXCHANGES.migrate(&mut exchanges, &exchanges_file)?;
         let ids = ids(&state, name)?;
-        let mut found = Self::default();
+        let mut found = Self { deliveries: delivery::kept::of(&state, name)?, ..Self::default() };
         for (id, connector) in &ids {
             found.connectors.push(connector.clone());
             found.count_state(&state, id)?;
@@ -81,6 +83,7 @@ impl Holdings {
             })
         })?;
         transaction(&state, |conn| {
+            delivery::kept::forget(conn, name)?;
             for (id, _) in &ids {
                 kept::strip(conn, id)?;
                 for table in [
@@ -111,7 +114,11 @@ impl Holdings {
             let path = lock.data().join(name);
             let mut conn = open::writer(&path, Durability::Full)?;
             schema.migrate(&mut conn, &path)?;
-            open::vacuum(&conn).map_err(|source| StoreError::Compact { path, source })?;
+            match open::vacuum(&conn) {
+                Ok(true) => {}
+                Ok(false) => return Err(StoreError::Read { path }),
+                Err(source) => return Err(StoreError::Compact { path, source }),
+            }
         }
         pending.end()?;
         Ok(true)

@@ -7,6 +7,7 @@
 
 mod audit;
 mod connection;
+mod delivery;
 mod error;
 mod exchange;
 mod forget;
@@ -28,6 +29,10 @@ mod writer;
 mod suite;
 
 pub use audit::{AuditFilter, AuditRow};
+pub use delivery::{
+    Accepted, Backlog, DeliveryEnd, DeliveryState, Fate, NewDelivery, NewEvent,
+    rows::{DeliveryFilter, DeliveryRow, DeliverySummary, EventRow},
+};
 pub use error::StoreError;
 pub use exchange::{AnnouncementRow, ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow, Mark};
 pub use forget::Holdings;

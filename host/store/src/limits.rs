@@ -69,6 +69,12 @@ pub const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 pub const UNUSED_BYTES_MAX: u64 = 16 << 20;
 /// Runs removed in one transaction.
 pub const PRUNE_RUNS: u32 = 100;
+/// Deliveries removed in one transaction, and event ids forgotten.
+pub const PRUNE_DELIVERIES: u32 = 100;
+/// Events of one delivery.
+pub const EVENTS_MAX: usize = 1000;
+/// The payload of one event.
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Keys of secret uses counted in memory until their run ends.
 pub const SECRET_USES_MAX: usize = 100_000;
 

@@ -20,6 +20,7 @@ pub(crate) const STATE: Schema = Schema {
         include_str!("migrations/state_3.sql"),
         include_str!("migrations/state_4.sql"),
         include_str!("migrations/state_5.sql"),
+        include_str!("migrations/state_6.sql"),
     ],
 };
 /// `exchanges.db`

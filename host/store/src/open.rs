@@ -111,13 +111,15 @@ pub(crate) fn compact(conn: &Connection) -> rusqlite::Result<()> {
     if unused <= all / 2 || unused.saturating_mul(size) < UNUSED_BYTES_MAX {
         return Ok(());
     }
-    vacuum(conn)
+    vacuum(conn).map(drop)
 }
 
-/// Writes the database anew, without what was removed from it, and empties its log.
-pub(crate) fn vacuum(conn: &Connection) -> rusqlite::Result<()> {
+/// Writes the database anew, without what was removed from it, and empties its log. False where a reader still looks at what was: then
+/// the old pages stay where they are.
+pub(crate) fn vacuum(conn: &Connection) -> rusqlite::Result<bool> {
     conn.execute_batch("VACUUM")?;
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 /// As SQLite stores it; what does not fit is cut to the largest value.

@@ -1,8 +1,8 @@
 //! The reading side of `state.db`: read-only connections, a few at a time, without a lock.
 
 use crate::{
-    AuditFilter, AuditRow, Place, PositionKey, RunFilter, RunRow, RunSummary, StoreError, audit,
-    limits::READERS_MAX, migrations, open, position, run,
+    AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, Place, PositionKey, RunFilter,
+    RunRow, RunSummary, StoreError, audit, delivery, limits::READERS_MAX, migrations, open, position, run,
 };
 use rusqlite::Connection;
 use std::{
@@ -42,6 +42,14 @@ impl StateReader {
     /// Runs, newest first.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunSummary>, StoreError> {
         run::rows::list(&self.conn, filter)
+    }
+    /// One delivery with its events.
+    pub fn delivery(&self, delivery_id: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        delivery::rows::one(&self.conn, delivery_id)
+    }
+    /// Deliveries, newest first.
+    pub fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, StoreError> {
+        delivery::rows::list(&self.conn, filter)
     }
     /// Audit rows, newest first.
     pub fn audit_rows(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {

@@ -16,6 +16,8 @@ impl Retention {
     pub const EXCHANGES: Self = Self { age: Duration::from_secs(30 * DAY), bytes: 2 << 30 };
     /// Of runs, where nobody says otherwise: a year, 2 GiB.
     pub const RUNS: Self = Self { age: Duration::from_secs(365 * DAY), bytes: 2 << 30 };
+    /// Of deliveries, where nobody says otherwise: 30 days, 2 GiB.
+    pub const DELIVERIES: Self = Self { age: Duration::from_secs(30 * DAY), bytes: 2 << 30 };
     /// What may be asked for: less would lose what an operator looks for in the morning, more fits no disk.
     pub const BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 40;
 }

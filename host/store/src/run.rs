@@ -4,7 +4,7 @@ pub(crate) mod kept;
 pub(crate) mod rows;
 
 use crate::{
-    IntentRow, StoreError, intent,
+    DeliveryEnd, IntentRow, StoreError, delivery, intent,
     limits::{RUN_ATTEMPTS_MAX, RUN_JSON_BYTES_MAX},
     open::int,
 };
@@ -142,6 +142,8 @@ pub struct RunEnd {
     pub retry_at: Option<Timestamp>,
     /// Requests that left; pages and records are counted page by page.
     pub requests: u64,
+    /// What becomes of the delivery that it had.
+    pub delivery: Option<DeliveryEnd>,
     /// When.
     pub ended_at: Timestamp,
 }
@@ -425,6 +427,10 @@ pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), S
     conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome, end.error_kind, end.detail])?;
     let sql = "UPDATE steps SET ended_at = ?2, outcome = ?3 WHERE run_id = ?1 AND outcome IS NULL";
     conn.prepare_cached(sql)?.execute(params![run_id, ended_at, outcome])?;
+    if let Some(left) = &end.delivery {
+        let why = (end.reason.as_deref(), end.detail.as_deref());
+        delivery::settle(conn, run_id, left, why, end.ended_at)?;
+    }
     prune_attempts(conn, run_id)?;
     intent::prune(conn, run_id)?;
     kept::count(conn, run_id)
@@ -446,9 +452,11 @@ pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec
             output: None,
             retry_at: None,
             requests,
+            delivery: None,
             ended_at: now,
         };
         end(conn, &run_id, &end_as)?;
+        delivery::release(conn, &run_id, doubt, now)?;
         closed.push(ClosedRun { run_id, kind, connection, subject, outcome });
     }
     Ok(closed)

@@ -1,10 +1,10 @@
 //! The store on SQLite: statements go to the one writer, queries to readers on blocking threads.
 
 use crate::{
-    AttemptEnd, AuditFilter, AuditRow, ClosedRun, DataLock, Effects, IntentEnd, IntentKey, MovedState,
-    NewAttempt, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd,
-    RunFilter, RunRow, RunSummary, StateEntry, StateSpace, StateWrite, Store, StoreError, audit, connection,
-    intent,
+    Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, ClosedRun, DataLock, DeliveryFilter, DeliveryRow,
+    DeliverySummary, Effects, IntentEnd, IntentKey, MovedState, NewAttempt, NewDelivery, NewIntent,
+    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
+    StateEntry, StateSpace, StateWrite, Store, StoreError, audit, connection, delivery, intent,
     limits::SECRET_USES_MAX,
     migrations, open, position,
     reader::{Readers, STATE_FILE},
@@ -142,6 +142,63 @@ impl Store for SqliteStore {
 
     async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {
         self.writer.write(move |conn| run::close_interrupted(conn, now)).await
+    }
+
+    async fn accept_delivery(&self, delivery: NewDelivery, room: Backlog) -> Result<Accepted, StoreError> {
+        self.writer.write(move |conn| delivery::accept(conn, &delivery, room)).await
+    }
+
+    async fn due_deliveries(
+        &self,
+        connection: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let connection = connection.to_owned();
+        self.readers.read(move |conn| delivery::rows::due(conn, &connection, now, limit)).await
+    }
+
+    async fn next_delivery_due(&self, connection: &str) -> Result<Option<Timestamp>, StoreError> {
+        let connection = connection.to_owned();
+        self.readers.read(move |conn| delivery::rows::next_due(conn, &connection)).await
+    }
+
+    async fn begin_delivery(
+        &self,
+        delivery_id: &str,
+        run: NewRun,
+        first: NewAttempt,
+    ) -> Result<(), StoreError> {
+        let delivery_id = delivery_id.to_owned();
+        self.writer.write(move |conn| delivery::begin(conn, &delivery_id, &run, &first)).await
+    }
+
+    async fn decide_delivery(
+        &self,
+        delivery_id: &str,
+        replay: bool,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let delivery_id = delivery_id.to_owned();
+        self.writer.write(move |conn| delivery::decide(conn, &delivery_id, replay, at)).await
+    }
+
+    async fn delivery(&self, delivery_id: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        let delivery_id = delivery_id.to_owned();
+        self.readers.read(move |conn| delivery::rows::one(conn, &delivery_id)).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliverySummary>, StoreError> {
+        self.readers.read(move |conn| delivery::rows::list(conn, &filter)).await
+    }
+
+    async fn prune_deliveries(
+        &self,
+        before: Timestamp,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<u32, StoreError> {
+        self.writer.write(move |conn| delivery::kept::prune(conn, before, bytes, now)).await
     }
 
     async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError> {

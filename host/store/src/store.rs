@@ -2,9 +2,10 @@
 //! implementation to the same promises.
 
 use crate::{
-    AttemptEnd, AuditFilter, AuditRow, ClosedRun, Effects, IntentEnd, IntentKey, MovedState, NewAttempt,
-    NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
-    RunSummary, StateEntry, StateSpace, StateWrite, StoreError,
+    Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, ClosedRun, DeliveryFilter, DeliveryRow,
+    DeliverySummary, Effects, IntentEnd, IntentKey, MovedState, NewAttempt, NewDelivery, NewIntent,
+    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
+    StateEntry, StateSpace, StateWrite, StoreError,
 };
 use portcullis_clock::Timestamp;
 
@@ -32,8 +33,48 @@ pub trait Store: Send + Sync {
     /// together. How many; 0 = there is nothing to remove.
     async fn prune_runs(&self, before: Timestamp, bytes: u64) -> Result<u32, StoreError>;
     /// Closes every run that a crash left open: `unknown` where an unsafe request of it may have had an effect,
-    /// with the reason of [`Effects::reason`], else `failed` with reason `interrupted`; kind `interrupted` in both.
+    /// with the reason of [`Effects::reason`], else `failed` with reason `interrupted`; kind `interrupted` in both. The delivery
+    /// of the former is dead, that of the latter waits again.
     async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError>;
+
+    /// Stores a delivery, which waits from now on, unless as much waits as may.
+    async fn accept_delivery(&self, delivery: NewDelivery, room: Backlog) -> Result<Accepted, StoreError>;
+    /// The ids of a connection's deliveries that wait and are due: who waits for longest comes first.
+    async fn due_deliveries(
+        &self,
+        connection: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError>;
+    /// When a connection's next delivery is due; none where none waits.
+    async fn next_delivery_due(&self, connection: &str) -> Result<Option<Timestamp>, StoreError>;
+    /// Opens a run of a delivery that waits and is due, with its first step and attempt; refused where another run has it. What
+    /// becomes of it stands in the run's end.
+    async fn begin_delivery(
+        &self,
+        delivery_id: &str,
+        run: NewRun,
+        first: NewAttempt,
+    ) -> Result<(), StoreError>;
+    /// Lets a dead delivery wait again, or gives it up. False where it is not dead.
+    async fn decide_delivery(
+        &self,
+        delivery_id: &str,
+        replay: bool,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// One delivery with its events.
+    async fn delivery(&self, delivery_id: &str) -> Result<Option<DeliveryRow>, StoreError>;
+    /// Deliveries, newest first.
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliverySummary>, StoreError>;
+    /// Removes some of the oldest deliveries that are done or discarded: those received before `before`, and those beyond
+    /// `bytes` of all together; and some event ids whose time is over. How many deliveries.
+    async fn prune_deliveries(
+        &self,
+        before: Timestamp,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<u32, StoreError>;
 
     /// Stores that an unsafe request is about to leave, or says what was stored for this place before.
     async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError>;

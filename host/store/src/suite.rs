@@ -11,6 +11,8 @@ use crate::{
 };
 use portcullis_clock::Timestamp;
 
+mod deliveries;
+
 /// Runs everything, each part on a store of its own.
 pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn() -> F) {
     connections(&make().await).await;
@@ -18,6 +20,7 @@ pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn()
     what_is_over_stays_over(&make().await).await;
     listings(&make().await).await;
     intents(&make().await).await;
+    deliveries::conformance(&make).await;
     interrupted(&make().await).await;
     secret_uses(&make().await).await;
     positions(&make().await).await;
@@ -78,6 +81,7 @@ pub(crate) fn run_end(outcome: Outcome) -> RunEnd {
         output: Some("[]".to_owned()),
         retry_at: None,
         requests: 3,
+        delivery: None,
         ended_at: at(2000),
     }
 }

@@ -62,6 +62,7 @@ impl Work for Step {
             output: Some("{}".to_owned()),
             retry_at: None,
             requests: 1,
+            delivery: None,
             ended_at: RealClock.now(),
         };
         self.store.end_run(&run_id, end).await?;

@@ -75,6 +75,9 @@ impl<'s> Scale<'s> {
 
     /// So many faults at a place, each of which repeats its paths, and under a branch the value.
     fn faults(&mut self, count: usize, value: &Value, place: Place) -> Option<()> {
+        if count == 0 {
+            return Some(());
+        }
         let held = if place.branch { self.value_bytes(value) } else { 0 };
         // The place in the document, in the schema, and on the way of references to it.
         let one = FAULT_BYTES.saturating_add(place.path_bytes.saturating_mul(3)).saturating_add(held);
@@ -197,11 +200,12 @@ impl<'s> Scale<'s> {
                 Some(())
             }
             ("propertyNames", schema) => members.keys().try_for_each(|name| {
-                // Of each name that does not fit the whole object is told, beside what is wrong with the name.
-                self.faults(1, whole, place)?;
                 let text = Value::String(name.clone());
+                let before = self.left;
                 self.faults(1, &text, place.branched())?;
-                self.weigh(schema, &text, place.branched())
+                self.weigh(schema, &text, place.branched())?;
+                // Whatever is wrong with a name is told with the whole object again, and takes so much at least by itself.
+                self.faults((before - self.left) / FAULT_BYTES, whole, place)
             }),
             _ => Some(()),
         }
@@ -238,17 +242,19 @@ fn bytes_of(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.iter().map(bytes_of).fold(VALUE_BYTES, sum),
         Value::Object(members) => {
-            let member = |(name, value): (&String, &Value)| VALUE_BYTES + name.len() + bytes_of(value);
+            let member = |(name, value): (&String, &Value)| VALUE_BYTES + text_bytes(name) + bytes_of(value);
             members.iter().map(member).fold(VALUE_BYTES, sum)
         }
-        // A control character is six where the text is shown as JSON.
-        Value::String(text) => {
-            VALUE_BYTES + text.len() + 5 * text.bytes().filter(u8::is_ascii_control).count()
-        }
+        Value::String(text) => VALUE_BYTES + text_bytes(text),
         // As long as whoever wrote it liked: every digit is kept.
         Value::Number(number) => VALUE_BYTES + number.as_str().len(),
         _ => VALUE_BYTES,
     }
+}
+
+/// A control character is six where a text is shown as JSON.
+fn text_bytes(text: &str) -> usize {
+    text.len() + 5 * text.bytes().filter(u8::is_ascii_control).count()
 }
 
 #[cfg(test)]
@@ -326,8 +332,13 @@ mod tests {
         let short = json!({ "propertyNames": { "maxLength": 1 } });
         let branch = json!({ "anyOf": [short, { "type": "null" }] });
         assert!(is_bounded(&short, &object(10_000)));
-        assert!(is_bounded(&branch, &object(500)));
+        assert!(is_bounded(&branch, &object(300)));
         assert!(!is_bounded(&branch, &object(1_000)));
+        // Once for each thing that is wrong with the name.
+        let often =
+            json!({ "anyOf": [{ "propertyNames": { "allOf": vec![json!({ "maxLength": 1 }); 40] } }] });
+        assert!(is_bounded(&often, &object(20)));
+        assert!(!is_bounded(&often, &object(400)));
     }
 
     /// A hundred thousand values, and as many schemas that say nothing of each.

@@ -3,11 +3,11 @@
 
 use super::{Engine, once::Errand};
 use crate::{
-    CallOptions, Delivery, EngineError, Event, Handled, Operation, Reply, RunReport,
+    CallOptions, Delivery, EngineError, Event, Handled, Operation, Reply, RunReport, delivery::Held,
     limits::DELIVERY_BODY_BYTES_MAX,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use portcullis_store::RunKind;
+use portcullis_store::{NewDelivery, RunKind, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -33,6 +33,26 @@ impl Engine {
             false => (RunKind::Deliver, delivery.id.clone()),
         };
         let run = self.draft(&facts, kind, &subject, options).await?;
+        let input = Some(described(&delivery));
+        let errand = Errand { operation: Operation::Handle(delivery), input, output: None, keyed: false };
+        self.once(run, errand).await
+    }
+}
+
+impl Engine {
+    /// Hands a stored delivery over, in a run that is stored with it. Refused where it does not wait, or another run has it.
+    pub async fn hand_over(&self, delivery_id: &str, options: CallOptions) -> Result<RunReport, EngineError> {
+        let not_found = || StoreError::NotFound { what: "delivery", id: delivery_id.to_owned() };
+        let row = self.store.delivery(delivery_id).await?.ok_or_else(not_found)?;
+        let (connection, runs) = (row.summary.connection, row.summary.runs);
+        let facts = self.ready(&connection, options.cancelled.as_ref()).await?;
+        if !facts.has_webhook {
+            return Err(EngineError::NoSuchRole { connection, role: "webhook" });
+        }
+        let NewDelivery { method, path, query, headers, body, .. } = row.delivery;
+        let delivery = Delivery { id: delivery_id.to_owned(), method, path, query, headers, body };
+        let mut run = self.draft(&facts, RunKind::Deliver, delivery_id, options).await?;
+        run.held = Some(Held { delivery_id: delivery_id.to_owned(), runs: runs.saturating_add(1) });
         let input = Some(described(&delivery));
         let errand = Errand { operation: Operation::Handle(delivery), input, output: None, keyed: false };
         self.once(run, errand).await

@@ -3,9 +3,10 @@
 use crate::*;
 use portcullis_clock::{Random, SeededClock, SeededRandom, Timestamp};
 use portcullis_store::{
-    AttemptEnd, AuditFilter, AuditRow, DataLock, Effects, IntentEnd, IntentKey, MovedState, NewAttempt,
-    NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow,
-    RunSummary, SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
+    Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, DataLock, DeliveryFilter, DeliveryRow,
+    DeliverySummary, Effects, IntentEnd, IntentKey, MovedState, NewAttempt, NewDelivery, NewIntent,
+    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
+    SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -317,6 +318,14 @@ mortal! {
     runs(filter: RunFilter) -> Vec<RunSummary>;
     prune_runs(before: Timestamp, bytes: u64) -> u32;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
+    accept_delivery(delivery: NewDelivery, room: Backlog) -> Accepted;
+    due_deliveries(connection: &str, now: Timestamp, limit: u32) -> Vec<String>;
+    next_delivery_due(connection: &str) -> Option<Timestamp>;
+    begin_delivery(delivery_id: &str, run: NewRun, first: NewAttempt) -> ();
+    decide_delivery(delivery_id: &str, replay: bool, at: Timestamp) -> bool;
+    delivery(delivery_id: &str) -> Option<DeliveryRow>;
+    deliveries(filter: DeliveryFilter) -> Vec<DeliverySummary>;
+    prune_deliveries(before: Timestamp, bytes: u64, now: Timestamp) -> u32;
     begin_intent(intent: NewIntent) -> PriorIntent;
     end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();
     effects(run_id: &str) -> Effects;

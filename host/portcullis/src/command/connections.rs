@@ -58,6 +58,7 @@ async fn forget(arguments: &Arguments, options: &ConnectionsForget) -> Result<Ex
             "exchanges": forgotten.exchanges,
             "announcements": forgotten.announcements,
             "runs": forgotten.runs,
+            "deliveries": forgotten.deliveries,
         }));
     } else {
         output::line(&format!("`{name}` is forgotten"));
@@ -82,6 +83,7 @@ fn text(name: &str, stored: &Holdings) -> String {
         ("positions of its readers", stored.positions),
         ("exchanges", stored.exchanges),
         ("announced ends of endpoints", stored.announcements),
+        ("deliveries with their events", stored.deliveries),
         ("runs, of which stays that they were, and how they ended", stored.runs),
     ];
     let mut lines = vec![format!("stored for `{name}` ({}):", stored.connectors.join(", "))];

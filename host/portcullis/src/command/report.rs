@@ -177,6 +177,15 @@ fn left_open(
 /// Turns true at Ctrl-C, Ctrl-\, SIGTERM and at the end of the terminal: the run ends in a stored state instead of in the
 /// middle. What whoever started the process ignores (`nohup`) stays ignored.
 pub fn cancel_on_signal() -> watch::Receiver<bool> {
+    true_on(&[SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()])
+}
+
+/// The same for what goes on by itself: to it, SIGHUP says something else.
+pub fn stop_on_signal() -> watch::Receiver<bool> {
+    true_on(&[SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()])
+}
+
+fn true_on(signals: &[SignalKind]) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let sender = Arc::new(sender);
     // Where all are ignored, nothing is sent; it must not look as if nobody were left to send it.
@@ -186,7 +195,7 @@ pub fn cancel_on_signal() -> watch::Receiver<bool> {
         drop(held);
     });
     let ignored = ignored_signals();
-    for kind in [SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in signals.iter().copied() {
         if ignored & (1 << (kind.as_raw_value() - 1)) != 0 {
             continue;
         }

@@ -50,7 +50,7 @@ fn filter(config: &Config, options: &Runs) -> Result<RunFilter> {
         None | Some("open") => None,
         Some(text) => Some(Outcome::parse(text).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("no outcome `{}`", output::shown_line(text)))
-                .with_help("one of succeeded, failed, cancelled, unknown, dry-run, open")
+                .with_help("one of succeeded, failed, dead-lettered, cancelled, unknown, dry-run, open")
         })?),
     };
     let (since, until) = period::parse(&options.period, RealClock.now())?;

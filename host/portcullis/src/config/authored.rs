@@ -1,5 +1,5 @@
 //! Reads `portcullis.toml` as an operator wrote it. What a later version brings is refused with its line, never ignored.
-use super::{Config, Connection, History, plain};
+use super::{Config, Connection, History, Serve, plain};
 use crate::publisher::PublicKey;
 use portcullis_grants::{Boundary, BoundaryRule};
 use portcullis_manifest::{
@@ -19,11 +19,12 @@ use std::{
 };
 
 mod connection;
+mod serve;
 
 /// Of history.
 const AGE_MIN: Duration = Duration::from_secs(3600);
 /// Tables of later versions.
-const LATER: [&str; 3] = ["flows", "webhooks", "keys"];
+const LATER: [&str; 2] = ["flows", "keys"];
 
 /// Parses a config text.
 pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
@@ -45,9 +46,13 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     let credentials = credentials(&mut root, &providers);
     let boundary = root.table("boundary").map_or_else(Boundary::default, boundary);
     let publishers = publishers(&mut root);
-    let default = History { exchanges: Retention::EXCHANGES, runs: Retention::RUNS };
+    let default =
+        History { exchanges: Retention::EXCHANGES, runs: Retention::RUNS, deliveries: Retention::DELIVERIES };
     let retention = root.table("retention").map_or(default, |table| retention(table, default));
     let connections = connections(&mut root, &folder, &credentials);
+    let serve =
+        root.table("serve").map_or_else(Serve::default, |table| serve::read(table, &folder, &providers));
+    let webhooks = serve::webhooks(&mut root, &connections, &providers, &serve);
     Some(Config {
         file: file.to_owned(),
         text: Arc::from(text),
@@ -60,6 +65,8 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         publishers,
         retention,
         connections,
+        serve,
+        webhooks,
     })
 }
 
@@ -95,7 +102,11 @@ fn retention(mut table: Table<'_>, default: History) -> History {
         age: age(&mut table, &format!("{name}-age"), default.age),
         bytes: size(&mut table, &format!("{name}-size"), default.bytes),
     };
-    History { exchanges: read("exchanges", default.exchanges), runs: read("runs", default.runs) }
+    History {
+        exchanges: read("exchanges", default.exchanges),
+        runs: read("runs", default.runs),
+        deliveries: read("deliveries", default.deliveries),
+    }
 }
 
 fn age(table: &mut Table<'_>, key: &str, or: Duration) -> Duration {

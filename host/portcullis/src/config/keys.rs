@@ -29,6 +29,8 @@ pub static ROOT: Section = Section {
         Key::new("publishers", Named(Names::Label, PUBLISHERS), "whose signatures are checked, and by which key"),
         Key::new("retention", Table(&RETENTION), "how long history is kept in `data`"),
         Key::new("connections", Named(Names::Label, CONNECTIONS), "one connector each, with what it may use"),
+        Key::new("serve", Table(&SERVE), "where `portcullis serve` listens, and how much it takes"),
+        Key::new("webhooks", Named(Names::Label, WEBHOOKS), "where vendors deliver to"),
     ],
 };
 
@@ -149,8 +151,50 @@ static RETENTION: Section = Section {
         .or("2GiB"),
         Key::new("runs-age", Time, "runs with their input and output; at least 1h").or("365d"),
         Key::new("runs-size", Bytes, "runs with their input and output, 16MiB to 1TiB").or("2GiB"),
+        Key::new(
+            "deliveries-age",
+            Time,
+            "deliveries that are done or given up, with their events; at least 1h",
+        )
+        .or("30d"),
+        Key::new("deliveries-size", Bytes, "the same, 16MiB to 1TiB; what waits or is dead stays").or("2GiB"),
     ],
 };
+
+static SERVE: Section = Section {
+    words: "Where `portcullis serve` listens, and how much it takes.",
+    keys: &[
+        Key::new("ingress", Text, "address and port to which vendors, or a proxy in front, deliver")
+            .or("127.0.0.1:8080"),
+        Key::new("operator", Text, "address and port that tell health and readiness").or("127.0.0.1:8081"),
+        Key::new(
+            "public-url",
+            Text,
+            "the origin under which vendors know `ingress`: `https://hooks.example.com`; never read from a request",
+        ),
+        Key::new("certificate", Path, "PEM, the chain; without it, plain HTTP for a proxy in front"),
+        Key::new("private-key", Reference, "where the certificate's private key is, PEM"),
+        Key::new("trusted-proxies", Texts, "ranges whose `X-Forwarded-For` is believed: `[\"10.0.0.0/8\"]`")
+            .or("[]"),
+        Key::new("backlog", Count(10_000_000), "deliveries that may wait; further ones are answered 503")
+            .or("1000000"),
+        Key::new("backlog-size", Bytes, "what those may take together").or("4GiB"),
+    ],
+};
+
+const WEBHOOKS: &[Section] = &[Section {
+    words: "one path to which a vendor delivers",
+    keys: &[
+        Key::new("connection", Text, "whose connector reads what comes, and says how its vendor signs")
+            .required(),
+        Key::new("path", Text, "as vendors send it: `/hooks/stripe`").required(),
+        Key::new("secret", Reference, "where the secret is that signs, or the vendor's public key"),
+        Key::new("previous-secret", Reference, "one that still signs, during a rotation"),
+        Key::new("unsigned", Flag, "`true`: anybody who knows the address delivers").or("false"),
+        Key::new("body", Bytes, "of one delivery; at most 8MiB").or("1MiB"),
+        Key::new("requests-per-second", Rate, "further ones are answered 429; absent = no bound of its own"),
+    ],
+}];
 
 const CONNECTIONS: &[Section] = &[Section {
     words: "one connector, with what it may use",

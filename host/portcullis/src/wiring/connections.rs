@@ -14,7 +14,7 @@ use portcullis_engine::{
     ActionFacts, ConnectionFacts, Connections, Refused, Schema, SchemaWork, StreamFacts,
 };
 use portcullis_grants::{AddressPolicy, Grants};
-use portcullis_manifest::{Approval, Component, Delivery, Role};
+use portcullis_manifest::{Approval, Component, Delivery, Role, signing::Signing};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{
@@ -28,6 +28,8 @@ pub struct Loaded {
     approval_id: String,
     /// What the engine sees.
     pub facts: Arc<ConnectionFacts>,
+    /// How its vendor signs what it delivers.
+    pub signing: Option<Signing>,
     /// The literal `http` lists of its operations.
     pub narrowed: Narrowed,
     /// The compiled component.
@@ -88,15 +90,7 @@ impl Connections for Loader {
 
 /// The engine's port carries one line and one remedy; what else a failure holds is folded into them.
 fn refused(failure: Failure) -> Refused {
-    let mut message = failure.message;
-    for diagnostic in &failure.diagnostics {
-        if !message.contains(&diagnostic.to_string()) {
-            message = format!("{message}; {diagnostic}");
-        }
-    }
-    for cause in &failure.causes {
-        message = format!("{message}: {cause}");
-    }
+    let message = failure.line();
     let help =
         failure.help.or_else(|| failure.diagnostics.into_iter().find_map(|diagnostic| diagnostic.help));
     Refused { message, help }
@@ -171,6 +165,7 @@ impl Loader {
         Ok(Loaded {
             approval_id: approval.approval_id.clone(),
             facts: Arc::new(facts(connection, approval, &component, connection_id, connector)),
+            signing: component.manifest.webhook.as_ref().map(|webhook| webhook.signing.clone()),
             narrowed,
             prepared,
             egress,

@@ -53,6 +53,7 @@ async fn fill(data: &Path, name: &str, connector: &str, word: &str, run: &str) -
         output: Some(format!("\"{word}\"")),
         retry_at: None,
         requests: 0,
+        delivery: None,
         ended_at: at(2_000),
     };
     store.end_run(run, end).await.unwrap();
@@ -95,6 +96,7 @@ async fn what_is_forgotten_is_in_no_file() {
         exchanges: 100,
         announcements: 0,
         runs: 2,
+        deliveries: 0,
     };
     assert_eq!(before, expected);
     let lock = lock(data).await;
@@ -134,4 +136,19 @@ async fn what_was_cut_off_is_ended() {
     assert!(Holdings::finish(&lock).unwrap());
     assert_eq!(found(data, WORD), 0);
     assert!(!Holdings::finish(&lock).unwrap());
+}
+
+/// Who reads what was keeps its bytes in the log: that is no success.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stays_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    fill(data, "billing", "acme/stripe", WORD, "run_1").await;
+    let lock = lock(data).await;
+    let reader = Connection::open(data.join(EXCHANGES_FILE)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM exchanges").unwrap();
+    assert!(matches!(Holdings::forget(&lock, "billing", at(3_000)), Err(StoreError::Read { .. })));
+    drop(reader);
+    assert!(Holdings::finish(&lock).unwrap(), "it is remembered");
+    assert_eq!(found(data, WORD), 0);
 }

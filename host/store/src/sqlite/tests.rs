@@ -48,6 +48,14 @@ forward! {
     runs(filter: RunFilter) -> Vec<RunSummary>;
     prune_runs(before: Timestamp, bytes: u64) -> u32;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
+    accept_delivery(delivery: NewDelivery, room: Backlog) -> Accepted;
+    due_deliveries(connection: &str, now: Timestamp, limit: u32) -> Vec<String>;
+    next_delivery_due(connection: &str) -> Option<Timestamp>;
+    begin_delivery(delivery_id: &str, run: NewRun, first: NewAttempt) -> ();
+    decide_delivery(delivery_id: &str, replay: bool, at: Timestamp) -> bool;
+    delivery(delivery_id: &str) -> Option<DeliveryRow>;
+    deliveries(filter: DeliveryFilter) -> Vec<DeliverySummary>;
+    prune_deliveries(before: Timestamp, bytes: u64, now: Timestamp) -> u32;
     begin_intent(intent: NewIntent) -> PriorIntent;
     end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();
     effects(run_id: &str) -> Effects;

@@ -380,18 +380,20 @@ impl Stage<'_> {
     async fn again(&self) -> Result<Verdict> {
         let (first, _) = self.play(None, Position::Start).await?;
         let asked = self.player.asked();
-        let (second, _) = self.play_by(Chance::OTHER_RANDOMNESS, None, Position::Start).await?;
         let what = "randomness, or the order of a map, is in";
-        if asked != self.player.asked() {
-            return Ok(Verdict::Fault(format!(
-                "the same call asks for other things the second time: {what} a request; a repeated request has to be the same, \
-                 or its vendor takes it for another one"
-            )));
-        }
-        if first != second {
-            return Ok(Verdict::Fault(format!(
-                "the same call gives other bytes the second time: {what} it; a `BTreeMap` has an order, and an id is the vendor's"
-            )));
+        for other in Chance::OTHER_RANDOMNESS {
+            let (second, _) = self.play_by(other, None, Position::Start).await?;
+            if asked != self.player.asked() {
+                return Ok(Verdict::Fault(format!(
+                    "the same call asks for other things the second time: {what} a request; a repeated request has to be the same, \
+                     or its vendor takes it for another one"
+                )));
+            }
+            if first != second {
+                return Ok(Verdict::Fault(format!(
+                    "the same call gives other bytes the second time: {what} it; a `BTreeMap` has an order, and an id is the vendor's"
+                )));
+            }
         }
         let (later, _) = self.play_by(Chance::LATER, None, Position::Start).await?;
         if asked == self.player.asked() && first.given() != later.given() {

@@ -58,10 +58,14 @@ pub struct Chance {
 impl Chance {
     /// The same for every play that is compared with what a cassette says.
     pub const USUAL: Self = Self { seed: [7; 32], later: Duration::ZERO };
-    /// Other randomness, by which the order of a map is another one too.
-    pub const OTHER_RANDOMNESS: Self = Self { seed: [11; 32], ..Self::USUAL };
-    /// Some days later, at another time of the day.
-    pub const LATER: Self = Self { later: Duration::from_secs(5 * 24 * 3600 + 4321), ..Self::USUAL };
+    /// Other randomness, by which the order of a map is another one too: a small map has few, so it is tried more than once.
+    pub const OTHER_RANDOMNESS: [Self; 3] = [
+        Self { seed: [11; 32], ..Self::USUAL },
+        Self { seed: [23; 32], ..Self::USUAL },
+        Self { seed: [42; 32], ..Self::USUAL },
+    ];
+    /// In another year, month and week, at another time of the day.
+    pub const LATER: Self = Self { later: Duration::from_secs(400 * 24 * 3600 + 4321), ..Self::USUAL };
 
     fn clock(self) -> Arc<dyn Clock> {
         let start = SeededClock::default().now();

@@ -74,6 +74,21 @@ fn places() -> Vec<Place> {
             LIVE,
         ),
         place(
+            "serve",
+            &SERVE,
+            "[serve]\n",
+            &[("certificate", "\"chain.pem\""), ("private-key", "\"env:KEY\"")],
+            "",
+        ),
+        place(
+            "webhooks",
+            &WEBHOOKS[0],
+            "[webhooks.one]\n",
+            &[("connection", "\"one\""), ("path", "\"/one\""), ("secret", "\"env:KEY\"")],
+            "[serve]\npublic-url = \"https://a.test\"\n\
+             [connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n",
+        ),
+        place(
             "limits",
             &LIMITS,
             "[connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n[connections.one.limits]\n",
@@ -123,6 +138,10 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Text if key.name == "header" => &["\"X-Api-Key\""],
         Is::Text if key.name == "query" => &["\"api_key\""],
         Is::Text if key.name == "key" => &[KEY],
+        Is::Text if ["ingress", "operator"].contains(&key.name) => &["\"0.0.0.0:80\"", "\"[::1]:8080\""],
+        Is::Text if key.name == "public-url" => &["\"https://a.test\"", "\"http://127.0.0.1:8080/in\""],
+        Is::Text if key.name == "connection" => &["\"one\""],
+        Is::Text if key.name == "path" => &["\"/one\"", "\"/a.b/c-d_e~1\""],
         Is::Text => &["\"some text\"", "\"\""],
         // A real one: the parser reads it.
         Is::Path if key.name == "ca-file" => return vec![Value::from(ca_file()).to_string()],
@@ -137,8 +156,12 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Time => &["\"1ms\"", "\"30s\"", "\"1m\""],
         Is::Count(most) => return vec!["1".to_owned(), most.to_string()],
         Is::Rate => &["0.00028", "1", "1000000"],
+        // What is unsigned has no secret.
+        Is::Flag if key.name == "unsigned" => &["false"],
         Is::Flag => &["true", "false"],
-        Is::Texts if key.name == "addresses" => &["[]", "[\"10.1.0.0/16\", \"127.0.0.1/32\"]"],
+        Is::Texts if ["addresses", "trusted-proxies"].contains(&key.name) => {
+            &["[]", "[\"10.1.0.0/16\", \"127.0.0.1/32\"]"]
+        }
         Is::Texts => &["[]", "[\"name\"]"],
         Is::Rules => &["[\"GET https://a.test/**\"]", "[\"DELETE,GET https://*/**\"]"],
         Is::RulesOrRequested => {
@@ -185,6 +208,7 @@ fn words() -> BTreeSet<String> {
     let sources = [
         include_str!("../authored.rs"),
         include_str!("../authored/connection.rs"),
+        include_str!("../authored/serve.rs"),
         include_str!("../keys.rs"),
         include_str!("../../../../../docs/configuration.md"),
     ];
@@ -301,6 +325,14 @@ fn choices_units_and_ranges_are_the_same() {
 /// Everything of a config that has a default.
 fn meaning(config: &Config) -> String {
     let mut text = format!("{:?} {:?} {:?}", config.registry, config.data, config.retention);
+    let serve = &config.serve;
+    text.push_str(&format!(
+        " {} {} {:?} {:?}",
+        serve.ingress, serve.operator, serve.trusted_proxies, serve.backlog
+    ));
+    for (name, one) in &config.webhooks {
+        text.push_str(&format!(" {name} {} {:?}", one.secrets.len(), one.body_bytes_max));
+    }
     for credential in config.credentials.values() {
         text.push_str(&format!(" {}", credential.short));
     }
@@ -363,7 +395,7 @@ fn documented() -> Vec<(String, String, Option<String>)> {
 
 #[test]
 fn the_documentation_has_the_same_keys_and_defaults() {
-    let sections: [(&str, Vec<&Section>); 9] = [
+    let sections: [(&str, Vec<&Section>); 11] = [
         ("", vec![&ROOT]),
         ("secrets.NAME", SECRETS.iter().collect()),
         ("credentials.NAME", CREDENTIALS.iter().collect()),
@@ -371,6 +403,8 @@ fn the_documentation_has_the_same_keys_and_defaults() {
         ("publishers.NAME", PUBLISHERS.iter().collect()),
         ("retention", vec![&RETENTION]),
         ("connections.NAME", CONNECTIONS.iter().collect()),
+        ("serve", vec![&SERVE]),
+        ("webhooks.NAME", WEBHOOKS.iter().collect()),
         ("connections.NAME.limits", vec![&LIMITS]),
         ("connections.NAME.network", vec![&NETWORK]),
     ];
@@ -409,9 +443,8 @@ fn the_examples_fit() {
     let readme = include_str!("../../../../../README.md");
     let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert!(editor(&schema, example), "{example}");
-    for section in
-        [&ROOT, &BOUNDARY, &LIMITS, &NETWORK].into_iter().chain(SECRETS).chain(CREDENTIALS).chain(CONNECTIONS)
-    {
+    let tables = [&ROOT, &BOUNDARY, &LIMITS, &NETWORK, &SERVE].into_iter();
+    for section in tables.chain(SECRETS).chain(CREDENTIALS).chain(CONNECTIONS).chain(WEBHOOKS) {
         assert!(section.keys.iter().all(|key| !key.words.is_empty() && !section.words.is_empty()));
     }
 }

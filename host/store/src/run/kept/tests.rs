@@ -34,6 +34,7 @@ async fn end(store: &SqliteStore, id: &str, output: usize) {
         output: Some("x".repeat(output)),
         retry_at: None,
         requests: 0,
+        delivery: None,
         ended_at: at(5_000),
     };
     store.end_run(id, end).await.unwrap();
@@ -114,7 +115,8 @@ async fn a_database_of_version_3_is_counted_when_it_is_brought_up() {
     let before = counts(folder.path());
     let mut conn = Connection::open(&path).unwrap();
     conn.execute_batch(
-        "DROP TABLE state_moves; DROP TABLE runs_kept; ALTER TABLE runs DROP COLUMN bytes; PRAGMA user_version = 3",
+        "DROP TABLE event_ids; DROP TABLE events; DROP TABLE deliveries; DROP TABLE deliveries_kept; \
+         DROP TABLE state_moves; DROP TABLE runs_kept; ALTER TABLE runs DROP COLUMN bytes; PRAGMA user_version = 3",
     )
     .unwrap();
     STATE.migrate(&mut conn, &path).unwrap();

@@ -1,0 +1,238 @@
+//! Requests as senders make them, against a store on disk: what is stored, what is answered, and what is kept.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::*;
+use crate::{
+    Routes,
+    limits::{BODIES_BYTES_MAX, BODY_BYTES_DEFAULT},
+};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use portcullis_clock::{Clock, SeededClock, SeededRandom, Timestamp};
+use portcullis_manifest::signing::{Proof, Signing};
+use portcullis_secrets::webhook::{Sample, Signer, Verifier};
+use portcullis_store::{Backlog, DataLock, DeliveryFilter, DeliveryRow, SqliteStore, Store};
+use std::convert::Infallible;
+
+const ROOM: Backlog = Backlog { deliveries_max: 1_000, bytes_max: 64 << 20 };
+const PUBLIC: &str = "https://hooks.example.com";
+
+struct Setting {
+    shared: Shared,
+    store: Arc<SqliteStore>,
+    clock: SeededClock,
+    signer: Signer,
+    _data: tempfile::TempDir,
+}
+
+impl Setting {
+    /// One route, `/in`, whose deliveries are signed by this scheme.
+    async fn new(scheme: &str, room: Backlog, body_bytes_max: u64, per_second: Option<f64>) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let clock = SeededClock::new(Timestamp::from_millis(1_700_000_000_000));
+        let lock = DataLock::acquire(data.path(), Duration::ZERO, &clock).await.unwrap();
+        let (timed, random) = (Arc::new(clock.clone()), Arc::new(SeededRandom::new(1)));
+        let store = Arc::new(SqliteStore::open(Arc::new(lock), timed.clone(), random.clone()).unwrap());
+        let signing = Signing::named(scheme).unwrap();
+        let signer = Signer::made_up(signing.scheme(), [7; 32]).unwrap();
+        let verifier = Verifier::new(signing.scheme(), std::slice::from_ref(signer.secret())).unwrap();
+        let secret_header =
+            matches!(signing.scheme().proof, Proof::Secret(_)).then(|| signing.scheme().header.clone());
+        let check = Check::Signed { verifier: Box::new(verifier), secret_header };
+        let signed = Route::new("one", "billing", check, body_bytes_max, per_second);
+        let open = Route::new("open", "billing", Check::Unsigned, body_bytes_max, None);
+        let early = Route::new("early", "billing", Check::NotReady, body_bytes_max, None);
+        let routes = [("/in".to_owned(), signed), ("/open".to_owned(), open), ("/early".to_owned(), early)];
+        let routes = Routes::new(PUBLIC, vec!["10.0.0.0/8".parse().unwrap()], routes).unwrap();
+        let shared = Shared::new(store.clone(), timed, random, room, Arc::default(), routes);
+        Self { shared, store, clock, signer, _data: data }
+    }
+
+    async fn usual(scheme: &str) -> Self {
+        Self::new(scheme, ROOM, BODY_BYTES_DEFAULT, None).await
+    }
+
+    /// A delivery as the vendor sends it.
+    fn signed(&self, target: &str, body: &[u8]) -> Request<Full<Bytes>> {
+        let mut sample = Sample {
+            method: "POST".to_owned(),
+            url: format!("{PUBLIC}{target}"),
+            headers: vec![("content-type".to_owned(), b"application/json".to_vec())],
+            body: body.to_vec(),
+        };
+        self.signer.sign(&mut sample, self.clock.now()).unwrap();
+        let target = sample.url.strip_prefix(PUBLIC).unwrap();
+        let mut request = Request::post(target).header("host", "evil.example");
+        for (name, value) in &sample.headers {
+            request = request.header(name, value.as_slice());
+        }
+        request.body(Full::new(Bytes::from(sample.body))).unwrap()
+    }
+
+    async fn sent(&self, request: Request<Full<Bytes>>) -> u16 {
+        answer(&self.shared, "10.0.0.9".parse().unwrap(), request).await.status().as_u16()
+    }
+
+    async fn rows(&self) -> Vec<DeliveryRow> {
+        let mut rows = Vec::new();
+        for summary in self.store.deliveries(DeliveryFilter::default()).await.unwrap() {
+            rows.push(self.store.delivery(&summary.delivery_id).await.unwrap().unwrap());
+        }
+        rows
+    }
+}
+
+#[tokio::test]
+async fn what_is_signed_is_stored_as_it_came_before_it_is_acknowledged() {
+    let setting = Setting::usual("stripe").await;
+    let body = [0xff, 0, b'{'];
+    let mut request = setting.signed("/in?a=%20&b", &body);
+    let headers = request.headers_mut();
+    headers.insert("x-forwarded-for", "198.51.100.7".parse().unwrap());
+    for name in NEVER_KEPT {
+        headers.insert(name, "Bearer somebody".parse().unwrap());
+    }
+    assert_eq!(setting.sent(request).await, 200);
+    let rows = setting.rows().await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    let delivery = &row.delivery;
+    assert_eq!((delivery.route.as_str(), delivery.connection.as_str()), ("one", "billing"));
+    assert_eq!((delivery.method.as_str(), delivery.path.as_str()), ("POST", "/in"));
+    assert_eq!((delivery.query.as_str(), delivery.body.as_slice()), ("a=%20&b", body.as_slice()));
+    assert_eq!(delivery.peer, "198.51.100.7");
+    let names: Vec<_> = delivery.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"stripe-signature") && names.contains(&"content-type"), "{names:?}");
+    assert!(NEVER_KEPT.iter().all(|name| !names.contains(name)), "{names:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_signed_is_stored_nowhere() {
+    let setting = Setting::usual("stripe").await;
+    let mut other = setting.signed("/in", b"{}");
+    *other.body_mut() = Full::new(Bytes::from_static(b"{ }"));
+    assert_eq!(setting.sent(other).await, 401);
+    let mut bare = setting.signed("/in", b"{}");
+    bare.headers_mut().remove("stripe-signature");
+    assert_eq!(setting.sent(bare).await, 401);
+    let mut twice = setting.signed("/in", b"{}");
+    let signature = twice.headers()["stripe-signature"].clone();
+    twice.headers_mut().append("stripe-signature", signature);
+    assert_eq!(setting.sent(twice).await, 401);
+    let late = setting.signed("/in", b"{}");
+    setting.clock.advance(Duration::from_secs(301));
+    assert_eq!(setting.sent(late).await, 401);
+    assert_eq!(setting.rows().await, []);
+    // The same route takes what is right, and a route that says so what has no signature.
+    assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
+    let open = Request::post("/open").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+    assert_eq!(setting.sent(open).await, 200);
+    assert_eq!(setting.rows().await.len(), 2);
+}
+
+#[tokio::test]
+async fn the_url_that_is_signed_is_the_configured_one() {
+    // Square signs the URL; `Host` is the sender's word, here another one.
+    let setting = Setting::usual("square").await;
+    assert_eq!(setting.sent(setting.signed("/in?x=1", b"{}")).await, 200);
+    let mut moved = setting.signed("/in?x=1", b"{}");
+    *moved.uri_mut() = "/in?x=2".parse().unwrap();
+    assert_eq!(setting.sent(moved).await, 401);
+}
+
+#[tokio::test]
+async fn a_header_that_holds_the_secret_itself_is_not_kept() {
+    for scheme in ["bearer", "basic"] {
+        let setting = Setting::usual(scheme).await;
+        assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
+        let rows = setting.rows().await;
+        let names: Vec<_> = rows[0].delivery.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["host", "content-type"], "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_delivery_is_refused_before_any_work() {
+    let setting = Setting::usual("stripe").await;
+    let check = async |method: &str, target: &str, expected: u16| {
+        let mut request = setting.signed("/in", b"{}");
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = target.parse().unwrap();
+        assert_eq!(setting.sent(request).await, expected, "{method} {target}");
+    };
+    check("POST", "/", 404).await;
+    check("POST", "/in/", 404).await;
+    check("POST", "//in", 404).await;
+    check("POST", "/%69n", 404).await;
+    check("POST", "/IN", 404).await;
+    check("POST", "/x/../in", 404).await;
+    check("POST", "http://hooks.example.com/in", 404).await;
+    check("GET", "/in", 405).await;
+    check("PUT", "/in", 405).await;
+    let long = format!("/in?{}", "a".repeat(TARGET_BYTES_MAX));
+    check("POST", &long, 414).await;
+    assert_eq!(setting.rows().await, []);
+}
+
+#[tokio::test]
+async fn sizes_are_bounded_whether_announced_or_not() {
+    let setting = Setting::new("stripe", ROOM, 1000, None).await;
+    assert_eq!(setting.sent(setting.signed("/in", &[b'a'; 1000])).await, 200);
+    assert_eq!(setting.sent(setting.signed("/in", &[b'a'; 1001])).await, 413);
+    let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'a'; 100])));
+    let endless = StreamBody::new(futures_stream(piece));
+    let request = Request::post("/in").body(endless).unwrap();
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    assert_eq!(answered.status(), 413);
+    assert_eq!(answered.headers()["connection"], "close");
+    assert_eq!(setting.rows().await.len(), 1);
+}
+
+/// As many pieces as anybody wants.
+fn futures_stream<T: Unpin>(piece: impl Fn() -> T + Unpin) -> impl futures_util::Stream<Item = T> + Unpin {
+    futures_util::stream::poll_fn(move |_| std::task::Poll::Ready(Some(piece())))
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let setting = Setting::usual("stripe").await;
+    let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+    let request = Request::post("/in").body(never).unwrap();
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    assert_eq!(answered.status(), 408);
+    // What it had taken of the room for all bodies is free again.
+    assert_eq!(setting.shared.bodies.available_permits() as u64, BODIES_BYTES_MAX);
+}
+
+#[tokio::test]
+async fn who_finds_no_room_is_told_to_come_again() {
+    let two = Backlog { deliveries_max: 2, ..ROOM };
+    let setting = Setting::new("stripe", two, BODY_BYTES_DEFAULT, None).await;
+    for expected in [200, 200, 503] {
+        assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, expected);
+    }
+    let request = setting.signed("/in", b"{}");
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    assert_eq!(answered.headers()["retry-after"], "30");
+    // Nor for what nobody can verify yet.
+    assert_eq!(setting.sent(setting.signed("/early", b"{}")).await, 503);
+    // Nor is there room for one more body while others have all of it.
+    let setting = Setting::usual("stripe").await;
+    let all = u32::try_from(BODIES_BYTES_MAX).unwrap();
+    let held = setting.shared.bodies.clone().try_acquire_many_owned(all).unwrap();
+    assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 503);
+    drop(held);
+    assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
+}
+
+#[tokio::test]
+async fn a_route_has_its_rate() {
+    let setting = Setting::new("stripe", ROOM, BODY_BYTES_DEFAULT, Some(1.0)).await;
+    for expected in [200, 200, 200, 200, 200, 429] {
+        assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, expected);
+    }
+    let request = setting.signed("/in", b"{}");
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    assert_eq!(answered.headers()["retry-after"], "1");
+    setting.clock.advance(Duration::from_secs(2));
+    assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
+}

@@ -1,0 +1,95 @@
+//! Where a vendor delivers to: a path, whose connection it is for, and how a delivery shows who sent it.
+
+use crate::{bucket::Bucket, limits::BODY_BYTES_MAX};
+use ipnet::IpNet;
+use portcullis_secrets::webhook::Verifier;
+use std::{collections::HashMap, sync::Arc};
+
+/// How a delivery shows who sent it.
+pub enum Check {
+    /// By a signature.
+    Signed {
+        /// Looks at it.
+        verifier: Box<Verifier>,
+        /// The header that holds the secret itself, where one does: it is stored nowhere.
+        secret_header: Option<String>,
+    },
+    /// It does not: the operator says that this is meant.
+    Unsigned,
+    /// Nobody can say yet, since the connection can't run: the sender is told to come again.
+    NotReady,
+}
+
+/// One route.
+pub struct Route {
+    pub(crate) name: String,
+    pub(crate) connection: String,
+    pub(crate) check: Check,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) bucket: Option<Bucket>,
+}
+
+/// All routes of a moment, with what is said of the way to them.
+#[derive(Default)]
+pub struct Routes {
+    /// `https://hooks.example.com`, as vendors know it.
+    public_url: String,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    by_path: HashMap<String, Arc<Route>>,
+}
+
+/// Routes that can't be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// Two of them.
+    #[error("the routes `{0}` and `{1}` have the same path")]
+    SamePath(String, String),
+}
+
+impl Route {
+    /// `body_bytes_max` is cut to what a connector is handed at most.
+    pub fn new(
+        name: &str,
+        connection: &str,
+        check: Check,
+        body_bytes_max: u64,
+        per_second: Option<f64>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            connection: connection.to_owned(),
+            check,
+            body_bytes_max: body_bytes_max.min(BODY_BYTES_MAX),
+            bucket: per_second.map(Bucket::new),
+        }
+    }
+}
+
+impl Routes {
+    /// `public_url` is an origin without a slash at its end; routes with their paths.
+    pub fn new(
+        public_url: &str,
+        trusted_proxies: Vec<IpNet>,
+        routes: impl IntoIterator<Item = (String, Route)>,
+    ) -> Result<Self, RouteError> {
+        let mut by_path: HashMap<String, Arc<Route>> = HashMap::new();
+        for (path, route) in routes {
+            let name = route.name.clone();
+            if let Some(other) = by_path.insert(path, Arc::new(route)) {
+                return Err(RouteError::SamePath(other.name.clone(), name));
+            }
+        }
+        Ok(Self { public_url: public_url.to_owned(), trusted_proxies, by_path })
+    }
+
+    /// By the path as it was sent: nothing is decoded, and no other spelling is the same.
+    pub(crate) fn at(&self, path: &str) -> Option<&Arc<Route>> {
+        self.by_path.get(path)
+    }
+
+    /// The URL that the vendor signed, if it signs one: never of the request's own `Host`.
+    pub(crate) fn public(&self, path: &str, query: &str) -> String {
+        let question = if query.is_empty() { "" } else { "?" };
+        format!("{}{path}{question}{query}", self.public_url)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a command asks of the process that holds the data folder: by its control socket where `serve` runs, else done here, under the
+//! lock. There is never a second writer.
+use crate::{
+    cli::Arguments,
+    config::Config,
+    exit::{Exit, Failure, Result, at_database},
+    output, wiring,
+};
+use portcullis_clock::{Clock, RealClock, RealRandom};
+use portcullis_server::{Answered, Asked, ask};
+use portcullis_store::{DataLock, LockError, SqliteStore, Store, StoreError};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Where `serve` is asked.
+pub fn socket(config: &Config) -> PathBuf {
+    config.data.join("portcullis.sock")
+}
+
+/// `reload`: only a process that runs has something to read anew.
+pub async fn reload(arguments: &Arguments) -> Result<Exit> {
+    let config = Config::read(&arguments.config)?;
+    match ask(&socket(&config), &Asked::Reload).await {
+        Ok(answered) => told(answered)?,
+        Err(error) => {
+            return Err(Failure::fault("no `serve` answers").because(&error).with_help("portcullis serve"));
+        }
+    }
+    output::note("read anew");
+    Ok(Exit::Success)
+}
+
+/// Decides on a dead delivery, wherever the writer is.
+pub async fn decide(arguments: &Arguments, config: &Config, delivery: &str, replay: bool) -> Result<()> {
+    match DataLock::acquire(&config.data, Duration::ZERO, &RealClock).await {
+        Err(LockError::Held { .. }) if socket(config).exists() => {
+            let delivery = delivery.to_owned();
+            let asked = if replay { Asked::Replay { delivery } } else { Asked::Discard { delivery } };
+            let answered = ask(&socket(config), &asked).await;
+            return told(
+                answered.map_err(|error| Failure::fault("`serve` does not answer").because(&error))?,
+            );
+        }
+        // Ours, or of a command that ends: it is taken below, with the wait that was asked for.
+        Ok(_) | Err(_) => {}
+    }
+    let lock = wiring::acquire(config, arguments.wait(), &RealClock).await?;
+    let store = SqliteStore::open(lock, Arc::new(RealClock), Arc::new(RealRandom));
+    let store = store.map_err(|error| at_database("used", "state.db", &error))?;
+    told(decided(&store, delivery, replay).await)
+}
+
+/// The decision, by whoever writes.
+pub async fn decided(store: &dyn Store, delivery: &str, replay: bool) -> Answered {
+    let now = RealClock.now();
+    let refused = |message: String, help: Option<String>| Answered::Refused { message, help };
+    let failed = |error: StoreError| refused(format!("the store failed: {error}"), None);
+    match store.decide_delivery(delivery, replay, now).await {
+        Ok(true) => {
+            let kind = if replay { "delivery-replayed" } else { "delivery-discarded" };
+            match store.audit(kind, delivery, "{}", now).await {
+                Ok(()) => Answered::Done,
+                Err(error) => failed(error),
+            }
+        }
+        Ok(false) => {
+            let message = format!("`{}` is not dead: nothing was changed", output::shown_line(delivery));
+            refused(message, Some("portcullis deliveries --state dead".to_owned()))
+        }
+        Err(error) => failed(error),
+    }
+}
+
+fn told(answered: Answered) -> Result<()> {
+    match answered {
+        Answered::Done => Ok(()),
+        Answered::Refused { message, help } => {
+            let failure = Failure::new(Exit::Usage, message);
+            Err(match help {
+                Some(help) => failure.with_help(help),
+                None => failure,
+            })
+        }
+    }
+}

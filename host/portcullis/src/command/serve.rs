@@ -1,0 +1,234 @@
+//! `serve`: takes what vendors deliver, stores it before they have their 2xx, and has it handed over, until it is told to stop.
+//!
+//! It begins to accept when the data folder is its own and what a crash left open is closed. SIGTERM: no more connections, requests
+//! under way are answered, runs are cancelled and end in a stored state, and what they had waits again. SIGHUP and a saved config:
+//! read anew, all of it or nothing; what is under way keeps what it began with.
+use super::{asked, report};
+use crate::{
+    cli::Arguments,
+    config::Config,
+    exit::{Exit, Failure, Result, at_file},
+    output,
+    watch::Watcher,
+    wiring::{Host, routes},
+};
+use portcullis_clock::{Clock, RealClock, RealRandom};
+use portcullis_engine::Dispatcher;
+use portcullis_ingress::{Ingress, Shared};
+use portcullis_server::{Answered, Asked, Control, Health, Question, Ready};
+use serde_json::json;
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, mpsc, watch},
+};
+
+/// Between two looks for history that is over its bounds.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// A route whose connection can't run is looked at again after this time.
+const ROUTES_EVERY: Duration = Duration::from_secs(30);
+
+/// Serves until it is told to stop.
+pub async fn run(arguments: &Arguments) -> Result<Exit> {
+    let (ready, readiness) = watch::channel(Ready::Starting);
+    let stop = report::stop_on_signal();
+    let config = Config::read(&arguments.config)?;
+    let health = Health::bind(config.serve.operator, readiness).await;
+    let health = health.map_err(|error| listening("serve.operator", config.serve.operator, &error))?;
+    let operator = health.address().map_err(at_file("listen at", Path::new("serve.operator")))?;
+    let mut host = Host::open(&arguments.config, arguments.wait()).await?;
+    let tls = routes::certificate(&config).await?.map(watch::channel);
+    let (certificate, tls) = tls.map_or((None, None), |(sender, receiver)| (Some(sender), Some(receiver)));
+    let found = routes::found(&config, &host).await?;
+    let stored = Arc::new(Notify::new());
+    let (clock, random): (Arc<dyn Clock>, _) = (Arc::new(RealClock), Arc::new(RealRandom));
+    let shared = Arc::new(Shared::new(
+        host.store.clone(),
+        clock.clone(),
+        random,
+        config.serve.backlog,
+        stored.clone(),
+        found.routes,
+    ));
+    let ingress = Ingress::bind(config.serve.ingress, tls, shared.clone()).await;
+    let ingress = ingress.map_err(|error| listening("serve.ingress", config.serve.ingress, &error))?;
+    let address = ingress.address().map_err(at_file("listen at", Path::new("serve.ingress")))?;
+    let (engine, engines) = watch::channel(host.engine.clone());
+    let dispatcher = Dispatcher::new(engines, host.store.clone(), clock.clone(), stored.clone());
+    let (names, connections) = watch::channel(found.connections);
+
+    let control = Control::bind(&asked::socket(&config));
+    let control = control.map_err(at_file("listen at", &asked::socket(&config)))?;
+    let (sender, questions) = mpsc::channel(1);
+    let control = tokio::spawn(control.serve(sender));
+    let health = tokio::spawn(health.serve());
+    let accepting = tokio::spawn(ingress.serve(stop.clone()));
+    let stopping = stop.clone();
+    let dispatching = tokio::spawn(async move { dispatcher.run(connections, stopping).await });
+    let _ = ready.send(Ready::Yes);
+    announce(arguments, address, operator, &config);
+
+    let mut served = Served { arguments, config, shared, engine, names, certificate, questions, stored };
+    served.until(&mut host, stop).await?;
+    let _ = ready.send(Ready::Stopping);
+    control.abort();
+    let _ = tokio::join!(accepting, dispatching);
+    drop(served);
+    host.close().await;
+    health.abort();
+    output::note("stopped: what was accepted is stored");
+    Ok(Exit::Success)
+}
+
+/// What may change while it serves.
+struct Served<'a> {
+    arguments: &'a Arguments,
+    config: Config,
+    shared: Arc<Shared>,
+    engine: watch::Sender<Arc<portcullis_engine::Engine>>,
+    names: watch::Sender<Vec<String>>,
+    certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
+    questions: mpsc::Receiver<Question>,
+    /// Told when something waits that did not.
+    stored: Arc<Notify>,
+}
+
+impl Served<'_> {
+    /// Looks after history, config and routes until it is to stop.
+    async fn until(&mut self, host: &mut Host, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let mut hangup = signal(SignalKind::hangup())
+            .map_err(|error| Failure::fault("SIGHUP can't be heard").because(&error))?;
+        let mut watcher = self.watcher();
+        let (mut prune, mut look) = (tokio::time::interval(PRUNE_EVERY), tokio::time::interval(ROUTES_EVERY));
+        look.reset();
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                Some((asked, answer)) = self.questions.recv() => {
+                    // Who asked may be gone.
+                    let _ = answer.send(self.answered(host, &mut watcher, asked).await);
+                }
+                _ = hangup.recv() => drop(self.reload(host, &mut watcher).await),
+                _ = watcher.changed(&RealClock) => drop(self.reload(host, &mut watcher).await),
+                _ = look.tick() => self.look_again(host).await,
+                _ = prune.tick() => {
+                    if let Err(failure) = host.prune(&self.config).await {
+                        tracing::warn!(error = failure.message, "history could not be looked after");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The config's file, and those of the certificate, which others renew.
+    fn watcher(&self) -> Watcher {
+        let mut files = vec![self.arguments.config.clone()];
+        files.extend(self.config.serve.certificate.iter().map(|certificate| certificate.chain.clone()));
+        // No connector's folder: a place without one.
+        let mut watcher = Watcher::new(Path::new("/proc/self/fdinfo/none"), files);
+        watcher.begin();
+        watcher
+    }
+
+    async fn answered(&mut self, host: &mut Host, watcher: &mut Watcher, asked: Asked) -> Answered {
+        let (delivery, replay) = match asked {
+            Asked::Replay { delivery } => (delivery, true),
+            Asked::Discard { delivery } => (delivery, false),
+            Asked::Reload => {
+                return match self.reload(host, watcher).await {
+                    Ok(()) => Answered::Done,
+                    Err(failure) => {
+                        let message = format!("nothing was changed: {}", failure.line());
+                        Answered::Refused { message, help: failure.help }
+                    }
+                };
+            }
+        };
+        let answered = asked::decided(&*host.store, &delivery, replay).await;
+        self.stored.notify_one();
+        answered
+    }
+
+    /// All of it, or nothing.
+    async fn reload(&mut self, host: &mut Host, watcher: &mut Watcher) -> Result<()> {
+        let read = self.read_anew(host).await;
+        match &read {
+            Ok(()) => output::note("read anew"),
+            Err(failure) => {
+                output::failure(failure, self.arguments.json);
+                output::note("nothing was changed: it serves on as before");
+            }
+        }
+        *watcher = self.watcher();
+        read
+    }
+
+    async fn read_anew(&mut self, host: &mut Host) -> Result<()> {
+        let config = Config::read(&self.arguments.config)?;
+        for (key, now, then) in [
+            ("ingress", config.serve.ingress, self.config.serve.ingress),
+            ("operator", config.serve.operator, self.config.serve.operator),
+        ] {
+            if now != then {
+                return Err(fixed(key));
+            }
+        }
+        if config.data != self.config.data {
+            return Err(
+                Failure::new(Exit::Fault, "`data` is read when `serve` starts").with_help("start it again")
+            );
+        }
+        if config.serve.certificate.is_some() != self.certificate.is_some() {
+            return Err(fixed("certificate"));
+        }
+        let certificate = routes::certificate(&config).await?;
+        let next = host.over(Config::read(&self.arguments.config)?);
+        let found = routes::found(&config, &next).await?;
+        // From here on nothing fails.
+        if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
+            let _ = sender.send(certificate);
+        }
+        *host = next;
+        let _ = self.engine.send(host.engine.clone());
+        self.shared.replace(found.routes);
+        let _ = self.names.send(found.connections);
+        self.config = config;
+        Ok(())
+    }
+
+    /// A connection that could not run may have been approved meanwhile.
+    async fn look_again(&mut self, host: &Host) {
+        match routes::found(&self.config, host).await {
+            Ok(found) => self.shared.replace(found.routes),
+            Err(failure) => tracing::warn!(error = failure.message, "routes could not be looked at"),
+        }
+    }
+}
+
+fn fixed(key: &str) -> Failure {
+    Failure::new(Exit::Fault, format!("`serve.{key}` is read when `serve` starts"))
+        .with_help("start it again")
+}
+
+fn listening(key: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::fault(format!("`{key}`: nothing can listen at {address}"))
+        .because(error)
+        .with_help("another process may have it: ss -ltnp")
+}
+
+fn announce(arguments: &Arguments, ingress: SocketAddr, operator: SocketAddr, config: &Config) {
+    let scheme = if config.serve.certificate.is_some() { "https" } else { "http" };
+    if arguments.json {
+        output::json_line(&json!({
+            "event": "serving",
+            "ingress": format!("{scheme}://{ingress}"),
+            "operator": format!("http://{operator}"),
+        }));
+        return;
+    }
+    output::note(&format!("webhooks at {scheme}://{ingress}, health at http://{operator}/health"));
+    let public = config.serve.public_url.as_deref().unwrap_or_default();
+    for webhook in config.webhooks.values() {
+        output::note(&format!("  {}: {public}{} → {}", webhook.name, webhook.path, webhook.connection));
+    }
+}

@@ -1,0 +1,5 @@
+//! What `serve` takes from vendors, and what it does not lose.
+
+mod accepted;
+mod kills;
+mod served;

@@ -15,6 +15,7 @@ use std::{
     fmt,
     sync::{Arc, OnceLock},
 };
+use weight::Made;
 
 mod in_time;
 mod weight;
@@ -66,7 +67,7 @@ impl Schema {
         self.compiled().map(drop)
     }
 
-    /// The document's faults, at most `FAULTS_MAX`; none = it is valid. Text that is not JSON is one fault. It may take as long as the
+    /// The document's faults, at most `FAULTS_MAX`, of a large one the first alone; none = it is valid. Text that is not JSON is one fault. It may take as long as the
     /// schema's author likes: whoever is not bounded otherwise asks [`Schema::validate_in_time`].
     pub(crate) fn validate(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
         self.faults_of(document.as_bytes())
@@ -90,11 +91,14 @@ impl Schema {
             return Vec::new();
         }
         let schema: Value = serde_json::from_str(&self.text).unwrap_or_default();
-        if !weight::is_bounded(&schema, &value) {
-            return vec![Fault::whole("it does not fit, and has too many places to tell which")];
+        if weight::is_bounded(&schema, &value, Made::All) {
+            let errors = validator.iter_errors(&value);
+            return errors.flat_map(|error| faults(&schema, &error)).take(FAULTS_MAX).collect();
         }
-        let errors = validator.iter_errors(&value);
-        errors.flat_map(|error| faults(&schema, &error)).take(FAULTS_MAX).collect()
+        match weight::is_bounded(&schema, &value, Made::First).then(|| validator.validate(&value)) {
+            Some(Err(first)) => faults(&schema, &first),
+            _ => vec![Fault::whole("it does not fit, and has too many places to tell which")],
+        }
     }
 
     /// The first line of NDJSON that has faults, counted from 1, and its faults. Takes time, as `validate` does; once it
@@ -193,7 +197,7 @@ mod tests {
     fn check(schema: &str, document: &str, expected: &[(&str, &str)]) {
         let faults = Schema::new(schema).validate(document).unwrap();
         let found: Vec<_> = faults.iter().map(|f| (f.pointer.as_str(), f.message.as_str())).collect();
-        assert_eq!(found, expected, "{schema} {document}");
+        assert_eq!(found, expected, "{schema:.200} {document:.200}");
     }
 
     #[test]
@@ -283,6 +287,26 @@ mod tests {
         check(&schema, &deep(0), &[("", "value is not of type \"object\"")]);
     }
 
+    /// Where all faults of the document would be too much, the first has its place still.
+    #[test]
+    fn a_large_document_is_told_its_first_fault() {
+        let record = r#"{"id":"a","code":"c1","name":"n","tags":["x"]}"#;
+        let records =
+            format!("{{\"records\":[{}{{\"id\":7}},{{\"id\":8}}]}}", format!("{record},").repeat(10_000));
+        let codes = (0..250).map(|code| format!("\"c{code}\"")).collect::<Vec<_>>().join(",");
+        let schema = format!(
+            r#"{{"properties":{{"records":{{"items":{{"required":["id"],"additionalProperties":false,"properties":{{
+                "id":{{"type":"string"}},"code":{{"enum":[{codes}]}},"name":{{"type":"string","maxLength":80}},
+                "tags":{{"items":{{"type":"string"}}}}}}}}}}}}}}"#
+        );
+        check(&schema, &records, &[("/records/10000/id", "value is not of type \"string\"")]);
+        check(
+            &schema,
+            &records.replace("7}", "\"b\",\"nmae\":1}"),
+            &[("/records/10000/nmae", "no such property")],
+        );
+    }
+
     const TOO_MANY: &[(&str, &str)] = &[("", "it does not fit, and has too many places to tell which")];
 
     /// Each fault holds its place, copies of the schema, and under a branch the value: few bytes become many.
@@ -290,14 +314,19 @@ mod tests {
     fn what_each_fault_repeats_counts() {
         let items = |count: usize| format!("[{}1]", "1,".repeat(count));
         let long = "n".repeat(20_000);
-        check(
+        // No more than the first of them is made.
+        let first = |schema: &str, document: &str| {
+            let faults = Schema::new(schema).validate(document).unwrap();
+            assert_eq!(faults.len(), 1, "{:.40}", schema);
+            assert_ne!(faults[0].pointer, "", "{:.40}", schema);
+        };
+        first(
             r#"{"additionalProperties":{"items":{"type":"string"}}}"#,
             &format!("{{\"{long}\":{}}}", items(400_000)),
-            TOO_MANY,
         );
         let comment = format!(r#"{{"items":{{"not":{{"$comment":"{}"}}}}}}"#, "c".repeat(500_000));
-        check(&comment, &items(20_000), TOO_MANY);
-        check(&format!(r#"{{"items":{{"maximum":-{}}}}}"#, "9".repeat(50_000)), &items(20_000), TOO_MANY);
+        first(&comment, &items(20_000));
+        first(&format!(r#"{{"items":{{"maximum":-{}}}}}"#, "9".repeat(50_000)), &items(20_000));
         let branches =
             |branch: &str| format!(r#"{{"anyOf":[{branch}{}]}}"#, format!(",{branch}").repeat(3_999));
         let text = format!("[\"{}\"]", "t".repeat(50_000));

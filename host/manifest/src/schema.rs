@@ -180,8 +180,8 @@ mod tests {
         parts.insert(format!("d{last}"), json!({"type": "string"}));
         let schema = json!({"$ref": "#/$defs/d0", "$defs": parts});
         let short = thread::Builder::new().stack_size(256 * 1024);
-        let checked = short.spawn(move || check(&schema)).unwrap().join().unwrap();
-        assert_eq!(checked, Ok(()));
+        let both = short.spawn(move || (check(&schema), compile(&schema).map(drop)));
+        assert_eq!(both.unwrap().join().unwrap(), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -15,11 +15,30 @@ const DEPTH_MAX: usize = 512;
 /// A root's own name.
 const ID_BYTES_MAX: usize = 256;
 
+/// Which faults of a document are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// Each of them.
+    All,
+    /// The first that is found, with all that its branches say of it.
+    First,
+}
+
 /// Whether no more than `FAULTS_BYTES_MAX` can come of holding this value against this schema. What is not sure is not so.
-pub(super) fn is_bounded(root: &Value, value: &Value) -> bool {
-    let mut scale = Scale { root, own: HashMap::new(), values: HashMap::new(), left: FAULTS_BYTES_MAX };
-    let place = Place { depth: 0, path_bytes: 0, branch: false };
-    is_one_resource(root, true) && scale.weigh(root, value, place).is_some()
+pub(super) fn is_bounded(root: &Value, value: &Value, made: Made) -> bool {
+    weighed(root, value, made).is_some()
+}
+
+/// What can come of it, in bytes.
+fn weighed(root: &Value, value: &Value, made: Made) -> Option<usize> {
+    let (own, values) = (HashMap::new(), HashMap::new());
+    let mut scale = Scale { root, own, values, left: FAULTS_BYTES_MAX, least: FAULTS_BYTES_MAX, looked: 0 };
+    let place = Place { depth: 0, path_bytes: 0, branch: false, first: made == Made::First };
+    if !is_one_resource(root, true) {
+        return None;
+    }
+    scale.weigh(root, value, place)?;
+    Some(FAULTS_BYTES_MAX - scale.least)
 }
 
 /// No schema in it has references of its own that start elsewhere, or another dialect.
@@ -43,6 +62,10 @@ struct Scale<'s> {
     /// What a list or an object of the document takes, by its address.
     values: HashMap<*const Value, usize>,
     left: usize,
+    /// The least that was ever left.
+    least: usize,
+    /// What was taken for looks so far.
+    looked: usize,
 }
 
 /// Where a schema meets a value.
@@ -53,6 +76,8 @@ struct Place {
     path_bytes: usize,
     /// Under an `anyOf` or its like, whose faults hold the value too.
     branch: bool,
+    /// The judging ends with the first fault here: the schemas below a keyword never say something one after the other.
+    first: bool,
 }
 
 impl Place {
@@ -62,15 +87,23 @@ impl Place {
         Self { path_bytes: self.path_bytes.saturating_add(step), ..self }
     }
 
+    /// Whatever the branches say is made, all of it.
     fn branched(self) -> Self {
-        Self { branch: true, ..self }
+        Self { branch: true, first: false, ..self }
     }
 }
 
 impl<'s> Scale<'s> {
     fn take(&mut self, bytes: usize) -> Option<()> {
         self.left = self.left.checked_sub(bytes)?;
+        self.least = self.least.min(self.left);
         Some(())
+    }
+
+    /// The weighing takes time, whatever comes of it.
+    fn look(&mut self, bytes: usize) -> Option<()> {
+        self.looked += bytes;
+        self.take(bytes)
     }
 
     /// So many faults at a place, each of which repeats its paths, and under a branch the value.
@@ -101,7 +134,17 @@ impl<'s> Scale<'s> {
 
     /// Takes what this schema can say of this value, and every schema that it applies. `None` = too much.
     fn weigh(&mut self, schema: &'s Value, value: &Value, place: Place) -> Option<()> {
-        self.take(LOOK_BYTES)?;
+        let before = (self.left, self.looked);
+        self.schema(schema, value, place)?;
+        if place.first {
+            // It fits by itself, and nothing else is said beside it.
+            self.left = before.0 - (self.looked - before.1);
+        }
+        Some(())
+    }
+
+    fn schema(&mut self, schema: &'s Value, value: &Value, place: Place) -> Option<()> {
+        self.look(LOOK_BYTES)?;
         let Value::Object(keywords) = schema else { return self.faults(1, value, place) };
         if place.depth > DEPTH_MAX {
             return None;
@@ -148,7 +191,7 @@ impl<'s> Scale<'s> {
             ("$ref", Value::String(target)) => {
                 let place = place.below(target);
                 // Looking for it takes as long as its name is.
-                self.take(target.len())?;
+                self.look(target.len())?;
                 self.weigh(self.target(target)?, value, place)
             }
             ("$dynamicRef" | "$recursiveRef", _) => None,
@@ -180,7 +223,7 @@ impl<'s> Scale<'s> {
         match (keyword, applied) {
             ("properties", Value::Object(all)) => {
                 for (name, schema) in all {
-                    self.take(LOOK_BYTES)?;
+                    self.look(LOOK_BYTES)?;
                     if let Some(member) = members.get(name) {
                         self.weigh(schema, member, place.below(name).below(name))?;
                     }
@@ -259,8 +302,14 @@ fn text_bytes(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    fn is_bounded(schema: &Value, value: &Value) -> bool {
+        super::is_bounded(schema, value, Made::All)
+    }
 
     /// A tree of branches, each of which looks at the same member again.
     fn branching(branches: usize) -> Value {
@@ -403,4 +452,124 @@ mod tests {
         let records: Value = vec![json!({ "id": 1 }); 20_000].into();
         assert!(is_bounded(&usual, &json!({ "list": records })));
     }
+
+    /// The first fault of many values is as large as the largest, but all that its branches say is made.
+    #[test]
+    fn the_first_alone_weighs_less() {
+        let first = |schema: &Value, value: &Value| super::is_bounded(schema, value, Made::First);
+        let codes: Vec<_> = (0..250).map(|code| format!("code-{code}")).collect();
+        let usual = json!({ "items": { "required": ["id"], "properties": { "code": { "enum": codes } } } });
+        let records: Value = vec![json!({ "id": 1, "code": "code-1" }); 20_000].into();
+        assert!(!is_bounded(&usual, &records) && first(&usual, &records));
+        let branch = json!({ "anyOf": [usual, { "type": "null" }] });
+        assert!(!first(&branch, &records), "each branch says all that it has to say");
+        let large = json!({ "items": { "anyOf": vec![json!({ "type": "number" }); 2_000] } });
+        assert!(!first(&large, &json!(["x".repeat(100_000)])), "one is too much by itself");
+        let idle = json!({ "items": { "allOf": vec![json!({ "title": "t" }); 4_000] } });
+        assert!(!first(&idle, &vec![json!({}); 100_000].into()), "it takes its time still");
+    }
+
+    /// Names that schemas and documents share: short, long, with what is longer where it is shown.
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => prop::sample::select(&["a", "b", "c", "d", "e/f~g"][..]).prop_map(str::to_owned),
+            1 => Just("\u{1}".repeat(300)),
+            1 => Just("n".repeat(2_000)),
+        ]
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0_i64..4).prop_map(Value::from),
+            name().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 60, 12, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..12).prop_map(Value::from),
+                prop::collection::btree_map(name(), inner, 0..12)
+                    .prop_map(|members| members.into_iter().collect::<Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    /// Every keyword that says or applies something; few documents fit.
+    fn schema() -> impl Strategy<Value = Value> {
+        let says = prop_oneof![
+            Just(json!(false)),
+            Just(json!({})),
+            prop::sample::select(&["string", "number", "null", "object", "array"][..])
+                .prop_map(|kind| json!({ "type": kind })),
+            document().prop_map(|value| json!({ "const": value })),
+            prop::collection::vec(document(), 1..4).prop_map(|values| json!({ "enum": values })),
+            prop::collection::btree_set(name(), 1..6).prop_map(|names| json!({ "required": names })),
+            (name(), prop::collection::btree_set(name(), 1..6))
+                .prop_map(|(name, names)| json!({ "dependentRequired": { name: names } })),
+            prop::sample::select(
+                &["maxLength", "maxItems", "maxProperties", "maximum", "exclusiveMaximum", "multipleOf"][..]
+            )
+            .prop_map(|keyword| json!({ keyword: 1 })),
+            prop::sample::select(&["minLength", "minItems", "minProperties", "minimum"][..])
+                .prop_map(|keyword| json!({ keyword: 3_000 })),
+            Just(json!({ "uniqueItems": true })),
+            Just(json!({ "pattern": "^x{1,40}$" })),
+        ];
+        says.prop_recursive(4, 40, 6, |inner| {
+            let one = prop::sample::select(
+                &[
+                    "not",
+                    "items",
+                    "contains",
+                    "propertyNames",
+                    "additionalProperties",
+                    "unevaluatedProperties",
+                    "unevaluatedItems",
+                ][..],
+            );
+            let several = prop::sample::select(&["allOf", "anyOf", "oneOf", "prefixItems"][..]);
+            let named = prop::sample::select(&["properties", "patternProperties", "dependentSchemas"][..]);
+            let by_name = prop::collection::btree_map(name(), inner.clone(), 1..5);
+            prop_oneof![
+                (one, inner.clone()).prop_map(|(keyword, schema)| json!({ keyword: schema })),
+                (several, prop::collection::vec(inner.clone(), 1..6))
+                    .prop_map(|(keyword, schemas)| json!({ keyword: schemas })),
+                (named, by_name).prop_map(|(keyword, schemas)| json!({ keyword: schemas })),
+                prop::collection::vec(inner.clone(), 3)
+                    .prop_map(|parts| json!({ "if": parts[0], "then": parts[1], "else": parts[2] })),
+                // Side by side in one schema.
+                prop::collection::vec(inner, 2..5).prop_map(|schemas| {
+                    let members = schemas.into_iter().filter_map(|schema| match schema {
+                        Value::Object(keywords) => Some(keywords),
+                        _ => None,
+                    });
+                    members.flatten().collect::<Map<_, _>>().into()
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What is weighed is what is taken at least, whatever the schema and the document are.
+        #[test]
+        fn no_more_is_taken_than_was_weighed(schema in schema(), document in document()) {
+            let validator = jsonschema::draft202012::new(&schema).unwrap();
+            // What patterns keep for the next time is made here.
+            let mut taken = usize::from(validator.is_valid(&document));
+            let all = allocation_counter::measure(|| {
+                taken += validator.iter_errors(&document).count();
+            });
+            let first = allocation_counter::measure(|| taken += usize::from(validator.validate(&document).is_err()));
+            for (made, measured) in [(Made::All, all), (Made::First, first)] {
+                let weighed = weighed(&schema, &document, made).unwrap();
+                prop_assert!(
+                    measured.bytes_max <= weighed as u64 + UNWEIGHED_BYTES,
+                    "{} taken, {weighed} weighed for {taken} faults", measured.bytes_max
+                );
+            }
+        }
+    }
+
+    /// What any judging takes for itself.
+    const UNWEIGHED_BYTES: u64 = 4 << 10;
 }

@@ -152,7 +152,9 @@ mod tests {
         let (turns, never) = (SchemaWork::default(), Cancellation::new(receiver));
         let all = turns.0.clone().acquire_many_owned(u32::try_from(crate::limits::SCHEMA_WORK_MAX).unwrap());
         let all = all.await.unwrap();
+        let began = tokio::time::Instant::now();
         let refused = judged(&turns, &never, |_| 7).await.unwrap_err();
+        assert_eq!(began.elapsed().as_secs(), SCHEMA_TIME_MAX.as_secs());
         assert!(refused.message.contains("was there before"), "{}", refused.message);
         let soon = async {
             tokio::time::advance(SCHEMA_TIME_MAX - Duration::from_millis(1)).await;

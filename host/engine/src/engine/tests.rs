@@ -366,6 +366,11 @@ fn slow_record() -> String {
     format!(r#"{{"type":"object","properties":{{"a":{{"anyOf":[{misfits},{{}}]}}}}}}"#)
 }
 
+/// Records of many times the time that a test waits for the work to end.
+fn slow_lines() -> String {
+    format!("{{\"a\":\"{}\"}}\n", "a".repeat(40)).repeat(100_000)
+}
+
 const MISFIT: &str = r#"{"minLength":1000}"#;
 
 fn slow(texts: usize) -> String {
@@ -384,6 +389,19 @@ async fn a_cancel_ends_the_wait_for_schema_work_on_an_input() {
     .await;
     let called = bench.engine.call(CONNECTION, "create", &slow(10_000), cancelled()).await;
     assert!(matches!(&called, Err(EngineError::Cancelled(what)) if what.contains("create")), "{called:?}");
+    assert_eq!(bench.runs().await, 0);
+}
+
+/// After the call it would cost the answer, and what the vendor did for it.
+#[tokio::test]
+async fn an_output_schema_that_is_none_is_found_before_the_call() {
+    let bench = bench_of([done("{}")], |facts| {
+        facts.actions.get_mut("create").unwrap().output = Schema::new(r#"{"type":"strin"}"#);
+    })
+    .await;
+    let called = bench.engine.call(CONNECTION, "create", "{}", CallOptions::default()).await;
+    assert!(matches!(called, Err(EngineError::Schema(_))), "{called:?}");
+    assert!(bench.caller.asked.lock().unwrap().is_empty());
     assert_eq!(bench.runs().await, 0);
 }
 
@@ -410,7 +428,7 @@ async fn a_cancel_ends_the_wait_for_schema_work_on_an_output_and_keeps_the_answe
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_the_wait_for_schema_work_on_records_and_the_work() {
     let turns = crate::SchemaWork::default();
-    let lines = format!("{{\"a\":\"{}\"}}\n", "a".repeat(40)).repeat(6_000);
+    let lines = slow_lines();
     let mut bench = bench_of([report(Ok(Answer::Page(page(&lines, None))))], |facts| {
         facts.streams.insert("customers".to_owned(), world::stream(&slow_record()));
         facts.schema_work = turns.clone();
@@ -431,12 +449,38 @@ async fn a_cancel_ends_the_wait_for_schema_work_on_records_and_the_work() {
         .expect("the work is told that nobody waits for it");
 }
 
+/// A read has its end, whatever it does then: the work is told, and what it did not get to is no page.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_read_comes_while_its_records_are_held_against_the_schema() {
+    let turns = crate::SchemaWork::default();
+    let bench = bench_of([report(Ok(Answer::Page(page(&slow_lines(), None))))], |facts| {
+        facts.streams.insert("customers".to_owned(), world::stream(&slow_record()));
+        facts.schema_work = turns.clone();
+    })
+    .await;
+    let busy = || turns.0.available_permits() < crate::limits::SCHEMA_WORK_MAX;
+    let late = async {
+        // The schema is compiled in a turn as well, before the caller is asked.
+        while bench.caller.asked.lock().unwrap().is_empty() || !busy() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench.clock.advance(crate::limits::READ_TIME_MAX * 2);
+    };
+    let read = bench.read(ReadOptions { validate: true, ..ReadOptions::default() });
+    let soon = tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(read, late).0 });
+    let read = soon.await.expect("the work is told that the read is over");
+    assert_eq!(read.failure.as_ref().map(|failure| failure.kind.as_str()), Some("timeout"), "{read:?}");
+    assert_eq!(read.records, 0);
+}
+
+/// The work is on its way, whoever waits for it or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_the_wait_for_a_schema_that_is_slow_to_compile() {
-    let patterns: Vec<_> = (0..60)
-        .map(|n| format!("\"p{n}\":{{\"pattern\":\"^(\\\\p{{L}}{n}|\\\\p{{N}}){{1,40}}$\"}}"))
-        .collect();
+    // Large ones, and none that a manifest may not have.
+    let pattern = |n: usize| format!("\"p{n}\":{{\"pattern\":\"^(\\\\w{{{n}}}x){{60}}$\"}}");
+    let patterns: Vec<_> = (2..60).map(pattern).collect();
     let schema = format!("{{\"properties\":{{{}}}}}", patterns.join(","));
+    Schema::new(&*schema).compile().expect("a manifest may hold it");
     let bench = bench_of([], |facts| {
         facts.streams.insert("customers".to_owned(), world::stream(&schema));
     })

@@ -21,7 +21,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 /// A connection that was approved, checked, compiled and joined to egress.
 pub struct Loaded {
@@ -118,17 +118,10 @@ impl Loader {
         if let Some(found) = loaded.as_ref().filter(|found| found.approval_id == approval.approval_id) {
             return Ok(Arc::clone(found));
         }
-        // Files are read, and the schemas of the connector's author are compiled and applied: not on a thread that serves. The
-        // work keeps the connection's place, whoever waits for it: of what is given up, one piece goes on.
         let (config, name, pinned) = (Arc::clone(&self.config), connection.name.clone(), approval.clone());
-        let looked_at = tokio::task::spawn_blocking(move || {
-            let package =
-                config.connection(&name).and_then(|connection| approved(&config, connection, &pinned));
-            (package, loaded)
-        });
-        let (package, mut loaded) = looked_at
-            .await
-            .map_err(|error| Failure::fault("a connection can't be looked at").because(&error))?;
+        let look =
+            move || config.connection(&name).and_then(|connection| approved(&config, connection, &pinned));
+        let (package, mut loaded) = looked_at(loaded, look).await?;
         let fresh = Arc::new(self.load_anew(connection, approval, package?).await?);
         *loaded = Some(Arc::clone(&fresh));
         Ok(fresh)
@@ -198,6 +191,16 @@ impl Loader {
         }
         Ok(())
     }
+}
+
+/// What `look` finds. Files are read, and the schemas of the connector's author are compiled and applied: not on a thread that serves.
+/// The work keeps the connection's place, whoever waits for it: of what is given up, one piece goes on.
+async fn looked_at<T: Send + 'static, R: Send + 'static>(
+    place: OwnedMutexGuard<T>,
+    look: impl FnOnce() -> R + Send + 'static,
+) -> Result<(R, OwnedMutexGuard<T>), Failure> {
+    let looking = tokio::task::spawn_blocking(move || (look(), place));
+    looking.await.map_err(|error| Failure::fault("a connection can't be looked at").because(&error))
 }
 
 /// The approved bytes, where what is configured now is what was approved.
@@ -362,5 +365,25 @@ mod tests {
         *held = Some(1);
         drop(held);
         assert_eq!(*places.of("slow").try_lock().unwrap(), Some(1));
+    }
+
+    /// However often it is given up, one piece of work of a connection is under way, and on no thread that serves.
+    #[tokio::test]
+    async fn a_look_that_is_given_up_keeps_its_place_until_it_ends() {
+        let places = Places::<u8>::default();
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let (told, thread) = std::sync::mpsc::channel();
+        let look = move || {
+            told.send(std::thread::current().id()).unwrap();
+            gate.recv().is_ok()
+        };
+        let looking = tokio::spawn(looked_at(places.of("slow").lock_owned().await, look));
+        tokio::task::yield_now().await;
+        looking.abort();
+        assert!(looking.await.unwrap_err().is_cancelled());
+        assert_ne!(thread.recv().unwrap(), std::thread::current().id());
+        assert!(places.of("slow").try_lock().is_err());
+        open.send(()).unwrap();
+        let _free = places.of("slow").lock_owned().await;
     }
 }

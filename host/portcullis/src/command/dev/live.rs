@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -62,9 +63,9 @@ impl<'a> Live<'a> {
     /// Builds, has it approved where nobody has to be asked, and runs once.
     pub async fn round(&mut self, watcher: &mut Watcher, stop: &mut watch::Receiver<bool>) -> Result<()> {
         let Some(built) = build::built_until(&self.options.dir, stop).await? else { return Ok(()) };
-        let config = Config::read(&self.arguments.config)?;
+        let config = Arc::new(Config::read(&self.arguments.config)?);
         let package = self.put(&config, built)?;
-        if !self.is_approved(&config, &package, watcher)? {
+        if !self.is_approved(&config, &package, watcher, stop).await? {
             return Ok(());
         }
         let Some(wanted) = self.wanted(&package)? else { return Ok(()) };
@@ -153,40 +154,85 @@ impl<'a> Live<'a> {
         )))
     }
 
-    /// Whether the lock holds this very build. What asks for nothing more is taken where the operator said so; what waits is shown.
-    fn is_approved(&self, config: &Config, package: &Package, watcher: &mut Watcher) -> Result<bool> {
-        let reviewed = Reviewed::of(config, self.connection)?;
-        let (version, digest) = (&reviewed.asked.approval.version, &reviewed.asked.approval.digest);
-        if *digest != package.component.digest {
-            let ours = &package.component.manifest.version;
-            let message = format!("the registry holds {version}, which is newer than this build, {ours}");
-            return Err(Failure::fault(message)
-                .with_help("raise `version` in connector.toml: a development build comes before the version that it becomes"));
+    /// Whether the lock holds this very build, by now. What asks for nothing more is taken where the operator said so; what waits is
+    /// shown. Judging a config takes as long as the connector's author likes: whoever wants to stop does not wait for it.
+    async fn is_approved(
+        &self,
+        config: &Arc<Config>,
+        package: &Package,
+        watcher: &mut Watcher,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<bool> {
+        let judged = tokio::task::spawn_blocking({
+            let (config, connection, wait) =
+                (Arc::clone(config), self.connection.to_owned(), self.arguments.wait());
+            let (ours, digest) =
+                (package.component.manifest.version.clone(), package.component.digest.clone());
+            move || approval_of(&config, &connection, &ours, &digest, wait)
+        });
+        let approval = tokio::select! {
+            judged = judged => judged.map_err(|error| Failure::fault("it could not be reviewed").because(&error))??,
+            _ = stop.wait_for(|stop| *stop) => return Ok(false),
+        };
+        let (taken, text, json) = match approval {
+            Approval::Is => return Ok(true),
+            Approval::Waits { text, json } => (false, text, json),
+            Approval::Taken { text, json } => (true, text, json),
+        };
+        if taken {
+            watcher.accept(&config.lock_file());
         }
-        if reviewed.verdict == Verdict::Current {
-            return Ok(true);
+        match taken {
+            _ if self.arguments.json => output::json_line(&json),
+            true => output::note(&text),
+            false => output::line(&text),
         }
-        if !reviewed.takes() {
-            if self.arguments.json {
-                output::json_line(&json!({ "event": "waits", "review": reviewed.as_json() }));
-            } else {
-                output::line(&reviewed.text());
-            }
-            return Ok(false);
+        Ok(taken)
+    }
+}
+
+/// What the lock says of a build.
+enum Approval {
+    /// It is there.
+    Is,
+    /// Somebody has to approve it.
+    Waits { text: String, json: Value },
+    /// It was taken just now.
+    Taken { text: String, json: Value },
+}
+
+fn approval_of(
+    config: &Config,
+    connection: &str,
+    ours: &Version,
+    build: &str,
+    wait: Duration,
+) -> Result<Approval> {
+    let reviewed = Reviewed::of(config, connection)?;
+    let (version, digest) = (&reviewed.asked.approval.version, &reviewed.asked.approval.digest);
+    if digest != build {
+        let message = format!("the registry holds {version}, which is newer than this build, {ours}");
+        return Err(Failure::fault(message).with_help(
+            "raise `version` in connector.toml: a development build comes before the version that it becomes",
+        ));
+    }
+    if reviewed.verdict == Verdict::Current {
+        return Ok(Approval::Is);
+    }
+    let review = reviewed.as_json();
+    match &reviewed.former {
+        Some(former) if reviewed.takes() => {
+            let after = former.approval_id.clone();
+            let text = format!(
+                "`{connection}`: {version} took the place of {}, and asks for nothing more",
+                former.version
+            );
+            grant(config, reviewed.asked, wait, Some(&after))?;
+            Ok(Approval::Taken { text, json: json!({ "event": "taken", "review": review }) })
         }
-        let Some(former) = &reviewed.former else { return Ok(false) };
-        let (name, after) = (self.connection, former.approval_id.clone());
-        let taken =
-            format!("`{name}`: {version} took the place of {}, and asks for nothing more", former.version);
-        let json = json!({ "event": "taken", "review": reviewed.as_json() });
-        grant(config, reviewed.asked, self.arguments.wait(), Some(&after))?;
-        watcher.accept(&config.lock_file());
-        if self.arguments.json {
-            output::json_line(&json)
-        } else {
-            output::note(&taken)
+        _ => {
+            Ok(Approval::Waits { text: reviewed.text(), json: json!({ "event": "waits", "review": review }) })
         }
-        Ok(true)
     }
 }
 

@@ -339,6 +339,26 @@ mod tests {
         assert!(parts.validate(&deep).is_err());
     }
 
+    /// Patterns with as many states as they like to have, and a text that leads through them: what each keeps of it is bounded, and
+    /// what all of them take compiled is in the manifest's check.
+    #[test]
+    fn what_patterns_keep_of_a_match_is_bounded() {
+        const COUNT: usize = 64;
+        let pattern = |n: usize| format!(r#"{{"pattern":"(?:a|b)*a(?:a|b){{{}}}x{n}"}}"#, 10 + n % 10);
+        let patterns: Vec<_> = (0..COUNT).map(pattern).collect();
+        let schema = Schema::new(format!(r#"{{"anyOf":[{}]}}"#, patterns.join(",")));
+        schema.compile().unwrap();
+        let mut bits = 1_u32;
+        let letter = |_| {
+            bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if bits >> 31 == 0 { 'a' } else { 'b' }
+        };
+        let text = format!("\"{}\"", (0..4_000).map(letter).collect::<String>());
+        let taken = allocation_counter::measure(|| assert_eq!(schema.validate(&text).unwrap().len(), 1));
+        // 64 KiB for what is kept, and the engines' own.
+        assert!(taken.bytes_max < COUNT as u64 * (256 << 10), "{}", taken.bytes_max);
+    }
+
     /// The deepest that is let pass, at each level of the deepest document, valid or not, on the stack that there is for it.
     #[test]
     fn the_deepest_schema_has_stack_for_the_deepest_document() {

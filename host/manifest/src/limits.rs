@@ -15,13 +15,21 @@ pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Largest schema file.
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+/// The paths to all parts of a schema together: each is kept with what it leads to.
+pub const SCHEMA_PATHS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest compiled `pattern` of a schema.
 pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// What a pattern keeps of its last matches, on each thread: it is slower, and not wrong, where that is not enough.
+pub const PATTERN_CACHE_BYTES_MAX: usize = 64 * 1024;
 
 /// Most `pattern`s of one schema: each costs milliseconds to compile.
 pub const PATTERNS_MAX: usize = 256;
+/// All `pattern`s of one schema, compiled.
+pub const PATTERNS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most `pattern`s of all schemas of a manifest.
 pub const PATTERNS_TOTAL_MAX: usize = 2048;
+/// All `pattern`s of all schemas of a manifest, compiled.
+pub const PATTERNS_TOTAL_BYTES_MAX: usize = 4 * PATTERNS_BYTES_MAX;
 /// Most schemas that one value is checked against in place, references followed.
 pub const IN_PLACE_MAX: u64 = 4096;
 /// Longest chain of references and applicators that stays at one value: each link is a stack frame.

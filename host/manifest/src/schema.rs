@@ -2,8 +2,12 @@
 //! linear time. Nothing is fetched, from the network or from a file.
 use crate::{
     diagnose::shown,
-    limits::{PATTERN_BYTES_MAX, PATTERNS_MAX, SCHEMA_STACK_BYTES},
+    limits::{
+        PATTERN_BYTES_MAX, PATTERN_CACHE_BYTES_MAX, PATTERNS_BYTES_MAX, PATTERNS_MAX, SCHEMA_PATHS_BYTES_MAX,
+        SCHEMA_STACK_BYTES,
+    },
 };
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 use std::{io, thread};
 
@@ -30,9 +34,18 @@ pub enum SchemaError {
     /// A reference that comes back to itself at the same value, or too many schemas for one value.
     #[error("references or `allOf`, `anyOf`, `oneOf` are nested in a way that takes unbounded work")]
     Expansion,
+    /// Over `SCHEMA_PATHS_BYTES_MAX`.
+    #[error("its names are too long for all that stands below them")]
+    Paths,
     /// Over `PATTERNS_MAX`.
     #[error("more than {PATTERNS_MAX} patterns")]
     Patterns,
+    /// Over `PATTERNS_BYTES_MAX`.
+    #[error(
+        "its patterns take more than {} MiB: what is repeated counts as often as it may come, and a class such as `\\p{{L}}` \
+         is large", PATTERNS_BYTES_MAX >> 20
+    )]
+    PatternsTooLarge,
     /// The machine has no more threads.
     #[error("there is no thread to look at it")]
     NoThread,
@@ -57,19 +70,21 @@ const DIALECTS: [&str; 2] =
 #[derive(Debug)]
 pub struct Compiled {
     /// Holds values against it.
-    pub validator: jsonschema::Validator,
+    pub validator: Validator,
     /// The longest chain of its schemas that look at one and the same value: frames of the stack at each level of a document.
     pub depth_in_place: usize,
 }
 
-/// Checks a schema, and keeps nothing of it.
-pub fn check(schema: &Value) -> Result<(), SchemaError> {
-    on_a_long_stack(|| compile_here(schema).map(drop)).unwrap_or(Err(SchemaError::NoThread))
+/// Checks a schema, and keeps nothing of it but what its patterns take compiled, in bytes.
+pub fn check(schema: &Value) -> Result<usize, SchemaError> {
+    on_a_long_stack(|| compile_here(schema).map(|(_, pattern_bytes)| pattern_bytes))
+        .unwrap_or(Err(SchemaError::NoThread))
 }
 
 /// Checks a schema and compiles it, with every option that matters for a hostile one set.
 pub fn compile(schema: &Value) -> Result<Compiled, SchemaError> {
-    on_a_long_stack(|| compile_here(schema)).unwrap_or(Err(SchemaError::NoThread))
+    on_a_long_stack(|| compile_here(schema).map(|(compiled, _)| compiled))
+        .unwrap_or(Err(SchemaError::NoThread))
 }
 
 /// How much stack it takes to compile a schema, or to hold a value against it, is up to the schema's author, within
@@ -82,42 +97,82 @@ pub fn on_a_long_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T
     })
 }
 
-fn compile_here(schema: &Value) -> Result<Compiled, SchemaError> {
+fn compile_here(schema: &Value) -> Result<(Compiled, usize), SchemaError> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err(SchemaError::NotASchema);
     }
     stays_inside(schema)?;
-    if patterns(schema) > PATTERNS_MAX {
+    if path_bytes(schema, 0) > SCHEMA_PATHS_BYTES_MAX {
+        return Err(SchemaError::Paths);
+    }
+    let patterns = patterns(schema);
+    if patterns.len() > PATTERNS_MAX {
         return Err(SchemaError::Patterns);
     }
     let depth_in_place = expansion::depth(schema)?;
+    let pattern_bytes = patterns.into_iter().map(pattern_bytes).sum();
+    if pattern_bytes > PATTERNS_BYTES_MAX {
+        return Err(SchemaError::PatternsTooLarge);
+    }
+    let validator = build(schema, PATTERN_BYTES_MAX).map_err(|error| SchemaError::Invalid {
+        pointer: shown(error.instance_path().as_str()),
+        problem: shown(&error.to_string()),
+    })?;
+    Ok((Compiled { validator, depth_in_place }, pattern_bytes))
+}
+
+fn build(schema: &Value, pattern_bytes_max: usize) -> Result<Validator, ValidationError<'_>> {
     let linear =
-        jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+        PatternOptions::regex().size_limit(pattern_bytes_max).dfa_size_limit(PATTERN_CACHE_BYTES_MAX);
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(linear)
         .offline()
         .build(schema)
-        .map(|validator| Compiled { validator, depth_in_place })
-        .map_err(|error| SchemaError::Invalid {
-            pointer: shown(error.instance_path().as_str()),
-            problem: shown(&error.to_string()),
-        })
 }
 
-/// How many patterns a schema has, at most: what compiles slowly.
-pub(crate) fn patterns(schema: &Value) -> usize {
+/// What a pattern takes, roughly: the least of these that is enough for it. One that is none is refused with its schema.
+fn pattern_bytes(pattern: &str) -> usize {
+    const SIZES: [usize; 3] = [PATTERN_BYTES_MAX / 64, PATTERN_BYTES_MAX / 8, PATTERN_BYTES_MAX];
+    let alone = serde_json::json!({ "pattern": pattern });
+    let enough = |bytes: &usize| *bytes == PATTERN_BYTES_MAX || build(&alone, *bytes).is_ok();
+    SIZES.into_iter().find(enough).unwrap_or(PATTERN_BYTES_MAX)
+}
+
+/// What the paths to all parts of a schema take, below one of so many bytes.
+fn path_bytes(schema: &Value, above: usize) -> usize {
+    let below = |step: usize, inner: &Value| {
+        let path = above + 1 + step;
+        path + path_bytes(inner, path)
+    };
     match schema {
-        Value::Array(items) => items.iter().map(patterns).sum(),
-        Value::Object(map) => {
-            let own = |(key, value): (&String, &Value)| match (key.as_str(), value) {
-                ("pattern", Value::String(_)) => 1,
-                ("patternProperties", Value::Object(map)) => map.len(),
-                _ => 0,
-            };
-            map.iter().map(own).sum::<usize>() + map.values().map(patterns).sum::<usize>()
-        }
+        Value::Array(items) => items.iter().map(|item| below(4, item)).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| below(key.len(), value)).sum(),
         _ => 0,
+    }
+}
+
+/// The patterns of a schema, and what may be one: what compiles slowly.
+pub(crate) fn patterns(schema: &Value) -> Vec<&str> {
+    let mut found = Vec::new();
+    add_patterns(schema, &mut found);
+    found
+}
+
+fn add_patterns<'s>(schema: &'s Value, found: &mut Vec<&'s str>) {
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| add_patterns(item, found)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("pattern", Value::String(pattern)) => found.push(pattern),
+                    ("patternProperties", Value::Object(map)) => found.extend(map.keys().map(String::as_str)),
+                    _ => {}
+                }
+                add_patterns(value, found);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -181,7 +236,7 @@ mod tests {
         let schema = json!({"$ref": "#/$defs/d0", "$defs": parts});
         let short = thread::Builder::new().stack_size(256 * 1024);
         let both = short.spawn(move || (check(&schema), compile(&schema).map(drop)));
-        assert_eq!(both.unwrap().join().unwrap(), (Ok(()), Ok(())));
+        assert_eq!(both.unwrap().join().unwrap(), (Ok(0), Ok(())));
     }
 
     #[test]
@@ -197,5 +252,32 @@ mod tests {
         assert!(compile(&json!({"pattern": "^(a+)+$"})).is_ok(), "linear here");
         assert!(compile(&json!({"pattern": "(?=a)b"})).is_err(), "look-around backtracks");
         assert!(compile(&json!({"pattern": "(((a{1000}){1000}){1000})"})).is_err(), "compiles to gigabytes");
+    }
+
+    /// What is compiled of a part holds the path to it: a long name above many of them is many long names.
+    #[test]
+    fn paths_are_bounded_together() {
+        let below = |name: usize| {
+            let parts: serde_json::Map<String, Value> =
+                (0..1_000).map(|part| (format!("a{part}"), json!({"type": "string"}))).collect();
+            check(&json!({"properties": {"n".repeat(name): {"properties": parts}}}))
+        };
+        assert_eq!(below(1_000), Ok(0));
+        assert_eq!(below(100_000), Err(SchemaError::Paths));
+    }
+
+    /// Each may be large, and not all of them.
+    #[test]
+    fn patterns_are_bounded_together() {
+        let of =
+            |count: usize, pattern: &str| check(&json!({"anyOf": vec![json!({"pattern": pattern}); count]}));
+        let (small, large) = ("^[a-z0-9_-]{1,64}$", "^(?:\\p{L}[.-]?){1,12}$");
+        let one = of(1, large).unwrap();
+        assert!(one > of(1, small).unwrap(), "{one}");
+        assert!(of(PATTERNS_MAX, small).is_ok());
+        assert_eq!(of(PATTERNS_BYTES_MAX / one, large), Ok(PATTERNS_BYTES_MAX / one * one));
+        assert_eq!(of(PATTERNS_BYTES_MAX / one + 1, large), Err(SchemaError::PatternsTooLarge));
+        let named = json!({"patternProperties": {large: {}}});
+        assert_eq!(check(&named), Ok(one));
     }
 }

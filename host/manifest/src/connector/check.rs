@@ -46,7 +46,7 @@ const GUEST_HEADERS_NEVER: [&str; 13] = [
 
 /// All faults of a manifest whose shape is right.
 pub(super) fn check(connector: &Connector) -> Vec<Fault> {
-    let mut faults = Faults(Vec::new());
+    let mut faults = Faults::default();
     identity(connector, &mut faults);
     roles(connector, &mut faults);
     for (name, slot) in &connector.slots {
@@ -55,12 +55,12 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
     check_folders(connector, &mut faults);
     webhook::check(connector, &mut faults);
     counts(connector, &mut faults);
-    if !faults.0.is_empty() {
+    if !faults.found.is_empty() {
         // Bounds come before work that grows with the square of them.
-        return faults.0;
+        return faults.found;
     }
     if let Some(schema) = &connector.config_schema {
-        check_schema(&["connector", "config-schema"], schema, &mut faults);
+        faults.schema(&["connector", "config-schema"], schema);
     }
     let mut places = BTreeSet::new();
     for (i, rule) in connector.rules.iter().enumerate() {
@@ -87,10 +87,22 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
     for (name, stream) in &connector.streams {
         check_stream(name, stream, connector, &mut faults);
     }
-    faults.0
+    if faults.has_too_many_pattern_bytes() {
+        let message = format!(
+            "the patterns of all schemas take more than {} MiB compiled",
+            PATTERNS_TOTAL_BYTES_MAX >> 20
+        );
+        faults.add(&["actions"], message);
+    }
+    faults.found
 }
 
-pub(super) struct Faults(Vec<Fault>);
+#[derive(Default)]
+pub(super) struct Faults {
+    found: Vec<Fault>,
+    /// Of the schemas so far, compiled.
+    pattern_bytes: usize,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, path: &[&str], message: impl Into<String>) {
@@ -98,10 +110,24 @@ impl Faults {
     }
 
     pub(super) fn with_help(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
-        if self.0.len() < FAULTS_MAX {
+        if self.found.len() < FAULTS_MAX {
             let path = path.iter().map(|step| (*step).to_owned()).collect();
-            self.0.push(Fault { path, message: message.into(), help });
+            self.found.push(Fault { path, message: message.into(), help });
         }
+    }
+
+    fn schema(&mut self, path: &[&str], value: &Value) {
+        if self.has_too_many_pattern_bytes() {
+            return;
+        }
+        match schema::check(value) {
+            Ok(pattern_bytes) => self.pattern_bytes += pattern_bytes,
+            Err(error) => self.add(path, format!("`{}`: {error}", path.last().copied().unwrap_or_default())),
+        }
+    }
+
+    fn has_too_many_pattern_bytes(&self) -> bool {
+        self.pattern_bytes > PATTERNS_TOTAL_BYTES_MAX
     }
 }
 
@@ -200,7 +226,7 @@ fn counts(connector: &Connector, faults: &mut Faults) {
     let operations = connector.actions.values().flat_map(|a| [&a.input, &a.output]);
     let schemas =
         operations.chain(connector.streams.values().map(|s| &s.schema)).chain(&connector.config_schema);
-    let patterns = schemas.map(schema::patterns).sum();
+    let patterns = schemas.map(|schema| schema::patterns(schema).len()).sum();
     let bounds = [
         ("http", "rules", connector.rules.len(), RULES_MAX),
         ("from-response", "`from-response` rules", connector.from_response.len(), FROM_RESPONSE_MAX),
@@ -356,8 +382,8 @@ fn overlaps(connector: &Connector, faults: &mut Faults) {
 fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut Faults) {
     let at = |key: &'static str| ["actions", name, key];
     operation(&["actions", name], action.summary.as_deref(), &action.sensitive, faults);
-    check_schema(&at("input"), &action.input, faults);
-    check_schema(&at("output"), &action.output, faults);
+    faults.schema(&at("input"), &action.input);
+    faults.schema(&at("output"), &action.output);
     narrowed(&["actions", name], &action.http, connector, faults);
     if action.delivery == Delivery::AtMostOnce {
         return;
@@ -397,7 +423,7 @@ fn needs_idempotency(rule: &RequestedRule, attributes: &Attributes) -> bool {
 
 fn check_stream(name: &str, stream: &Stream, connector: &Connector, faults: &mut Faults) {
     operation(&["streams", name], stream.summary.as_deref(), &stream.sensitive, faults);
-    check_schema(&["streams", name, "schema"], &stream.schema, faults);
+    faults.schema(&["streams", name, "schema"], &stream.schema);
     narrowed(&["streams", name], &stream.http, connector, faults);
     let mut seen = BTreeSet::new();
     for property in &stream.primary_key {
@@ -463,12 +489,6 @@ fn narrowed(path: &[&str; 2], http: &[RequestedRule], connector: &Connector, fau
                 help,
             );
         }
-    }
-}
-
-fn check_schema(path: &[&str], value: &Value, faults: &mut Faults) {
-    if let Err(error) = schema::check(value) {
-        faults.add(path, format!("`{}`: {error}", path.last().copied().unwrap_or_default()));
     }
 }
 

@@ -208,3 +208,94 @@ fn a_folder_without_a_connector_says_what_makes_one() {
     }
     assert!(!Path::new("registry").exists());
 }
+
+/// Edits of what `new` writes, and the check of `test` that tells each of them, with its words; none = it holds.
+const ONLY_PLAYED: [(&str, &str, &str, &str); 8] = [
+    (
+        "Ok(vec![items.primary_key([\"id\"]).cursor_field(\"updated_at\")])",
+        "drop(items); Ok(Vec::new())",
+        "FAIL  discover",
+        "which `discover` does not find",
+    ),
+    (
+        "Ok(vec![items.",
+        "let none: Option<u8> = None; none.unwrap(); Ok(vec![items.",
+        "FAIL  discover",
+        "panicked",
+    ),
+    (
+        "Ok(vec![items.",
+        "http::get(format!(\"{API}/streams\")).send()?; Ok(vec![items.",
+        "FAIL  discover",
+        "GET https://api.example.com/v1/streams was denied",
+    ),
+    (
+        "Ok(vec![items.",
+        "http::get(format!(\"{API}/items?limit=7\")).send()?.error_for_status()?; Ok(vec![items.",
+        "skip  discover",
+        "asks for `GET https://api.example.com/v1/items?limit=7`, which no cassette has",
+    ),
+    // What a cassette knows, it may ask for.
+    (
+        "Ok(vec![items.",
+        "http::get(format!(\"{API}/items?limit=100\")).send()?; Ok(vec![items.",
+        "ok    discover",
+        "",
+    ),
+    (
+        ".json(fields)",
+        ".header(\"x-nonce\", fresh()).json(fields)",
+        "FAIL  create-item again",
+        "another header `x-nonce`",
+    ),
+    (".json(fields)", ".header(\"x-request-id\", fresh()).json(fields)", "ok    create-item again", ""),
+    // A checkpoint of each page, of a list that comes newest first.
+    (
+        "read.finish(page",
+        "read.finish_ascending(page",
+        "FAIL  items resumed",
+        "record 1 differs (1 expected, 0 came)",
+    ),
+];
+
+#[test]
+fn what_only_a_play_shows_is_named() {
+    let author = Author::new();
+    begun(&author);
+    let _alone = guests::alone();
+    let file = author.path("weather").join("src/lib.rs");
+    let good = fs::read_to_string(&file).unwrap();
+    let fresh = "\nfn fresh() -> String {\n    use std::hash::{BuildHasher, Hasher};\n    std::hash::RandomState::new().build_hasher().finish().to_string()\n}\n";
+    let played = |source: &str| {
+        fs::write(&file, source).unwrap();
+        both(&author.portcullis("", &["test", "weather"]))
+    };
+    for (was, is, check, says) in ONLY_PLAYED {
+        let bad = good.replacen(was, is, 1);
+        assert_ne!(good, bad, "`{was}` stands in {}", file.display());
+        let said = played(&(bad + fresh));
+        assert!(said.contains(check) && said.contains(says), "{check}: {said}");
+    }
+    // A checkpoint that nothing comes of, with an exchange that says what should, and without one.
+    let ignored = good.replacen(".query_opt(\"updated_since\", read.since())", "", 1);
+    assert_ne!(good, ignored);
+    let asks = "    let asked = http::get";
+    let over = good.replacen(
+        asks,
+        &format!("    if read.since().is_some() {{ return Ok(Page::new()); }}\n{asks}"),
+        1,
+    );
+    assert_ne!(good, over);
+    let said = played(&over);
+    assert!(said.contains("FAIL  items resumed") && said.contains("none asked for it"), "{said}");
+    let said = played(&ignored);
+    assert!(said.contains("FAIL  items resumed") && said.contains("read already"), "{said}");
+    let cassette = author.path("weather").join("tests/cassettes/items.toml");
+    let text = fs::read_to_string(&cassette).unwrap();
+    let (whole, _) = text.split_once("# What the next read asks for").unwrap();
+    fs::write(&cassette, whole).unwrap();
+    let said = played(&ignored);
+    assert!(said.contains("FAIL  items resumed") && said.contains("read already"), "{said}");
+    let said = played(&good);
+    assert!(said.contains("skip  items resumed"), "{said}");
+}

@@ -25,8 +25,11 @@ pub const MADE_UP: &str = "made-up-for-";
 /// A request is read up to here.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Headers that may be others each time: they name a request, and no vendor takes it for another one by them.
+pub const FRESH: [&str; 4] = ["traceparent", "tracestate", "x-correlation-id", "x-request-id"];
+
 /// A request that arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
     /// Method.
     pub method: String,
@@ -34,6 +37,8 @@ pub struct Asked {
     pub url: String,
     /// Body.
     pub body: Vec<u8>,
+    /// Sorted, but for what names the request itself in somebody's trace.
+    pub headers: Vec<(String, Vec<u8>)>,
     /// Which exchange answered; none = there is no such one.
     pub answered_by: Option<usize>,
 }
@@ -134,7 +139,16 @@ async fn answer(
     let host = host.or_else(header).unwrap_or_default();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("https://{host}{}", without_credential(path));
-    Ok(respond(&mut locked(pass), Asked { method: head.method.to_string(), url, body, answered_by: None }))
+    let (method, headers) = (head.method.to_string(), told_apart(&head.headers));
+    Ok(respond(&mut locked(pass), Asked { method, url, body, headers, answered_by: None }))
+}
+
+fn told_apart(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
+    let told = headers.iter().filter(|(name, _)| !FRESH.contains(&name.as_str()));
+    let mut told: Vec<_> =
+        told.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    told.sort();
+    told
 }
 
 /// What a credential adds to a query is in no cassette.

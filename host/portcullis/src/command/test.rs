@@ -56,7 +56,7 @@ pub async fn run(arguments: &Arguments, options: &Test) -> Result<Exit> {
     // A part of the cassettes says nothing of what all of them use, nor does one that broke off.
     let are_held = report.failures() == 0;
     if options.filter.is_none() && sandbox.component.roles.contains(&Role::Source) {
-        report.add(discovered::compared(&sandbox, &chosen).await);
+        report.add(discovered::compared(&sandbox, &chosen, &mut used).await?);
     }
     if options.filter.is_none() && are_held {
         report.add(unused(&sandbox, &used));

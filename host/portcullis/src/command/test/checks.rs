@@ -1,6 +1,6 @@
 //! What is checked of each cassette. A check that fails says what was expected, what came, and what to do.
 use super::{
-    compared::{differ, rejected_words, replies_differ},
+    compared::{differ, rejected_words, replies_differ, requests_differ},
     mistakes,
     report::Check,
     sandbox::{Chance, Connected, Ended, Sandbox},
@@ -11,7 +11,7 @@ use crate::{
     wiring,
 };
 use portcullis_clock::{Clock, RealClock};
-use portcullis_egress::{Exchange, Outcome};
+use portcullis_egress::Exchange;
 use portcullis_engine::{ANY_NAME, Batch, Operation as Asked, Schema};
 use portcullis_runtime::{CallError, ConnectorError, Operation, Output, Reply, call::Position};
 use serde_json::{Value, json};
@@ -245,14 +245,7 @@ impl Stage<'_> {
 
     /// Whether this is what the cassette says, and was come to in a right way.
     fn judge(&self, came: &Came, ended: &[Ended]) -> Fault {
-        let denied = ended.iter().flat_map(|ended| &ended.exchanges).find_map(|row| match &row.outcome {
-            Outcome::Denied { reason, remedy } => {
-                let remedy = remedy.as_ref().map_or(String::new(), |remedy| format!("\n{remedy}"));
-                Some(format!("{} {} was denied: {reason}{remedy}", row.method, row.url))
-            }
-            _ => None,
-        });
-        denied
+        mistakes::denied(ended)
             .or_else(|| self.unexpected())
             // No cassette can hold one to compare it with.
             .or_else(|| mistakes::large_record(came.pages().map(|page| page.records.as_slice())))
@@ -383,10 +376,10 @@ impl Stage<'_> {
         let what = "randomness, or the order of a map, is in";
         for other in Chance::OTHER_RANDOMNESS {
             let (second, _) = self.play_by(other, None, Position::Start).await?;
-            if asked != self.player.asked() {
+            if let Some(other) = requests_differ(&asked, &self.player.asked()) {
                 return Ok(Verdict::Fault(format!(
                     "the same call asks for other things the second time: {what} a request; a repeated request has to be the same, \
-                     or its vendor takes it for another one"
+                     or its vendor takes it for another one\n{other}"
                 )));
             }
             if first != second {
@@ -396,7 +389,7 @@ impl Stage<'_> {
             }
         }
         let (later, _) = self.play_by(Chance::LATER, None, Position::Start).await?;
-        if asked == self.player.asked() && first.given() != later.given() {
+        if requests_differ(&asked, &self.player.asked()).is_none() && first.given() != later.given() {
             return Ok(Verdict::Fault(
                 "the same call gives other bytes at another time: the clock is in it; take the time from what the vendor says"
                     .to_owned(),
@@ -410,6 +403,7 @@ impl Stage<'_> {
         let (Came::Pages(pages), _) = self.play(None, Position::Start).await? else {
             return Ok(Verdict::Holds);
         };
+        let whole = self.player.asked();
         let says = self.cassette.exchanges.iter().any(|exchange| exchange.resumed);
         let (mut tried, mut left, mut used) = (0, None, BTreeSet::new());
         for (number, page) in pages.iter().enumerate() {
@@ -426,7 +420,12 @@ impl Stage<'_> {
                 continue;
             }
             tried += 1;
+            let is_whole = || requests_differ(&whole, &asked).is_none();
             let fault = self.unexpected().or_else(|| match &came {
+                Came::Pages(resumed) if is_last && is_whole() && !values(resumed).is_empty() => Some(
+                    "it asks for all that was read already: begin where the checkpoint says, or give none"
+                        .to_owned(),
+                ),
                 // What a vendor has by then, nobody knows but the cassette, which has no records of it.
                 Came::Pages(_) if is_last => None,
                 Came::Pages(resumed) => differ("record", &rest, &values(resumed)),
@@ -447,7 +446,8 @@ impl Stage<'_> {
         }
         Ok(match (tried, left) {
             (0, Some(asked)) => Verdict::Skipped(format!(
-                "the cassette does not say what the vendor answers to a read that begins at the last checkpoint: add\n\
+                "the cassette does not say what the vendor answers to a read that begins at the last checkpoint; where it is \
+                 right to ask for that, add\n\
                  [[exchange]]\nresumed = true\nrequest = \"{asked}\"\nstatus = 200\nbody = '…'"
             )),
             (0, None) => {

@@ -1,5 +1,6 @@
 //! What was expected beside what came, in the words of a difference.
 use super::mistakes;
+use crate::cassette::player::{Asked, FRESH};
 use portcullis_runtime::Reply;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -48,4 +49,36 @@ pub fn replies_differ(expected: Option<&Reply>, found: Option<&Reply>) -> Option
 pub fn rejected_words(lines: &BTreeMap<u32, String>) -> String {
     let words: Vec<_> = lines.iter().map(|(line, kind)| format!("line {line}: {kind}")).collect();
     if words.is_empty() { "none".to_owned() } else { mistakes::shortened(&words.join(", ")) }
+}
+
+/// Whether the same was asked for, whatever came first, and else what of it is another.
+pub fn requests_differ(first: &[Asked], second: &[Asked]) -> Option<String> {
+    let sorted = |asked: &[Asked]| {
+        let mut asked = asked.to_vec();
+        asked.sort();
+        asked
+    };
+    let (first, second) = (sorted(first), sorted(second));
+    let Some(at) = (0..first.len().max(second.len())).find(|at| first.get(*at) != second.get(*at)) else {
+        return None;
+    };
+    let (Some(one), Some(other)) = (first.get(at), second.get(at)) else {
+        return Some(format!("there are {} requests, and then {}", first.len(), second.len()));
+    };
+    let named = format!("{} {}", one.method, one.url);
+    if (&one.method, &one.url) != (&other.method, &other.url) {
+        return Some(format!("{named}, and then {} {}", other.method, other.url));
+    }
+    if one.body != other.body {
+        return Some(format!("another body of {named}"));
+    }
+    let header = one.headers.iter().chain(&other.headers);
+    let mut header =
+        header.filter(|header| !(one.headers.contains(header) && other.headers.contains(header)));
+    header.next().map(|(name, _)| {
+        format!(
+            "another header `{name}` of {named} (of {} nothing is said)",
+            FRESH.map(|name| format!("`{name}`")).join(", ")
+        )
+    })
 }

@@ -1,30 +1,83 @@
 //! What `discover` finds beside what the manifest says of the same streams: callers read the manifest, and `read` what the code says.
-use super::{report::Check, sandbox::Sandbox};
-use crate::cassette::{Called, Cassette};
+use super::{
+    mistakes,
+    report::Check,
+    sandbox::{Chance, Sandbox},
+};
+use crate::{
+    cassette::{Called, Cassette, player::Player},
+    exit::Result,
+};
 use portcullis_clock::{Clock, RealClock};
 use portcullis_engine::ANY_NAME;
 use portcullis_manifest::{
     Stream,
     diagnose::{nearest, shown},
 };
-use portcullis_runtime::{Operation, Output, call::StreamDescriptor};
+use portcullis_runtime::{CallError, Operation, Output, call::StreamDescriptor};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
-/// Compares them. A connector that asks its vendor what there is can't be asked here.
-pub async fn compared(sandbox: &Sandbox, cassettes: &[&Cassette]) -> Check {
+/// Compares them, over a vendor that answers as the cassettes of the first stream's config say.
+pub async fn compared(
+    sandbox: &Sandbox,
+    cassettes: &[&Cassette],
+    used: &mut BTreeSet<String>,
+) -> Result<Check> {
     let began = RealClock.monotonic();
-    let of_a_stream = cassettes.iter().find(|cassette| matches!(cassette.call, Called::Stream(_)));
-    let config = of_a_stream.map_or("{}".to_owned(), |cassette| cassette.config.to_string());
-    let found = sandbox.alone(Operation::Discover { config }).await;
-    let took = RealClock.monotonic().saturating_sub(began);
-    let check = |fault, skipped| Check { skipped, ..Check::new("discover", None, fault, took) };
-    match found {
-        Ok(Output::Streams(found)) => check(differs(sandbox, &found), None),
-        _ => {
-            let why = "`discover` fails where it reaches nothing: what it finds is not compared with connector.toml";
-            check(None, Some(why.to_owned()))
+    let (fault, skipped) = match found(sandbox, cassettes, used).await? {
+        Found::Streams(found) => (differs(sandbox, &found), None),
+        Found::Failed(words) => (Some(format!("`discover` fails: {words}")), None),
+        Found::Unknown(why) => {
+            (None, Some(format!("{why}: what it finds is not compared with connector.toml")))
         }
-    }
+    };
+    let took = RealClock.monotonic().saturating_sub(began);
+    Ok(Check { skipped, ..Check::new("discover", None, fault, took) })
+}
+
+/// What `discover` came to.
+enum Found {
+    Streams(Vec<StreamDescriptor>),
+    Failed(String),
+    /// Its vendor was asked for what no cassette knows.
+    Unknown(String),
+}
+
+async fn found(sandbox: &Sandbox, cassettes: &[&Cassette], used: &mut BTreeSet<String>) -> Result<Found> {
+    let of_a_stream = cassettes.iter().find(|cassette| matches!(cassette.call, Called::Stream(_)));
+    let Some(first) = of_a_stream else {
+        return Ok(Found::Unknown(
+            "no cassette reads a stream, whose config `discover` would be given".to_owned(),
+        ));
+    };
+    let of_its_config =
+        cassettes.iter().filter(|other| other.config == first.config && other.origins == first.origins);
+    let exchanges = of_its_config.flat_map(|cassette| cassette.exchanges.clone()).collect();
+    // Like `check`, it has no rules of its own.
+    let cassette = Cassette { call: Called::Check, exchanges, ..(*first).clone() };
+    let player = Player::start(&cassette.hosts()?).await?;
+    player.play(&cassette.exchanges, None);
+    let connected = sandbox.connect(&cassette, &player, Chance::USUAL)?;
+    let ended = connected.call(Operation::Discover { config: connected.config() }, 0).await;
+    used.extend(ended.exchanges.iter().map(|row| row.manifest_place.clone()));
+    let asked = player.asked();
+    let unknown = asked.iter().find(|asked| asked.answered_by.is_none());
+    Ok(match (&ended.result, unknown) {
+        (Ok(Output::Streams(found)), _) => Found::Streams(found.clone()),
+        (_, Some(asked)) => Found::Unknown(format!(
+            "`discover` asks for `{} {}`, which no cassette has",
+            asked.method,
+            shown(&asked.url)
+        )),
+        (Ok(_), None) => Found::Failed("the answer is of another function".to_owned()),
+        (Err(CallError::Connector(error)), None) => {
+            Found::Failed(mistakes::denied(std::slice::from_ref(&ended)).unwrap_or_else(|| {
+                format!("`{}`: {}", error.kind.as_str(), mistakes::shortened(&error.message))
+            }))
+        }
+        (Err(error), None) => Found::Failed(mistakes::ended(error)),
+    })
 }
 
 fn differs(sandbox: &Sandbox, found: &[StreamDescriptor]) -> Option<String> {

@@ -4,6 +4,7 @@ use crate::{
     cassette::{Called, Cassette, player::Asked},
     output::shown_line,
 };
+use portcullis_egress::Outcome;
 use portcullis_runtime::CallError;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,17 @@ pub fn ended(error: &CallError) -> String {
         _ => return what,
     };
     format!("{what}\n{remedy}")
+}
+
+/// A request that no rule allows.
+pub fn denied(ended: &[Ended]) -> Option<String> {
+    ended.iter().flat_map(|ended| &ended.exchanges).find_map(|row| match &row.outcome {
+        Outcome::Denied { reason, remedy } => {
+            let remedy = remedy.as_ref().map_or(String::new(), |remedy| format!("\n{remedy}"));
+            Some(format!("{} {} was denied: {reason}{remedy}", row.method, row.url))
+        }
+        _ => None,
+    })
 }
 
 /// A record that belongs into a blob.

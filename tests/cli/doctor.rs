@@ -375,10 +375,16 @@ fn online_each_host_is_looked_up_and_shaken_hands_with() {
         (Case { connect_to: to(closed), ..reached }, "refused"),
     ] {
         let project = case.approved_with(CANARY);
-        let found = about(&doctor(&project, &["--online"], 3).1);
+        let (text, findings) = doctor(&project, &["--online"], 3);
+        let found = about(&findings);
         assert!(
             found.iter().any(|(severity, what)| severity == "error" && what.contains(says)),
             "{says}: {found:?}"
         );
+        assert!(!text.stdout.contains("no request was sent"), "{}", text.stdout);
     }
+    // What does not run has no host.
+    project.run(&["revoke", "probe"]).exits(0);
+    let (text, _) = doctor(&project, &["--online"], 0);
+    assert!(text.stdout.contains("nothing was connected to"), "{}", text.stdout);
 }

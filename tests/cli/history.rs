@@ -70,6 +70,15 @@ fn by_time_and_from_run_to_exchange_and_back() {
     let whole = project.run(&["logs", "--exchange", exchange]);
     assert!(whole.exits(0).stdout.contains(&format!("portcullis runs show {run}")), "{}", whole.stdout);
     assert!(!whole.stdout.contains(CANARY));
+    // What is no number of any is a mistake; a run that sent nothing is none.
+    for wrong in [["--run", "run_x"], ["--exchange", "exch_x"]] {
+        let ran = project.run(&[&["logs"], &wrong[..]].concat());
+        ran.exits(2);
+        assert!(ran.stderr.contains(wrong[1]) && ran.stderr.contains("that are kept"), "{}", ran.stderr);
+    }
+    project.call("probe", "echo", &json!({}));
+    let silent = project.runs(&[])[0]["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(project.logs(&["--run", &silent]).len(), 0);
     snapshot!("one-exchange", project, whole);
     assert_eq!(project.runs(&["--correlation", correlation])[0]["run_id"], run);
     assert_eq!(urls(&project.logs(&["--correlation", correlation])), ["/3"]);
@@ -140,6 +149,17 @@ fn what_is_forgotten_is_counted_first_and_in_no_file_after() {
     assert_eq!((&run["outcome"], &run["connection"]), (&json!("succeeded"), &json!("probe")));
     project.run(&["connections", "forget", "probe", "--yes"]).exits(2);
     project.run(&["connections", "forget", "no\u{1b}body", "--yes"]).exits(2);
+    // A process that was killed in between leaves its mark: doctor sees it, and the next one ends what it began.
+    project.file("data/forgetting", b"");
+    let told = project.run(&["doctor"]);
+    assert!(told.stdout.contains("a `connections forget` was cut off"), "{}", told.stdout);
+    let nobody = project.run(&["connections", "forget", "nobody", "--yes"]);
+    nobody.exits(2);
+    assert!(nobody.stderr.contains("that had been cut off"), "{}", nobody.stderr);
+    assert!(!project.path("data/forgetting").exists());
+    project.file("data/forgetting", b"");
+    project.run(&["check", "probe"]).exits(0);
+    assert!(!project.path("data/forgetting").exists(), "whatever runs a connection ends it");
     // It works as before, as another connection.
     send(&project, "/again");
     assert_ne!(project.runs(&[])[0]["connection_id"], run["connection_id"]);

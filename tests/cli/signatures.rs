@@ -164,6 +164,13 @@ fn a_file_that_was_exchanged_is_found() {
     );
     project.install(&other);
     let told = said(&project);
+    // Nor is what can't be read.
+    let file = project.path("registry/test/probe/1.0.0.wasm");
+    let bytes = fs::read(&file).unwrap();
+    for broken in [&b""[..], b"nothing of the sort", &bytes[..bytes.len() - 1]] {
+        fs::write(&file, broken).unwrap();
+        assert!(said(&project).contains("is not what was approved"), "{}", said(&project));
+    }
     assert!(told.contains("is not what was approved") && told.contains(&other.digest), "{told}");
     assert!(told.contains("a version means one file for ever"), "{told}");
     project.run(&["check", "probe"]).exits(0);

@@ -164,6 +164,9 @@ pub enum PatternError {
     /// `a*`.
     #[error("in `{0}`, `*` does not stand for a whole segment")]
     PartialWildcard(String),
+    /// `{id}`.
+    #[error("`{0}` is no placeholder: `*` stands for any one segment")]
+    Placeholder(String),
     /// No request with such a path is ever let through.
     #[error("`{segment}` can match nothing: {why}")]
     Nothing {
@@ -317,6 +320,9 @@ impl SegmentPattern {
             "*+" => return Ok(Self::OneWithSlashes),
             "**" => return Err(PatternError::OpenMiddle),
             _ if text.contains('*') => return Err(PatternError::PartialWildcard(text.to_owned())),
+            _ if text.starts_with('{') && text.ends_with('}') => {
+                return Err(PatternError::Placeholder(text.to_owned()));
+            }
             _ => {}
         }
         let wire = wire(text);

@@ -88,6 +88,9 @@ pub(crate) fn parse(text: &str, any_host: bool) -> Result<Rule, RuleError> {
     }
     refuse_later_forms(text)?;
     let (methods, url) = text.split_once(' ').ok_or(RuleError::Shape)?;
+    if methods.ends_with(',') {
+        return Err(RuleError::Blank);
+    }
     if let Some(character) = url.chars().find(|c| c.is_whitespace() || c.is_control()) {
         return Err(RuleError::Character(character));
     }
@@ -114,7 +117,7 @@ fn refuse_later_forms(text: &str) -> Result<(), RuleError> {
         "from-response" => return Err(RuleError::FromResponse),
         "TCP" => "`TCP` rules",
         _ if url.starts_with('{') || url.contains("://{") => return Err(RuleError::Origin),
-        _ if url.contains('?') => "a query in a rule",
+        _ if url.contains('?') => return Err(RuleError::Query),
         _ => return Ok(()),
     };
     Err(RuleError::Unsupported(form))
@@ -124,7 +127,7 @@ fn refuse_later_forms(text: &str) -> Result<(), RuleError> {
 pub(crate) fn over(methods: &str, host: Host, path: &str) -> Result<Rule, RuleError> {
     refuse_unfit(path)?;
     if path.contains('?') {
-        return Err(RuleError::Unsupported("a query in a rule"));
+        return Err(RuleError::Query);
     }
     let scheme = Scheme::Https;
     Ok(Rule {
@@ -340,6 +343,15 @@ pub enum RuleError {
         "`from-response` is a key of its own: `from-response = {{ allow = \"METHOD URL\", of = \"METHOD URL\", at = \"/pointer\" }}`"
     )]
     FromResponse,
+    /// `?` in its URL.
+    #[error(
+        "a rule's URL has no query: in a connector's `[[http]]` table, `query = {{ NAME = \"VALUE\" }}` says which pairs it lets pass, \
+         `*` any value"
+    )]
+    Query,
+    /// `GET, HEAD`.
+    #[error("several methods are written without a blank between them: `GET,HEAD https://…`")]
+    Blank,
     /// A form of a later version.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),

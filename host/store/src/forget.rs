@@ -124,6 +124,11 @@ impl Holdings {
         Ok(true)
     }
 
+    /// Whether a process that removed rows was ended before it had written the files anew: [`Holdings::finish`] does. Takes no lock.
+    pub fn is_unfinished(data: &Path) -> bool {
+        Pending::left(data).is_some()
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -386,6 +386,28 @@ mod tests {
         assert!(!is_bounded(&json!({ "anyOf": vec![closed; 100] }), &Value::Object(members)));
     }
 
+    /// Texts are held as they are shown: escaped, and in more room than they fill.
+    #[test]
+    fn texts_and_names_weigh_what_is_shown_of_them() {
+        const LONG: usize = 1 << 20;
+        let least = |schema: Value, document: Value, bytes: usize| {
+            let weighed = weighed(&schema, &document, Made::All).unwrap();
+            assert!(weighed >= bytes, "{weighed} for {}", shortened(&schema));
+        };
+        for (character, shown) in [("n", 1), ("\"", 2), ("\\", 2), ("\u{1}", 6)] {
+            let long = character.repeat(LONG);
+            let named = json!({ long.clone(): 1 });
+            least(json!({ "unevaluatedItems": false }), json!([long]), 2 * shown * LONG);
+            least(json!({ "unevaluatedItems": false }), json!([named]), 2 * shown * LONG);
+            least(json!({ "additionalProperties": false }), named.clone(), LONG);
+            least(json!({ "unevaluatedProperties": false }), named.clone(), LONG);
+            least(json!({ "anyOf": [{ "type": "null" }] }), named, shown * LONG);
+        }
+        // What nothing is said of is not looked at.
+        let idle = json!({ "anyOf": [{ "allOf": [{ "anyOf": vec![json!({}); 3_900] }, false] }] });
+        assert!(is_bounded(&idle, &"t".repeat(300_000).into()));
+    }
+
     /// What is said of a name repeats the object that it is of.
     #[test]
     fn a_name_is_told_with_its_object() {

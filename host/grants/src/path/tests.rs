@@ -89,7 +89,8 @@ fn patterns_that_are_refused() {
     check("/a%2Fb", "`*+`");
     check("/a%252Fb", "more than once");
     check("/a%zz", "`%`");
-    check("/{id}", "`%7Bid%7D`");
+    check("/{id}", "`{id}` is no placeholder: `*`");
+    check("/a{id}", "`a%7Bid%7D`");
     check("/a\"b", "`a%22b`");
 }
 

@@ -83,10 +83,11 @@ fn forms_of_later_versions_are_named() {
             other => panic!("{text}: {other:?}"),
         }
     }
-    check("GET https://a.test/x?limit=*", "query");
     check("TCP db.internal:5432", "TCP");
     check("graphql: query viewer", "GraphQL");
     check("soap {urn:partner}query", "SOAP");
+    assert_eq!("GET https://a.test/x?limit=*".parse::<Rule>(), Err(RuleError::Query));
+    assert_eq!("GET, HEAD https://a.test/x".parse::<Rule>(), Err(RuleError::Blank));
     let misplaced = "from-response PUT https://a.test/**".parse::<Rule>();
     assert_eq!(misplaced, Err(RuleError::FromResponse));
 }

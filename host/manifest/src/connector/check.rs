@@ -261,7 +261,11 @@ fn check_slot(name: &str, slot: &Slot, connector: &Connector, faults: &mut Fault
             let help = Some(format!("this version attaches {}", SCHEMES.join(", ")));
             faults.with_help(&path, format!("scheme `{scheme}` is not supported yet"), help);
         } else if !SCHEMES.contains(&scheme.as_str()) {
-            let help = nearest(scheme, SCHEMES).map(|near| format!("did you mean `{near}`?"));
+            let help = match scheme.as_str() {
+                // What a config calls it.
+                "api-key" => Some("`api-key-header` or `api-key-query`, or both".to_owned()),
+                _ => nearest(scheme, SCHEMES).map(|near| format!("did you mean `{near}`?")),
+            };
             faults.with_help(&path, format!("unknown scheme `{}`", shown(scheme)), help);
         }
     }

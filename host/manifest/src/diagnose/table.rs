@@ -122,7 +122,20 @@ impl<'d> Table<'d> {
 
     fn wrong_type(&self, key: &str, expected: &str, node: &Node) {
         let message = format!("`{}`: expected {expected}, found {}", shown(key), node.kind().in_words());
-        self.fault(node.span.clone(), message, None);
+        let written = self.document.text.get(node.span.clone()).unwrap_or_default();
+        let help = match (expected, &node.value) {
+            (expected, Value::String(_)) if expected.starts_with("an array") => {
+                Some(format!("`{key} = [{}]`", shown(written)))
+            }
+            ("an integer" | "a number", Value::String(text)) if text.parse::<f64>().is_ok() => {
+                Some(format!("`{key} = {}`, without quotes", shown(text)))
+            }
+            ("a boolean", Value::String(text)) if ["true", "false"].contains(&text.as_str()) => {
+                Some(format!("`{key} = {text}`, without quotes"))
+            }
+            _ => None,
+        };
+        self.fault(node.span.clone(), message, help);
     }
 
     fn missing(&self, key: &str) {

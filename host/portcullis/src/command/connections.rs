@@ -25,10 +25,14 @@ async fn forget(arguments: &Arguments, options: &ConnectionsForget) -> Result<Ex
     let (data, of) = (config.data.clone(), name.clone());
     let stored = blocking(move || Holdings::of(&data, &of)).await?;
     if stored.is_empty() {
-        let lock = wiring::acquire(&config, arguments.wait(), &RealClock).await?;
-        if blocking(move || Holdings::finish(&lock)).await? {
-            output::note("what was forgotten before is out of the files now: that had been cut off");
-            return Ok(Exit::Success);
+        if Holdings::is_unfinished(&config.data) {
+            let lock = wiring::acquire(&config, arguments.wait(), &RealClock).await?;
+            if blocking(move || Holdings::finish(&lock)).await? {
+                output::note("what was forgotten before is out of the files now: that had been cut off");
+                if config.connections.contains_key(name) {
+                    return Ok(Exit::Success);
+                }
+            }
         }
         let message = format!("nothing is stored for a connection `{}`", output::shown_line(name));
         return Err(Failure::new(Exit::Usage, message).with_help("portcullis connectors"));

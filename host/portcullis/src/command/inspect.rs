@@ -162,16 +162,63 @@ fn narrowed(lines: &mut Vec<String>, http: &[RequestedRule], sensitive: &[String
 
 /// What a schema says at its top, in one line; `--json` has it whole.
 fn shape(schema: &Value) -> String {
-    let kind = match &schema["type"] {
-        Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
-        _ => "anything".to_owned(),
+    output::shown_line(&said(schema, schema, SHOWN_DEPTH_MAX))
+}
+
+fn said(root: &Value, schema: &Value, depth: usize) -> String {
+    if depth == 0 {
+        return "…".to_owned();
+    }
+    let inner = |schema: &Value| said(root, schema, depth - 1);
+    let all = |word: &str, schemas: &[Value]| {
+        let mut parts: Vec<_> = schemas.iter().take(SHOWN_PARTS_MAX).map(inner).collect();
+        if schemas.len() > SHOWN_PARTS_MAX {
+            parts.push(format!("{} more", schemas.len() - SHOWN_PARTS_MAX));
+        }
+        format!("{word} ({})", parts.join("; "))
     };
+    let mut parts = Vec::new();
+    match schema {
+        Value::Bool(false) => return "nothing".to_owned(),
+        Value::Object(keywords) => {
+            for (keyword, value) in keywords {
+                match (keyword.as_str(), value) {
+                    ("$ref", Value::String(target)) => {
+                        let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+                        parts.push(target.map_or_else(|| "a part of itself".to_owned(), inner));
+                    }
+                    ("const", value) => parts.push(format!("always {value}")),
+                    ("enum", Value::Array(values)) => parts.push(output::count(values.len(), "value")),
+                    ("allOf", Value::Array(schemas)) => parts.push(all("all of", schemas)),
+                    ("anyOf" | "oneOf", Value::Array(schemas)) => parts.push(all("one of", schemas)),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+    let kind = match &schema["type"] {
+        Value::String(kind) => Some(kind.clone()),
+        Value::Array(kinds) => Some(kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")),
+        _ => None,
+    };
+    let members = members(schema);
+    match (kind, schema.get("items")) {
+        (Some(kind), Some(items)) if kind == "array" => parts.insert(0, format!("array of {}", inner(items))),
+        (Some(kind), _) if members.is_empty() => parts.insert(0, kind),
+        (kind, _) if !members.is_empty() => {
+            parts.insert(0, format!("{}: {members}", kind.unwrap_or_else(|| "object".to_owned())));
+        }
+        _ => {}
+    }
+    if parts.is_empty() { "anything".to_owned() } else { parts.join(", ") }
+}
+
+/// The properties, and which of them have to be there.
+fn members(schema: &Value) -> String {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let Some(properties) = schema["properties"].as_object().filter(|all| !all.is_empty()) else {
-        return output::shown_line(&kind);
-    };
+    let Some(properties) = schema["properties"].as_object() else { return String::new() };
     let name = |name: &String| {
         if required.contains(&name.as_str()) { format!("{name} (required)") } else { name.clone() }
     };
@@ -179,9 +226,13 @@ fn shape(schema: &Value) -> String {
     if properties.len() > SHOWN_PROPERTIES_MAX {
         names.push(format!("{} more", properties.len() - SHOWN_PROPERTIES_MAX));
     }
-    output::shown_line(&format!("{kind}: {}", names.join(", ")))
+    names.join(", ")
 }
 
+/// Schemas in each other, in the text.
+const SHOWN_DEPTH_MAX: usize = 4;
+/// Of one `allOf` and its like.
+const SHOWN_PARTS_MAX: usize = 4;
 /// Of one schema in the text.
 const SHOWN_PROPERTIES_MAX: usize = 16;
 
@@ -231,4 +282,40 @@ pub fn rule_line<R: Display>(rule: &ManifestRule<R>, flags: impl Fn(&R) -> Vec<S
     notes.extend(flags(&rule.rule));
     let notes = if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join("; ")) };
     format!("{}{notes}  {}", rule.rule, output::shown_line(&rule.why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_in_one_line() {
+        for (schema, line) in [
+            (json!({}), "anything"),
+            (json!(false), "nothing"),
+            (json!({ "type": ["string", "null"] }), "string or null"),
+            (json!({ "const": "a\u{1b}b" }), "always \"a\\u001bb\""),
+            (json!({ "enum": ["a", "b"] }), "2 values"),
+            (json!({ "type": "array", "items": { "type": "string" } }), "array of string"),
+            (
+                json!({ "type": "object", "properties": { "id": {}, "name": {} }, "required": ["id"] }),
+                "object: id (required), name",
+            ),
+            (json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "integer" } } }), "integer"),
+            (json!({ "$ref": "#anchor" }), "a part of itself"),
+            (
+                json!({ "allOf": [{ "type": "object" }, { "properties": { "id": {} } }] }),
+                "all of (object; object: id)",
+            ),
+            (
+                json!({ "anyOf": vec![json!({ "type": "null" }); 6] }),
+                "one of (null; null; null; null; 2 more)",
+            ),
+            (json!({ "items": { "$ref": "#" }, "type": "array" }), "array of array of …"),
+        ] {
+            assert_eq!(shape(&schema), line);
+        }
+        let many: serde_json::Map<_, _> = (0..20).map(|at| (format!("p{at}"), json!({}))).collect();
+        assert!(shape(&json!({ "properties": many })).ends_with("p15, 4 more"));
+    }
 }

@@ -11,9 +11,12 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock};
 use portcullis_egress::Announcement;
-use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow, Mark, StoreError};
+use portcullis_store::{ExchangeFilter, ExchangeReader, ExchangeRow, Mark, StateReader, StoreError};
 use serde_json::{Value, json};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// `--follow` looks this often.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -22,6 +25,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let known = options.connection.as_ref().map_or(Ok(()), |name| config.connection(name).map(drop));
+    let data = config.data.clone();
     let log = Log { data: config.data, filter: filter(options)?, reader: None, seen: Mark::default() };
     if options.follow {
         known?;
@@ -32,6 +36,7 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     // What was logged of one that is not in the config any more is shown all the same.
     if rows.is_empty() {
         known?;
+        refuse_unknown(&data, options).await?;
     }
     match rows.as_slice() {
         rows if options.har => output::json_line(&har::document(rows)),
@@ -39,6 +44,28 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
         rows => show(arguments.json, rows),
     }
     Ok(Exit::Success)
+}
+
+/// A number that nobody has is a mistake; a run may have sent nothing.
+async fn refuse_unknown(data: &Path, options: &Logs) -> Result<()> {
+    let unknown = |what: &str, id: &str, help: &str| {
+        let message = format!("no {what} `{}`", output::shown_line(id));
+        Err(Failure::new(Exit::Usage, message).with_help(help))
+    };
+    if let Some(id) = &options.exchange {
+        return unknown("exchange", id, "portcullis logs --json shows the ids of those that are kept");
+    }
+    let Some(run_id) = options.run.clone() else { return Ok(()) };
+    let (data, id) = (data.to_owned(), run_id.clone());
+    let known = tokio::task::spawn_blocking(move || match StateReader::open(&data)? {
+        Some(reader) => reader.run(&id),
+        None => Ok(None),
+    });
+    let known = known.await.map_err(|error| Failure::fault("the reader failed").because(&error))?;
+    match known.map_err(|error: StoreError| at_database("read", "state.db", &error))? {
+        Some(_) => Ok(()),
+        None => unknown("run", &run_id, "portcullis runs shows those that are kept"),
+    }
 }
 
 fn show(as_json: bool, rows: &[ExchangeRow]) {

@@ -381,7 +381,10 @@ mod tests {
         tokio::task::yield_now().await;
         looking.abort();
         assert!(looking.await.unwrap_err().is_cancelled());
-        assert_ne!(thread.recv().unwrap(), std::thread::current().id());
+        assert_ne!(
+            thread.recv_timeout(std::time::Duration::from_secs(60)).unwrap(),
+            std::thread::current().id()
+        );
         assert!(places.of("slow").try_lock().is_err());
         open.send(()).unwrap();
         let _free = places.of("slow").lock_owned().await;

@@ -1,5 +1,5 @@
 //! A connection's side of egress for questions alone: no data lock, no store, nothing compiled, and nothing is ever sent.
-use super::connections::{approved, egress_settings};
+use super::connections::{egress_settings, refuse_differences};
 use crate::{
     approvals,
     config::{self, Config, pinned::origins::Narrowed},
@@ -30,7 +30,10 @@ impl Explainer {
         let connection = config.connection(name)?;
         let lock = approvals::read_lock(config)?;
         let approval = approvals::current(config, &lock, name)?;
-        let component = approved(config, connection, approval)?.component;
+        // Whoever asks changes nothing: what is only in the registry is not kept for that.
+        approvals::refuse_shared(&config.data)?;
+        let component = approvals::find_approved(config, approval)?.0.component;
+        refuse_differences(config, connection, approval, &component)?;
         let narrowed = Narrowed::of(&component.manifest, &approval.origins)?;
         let egress = egress(config, connection, approval, &component)?;
         let names = |names: Vec<&String>| names.into_iter().cloned().collect();

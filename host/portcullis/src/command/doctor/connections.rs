@@ -8,13 +8,14 @@ use crate::{
     },
     config::{Config, Connection, operator_list},
     exit::Result,
+    output,
     publisher::{Signature, signature_file},
     registry,
     wiring::{self, explain},
 };
 use portcullis_grants::{ManifestRule, OperatorRules, cover, host::HostPattern};
 use portcullis_manifest::{Approval, Lock};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fs, sync::Arc};
 
 /// A connection that would run.
 pub struct Usable {
@@ -100,15 +101,16 @@ fn one(
 /// The registry's file of the approved version, where it is another one by now. What is kept in `data` runs all the same.
 fn other_bytes(config: &Config, connection: &Connection, approval: &Approval, findings: &mut Findings) {
     let file = registry::file(&config.registry, &approval.connector, &approval.version);
-    // One that is gone, or can't be read, is told where somebody needs it.
-    let Ok(package) = registry::open(&file) else { return };
-    if package.component.digest == approval.digest {
-        return;
-    }
-    let (found, shown) = (&package.component.digest, file.display());
+    let found = match registry::open(&file) {
+        // One that is gone is told where somebody needs it.
+        Err(_) if fs::symlink_metadata(&file).is_err() => return,
+        Err(failure) => output::shown_line(&failure.to_string()),
+        Ok(package) if package.component.digest == approval.digest => return,
+        Ok(package) => format!("it has the digest {}", package.component.digest),
+    };
     findings.warning(
         format!("connections.{}", connection.name),
-        format!("`{shown}` is not what was approved: it has the digest {found}, and {} was pinned", approval.digest),
+        format!("`{}` is not what was approved: {found}, and {} was pinned", file.display(), approval.digest),
         format!(
             "a version means one file for ever: put back the one that was approved, or ask `{}` for a new version",
             approval.connector.publisher
@@ -203,6 +205,7 @@ fn hosts(connection: &Connection, approval: &Approval) -> BTreeSet<(&'static str
 /// Asks the machine's resolver for each name, judges each address as the dialler does, connects and shakes hands. No request is
 /// sent.
 pub async fn reach(usable: &[Usable], findings: &mut Findings) {
+    let mut reached = 0;
     for Usable { name, egress, hosts } in usable {
         for (scheme, (host, exact), port) in hosts {
             let about = format!("connections.{name}");
@@ -220,6 +223,7 @@ pub async fn reach(usable: &[Usable], findings: &mut Findings) {
                         String::new()
                     };
                     let with = found.protocol.unwrap_or("without TLS");
+                    reached += 1;
                     findings.ok(
                         about,
                         format!("`{host}:{port}` is reached{by}, {with}: {}", addresses.join(", ")),
@@ -246,6 +250,9 @@ pub async fn reach(usable: &[Usable], findings: &mut Findings) {
         );
         return;
     }
-    let note = "hosts were connected to, and no request was sent: `portcullis check CONNECTION` tries its credentials";
-    findings.ok("online", note);
+    if reached > 0 {
+        let hosts = output::count(reached, "host");
+        let tries = "`portcullis check CONNECTION` tries its credentials";
+        findings.ok("online", format!("{hosts} reached, and no request was sent: {tries}"));
+    }
 }

@@ -51,6 +51,13 @@ fn data(config: &Config, findings: &mut Findings) {
         let remedy = "move it away, or name another folder: `data = \"PATH\"`";
         return findings.error("data", format!("`{}` is no folder", data.display()), remedy);
     }
+    if portcullis_store::Holdings::is_unfinished(data) {
+        findings.warning(
+            "data",
+            "a `connections forget` was cut off: what it removed is in unused pages of the databases still",
+            "run it again, or anything that runs a connection: both write the files anew",
+        );
+    }
     let before = findings.list.len();
     for folder in approvals::deciding_folders(data) {
         match portcullis_store::refuse_shared(&folder) {

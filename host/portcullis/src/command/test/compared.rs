@@ -59,9 +59,7 @@ pub fn requests_differ(first: &[Asked], second: &[Asked]) -> Option<String> {
         asked
     };
     let (first, second) = (sorted(first), sorted(second));
-    let Some(at) = (0..first.len().max(second.len())).find(|at| first.get(*at) != second.get(*at)) else {
-        return None;
-    };
+    let at = (0..first.len().max(second.len())).find(|at| first.get(*at) != second.get(*at))?;
     let (Some(one), Some(other)) = (first.get(at), second.get(at)) else {
         return Some(format!("there are {} requests, and then {}", first.len(), second.len()));
     };

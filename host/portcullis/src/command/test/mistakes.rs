@@ -26,12 +26,20 @@ pub fn shortened(text: &str) -> String {
 
 const STACK: &str = "look for a recursion without end, or keep what is still to do in a `Vec`: a document may be 127 levels deep";
 
+/// What the standard library says where it asked for what no connector has.
+const ABSENT: [&str; 3] =
+    ["operation not supported on this platform", "NotPresent", "environment variable not found"];
+
 /// What ended a call, and what its author can do.
 pub fn ended(error: &CallError) -> String {
     let what = shortened(&error.to_string());
     let remedy = match error {
         // A Rust or C guest that runs out of its stack reaches past its memory.
         CallError::Trapped(name) if name.contains("stack overflow") => STACK,
+        CallError::Panicked(words) if ABSENT.iter().any(|absent| words.contains(absent)) => {
+            "a connector has no environment, files, threads or sockets of its own: what it needs comes by `config`, a credential slot, \
+             an asset, a granted folder (`files`) or `http`"
+        }
         CallError::Panicked(_) | CallError::Trapped(_) | CallError::Exited(_) => {
             "return an error there, with `?` instead of `unwrap` or an index: whoever calls gets its kind and its words"
         }

@@ -280,14 +280,17 @@ fn what_only_a_play_shows_is_named() {
     let ignored = good.replacen(".query_opt(\"updated_since\", read.since())", "", 1);
     assert_ne!(good, ignored);
     let asks = "    let asked = http::get";
-    let over = good.replacen(
-        asks,
-        &format!("    if read.since().is_some() {{ return Ok(Page::new()); }}\n{asks}"),
-        1,
-    );
-    assert_ne!(good, over);
-    let said = played(&over);
-    assert!(said.contains("FAIL  items resumed") && said.contains("none asked for it"), "{said}");
+    let others = [
+        ("", "it asks for nothing"),
+        ("http::get(format!(\"{API}/items?limit=100\")).send()?; ", "none asked for it"),
+    ];
+    for (first, says) in others {
+        let over = format!("    if read.since().is_some() {{ {first}return Ok(Page::new()); }}\n{asks}");
+        let over = good.replacen(asks, &over, 1);
+        assert_ne!(good, over);
+        let said = played(&over);
+        assert!(said.contains("FAIL  items resumed") && said.contains(says), "{said}");
+    }
     let said = played(&ignored);
     assert!(said.contains("FAIL  items resumed") && said.contains("read already"), "{said}");
     let cassette = author.path("weather").join("tests/cassettes/items.toml");
@@ -298,4 +301,55 @@ fn what_only_a_play_shows_is_named() {
     assert!(said.contains("FAIL  items resumed") && said.contains("read already"), "{said}");
     let said = played(&good);
     assert!(said.contains("skip  items resumed"), "{said}");
+    // Whoever asks for all and leaves out what is older gives the last one again: that is no fault, and a cassette can say it.
+    let filters = ignored.replacen(
+        "    for record in page.lines() {\n        read.see(json::parse::<Item>(record)?.updated_at);\n    }\n",
+        "    let since = read.since().cloned().unwrap_or_default();\n    let mut kept = Page::new();\n    for record in page.lines() {\n        \
+         let item = json::parse::<Item>(record)?;\n        if item.updated_at >= since {\n            \
+         kept.push_raw(&json::parse::<Box<serde_json::value::RawValue>>(record)?);\n        }\n        read.see(item.updated_at);\n    }\n",
+        1,
+    );
+    let filters = filters.replacen("read.finish(page, next)", "read.finish(kept, next)", 1);
+    assert_ne!(ignored, filters);
+    let said = played(&filters);
+    assert!(said.contains("ok    items resumed"), "{said}");
+    let again = format!(
+        "{whole}\n[[exchange]]\nresumed = true\nrequest = \"GET https://api.example.com/v1/items?limit=100\"\nstatus = 200\n\
+         body = '{{\"items\": [], \"next\": null}}'\n"
+    );
+    fs::write(&cassette, again).unwrap();
+    let said = played(&filters);
+    assert!(said.contains("ok    items resumed"), "{said}");
+    // What is random in a URL is in no cassette.
+    let random =
+        good.replacen(".query(\"limit\", request", ".query(\"nonce\", fresh()).query(\"limit\", request", 1)
+            + fresh;
+    let said = played(&random);
+    assert!(
+        said.contains("FAIL  items  ") && said.contains("it is another one each time: randomness"),
+        "{said}"
+    );
+    // Two things that are done, in an order that chance decides.
+    let manifest = author.path("weather").join("connector.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replacen("idempotency = {", "# {", 1).replacen("at-least-once", "at-most-once", 1),
+    )
+    .unwrap();
+    let first = "let answer = http::post";
+    let order = format!(
+        "let chance = std::hash::RandomState::new();\n    let mut all = [\"one\", \"two\", \"three\", \"four\"];\n    \
+         all.sort_by_key(|which| std::hash::BuildHasher::hash_one(&chance, which));\n    \
+         for which in all {{ http::post(format!(\"{{API}}/items\")).json(&which).send()?; }}\n    {first}"
+    );
+    let ordered = good.replacen(first, &order, 1);
+    let cassette = author.path("weather").join("tests/cassettes/create-item.toml");
+    let recorded = fs::read_to_string(&cassette).unwrap();
+    let more = ["one", "two", "three", "four"].map(|which| {
+        format!("\n[[exchange]]\nrequest = \"POST https://api.example.com/v1/items\"\nrequest-body = '\"{which}\"'\nstatus = 201\nbody = '{{}}'\n")
+    });
+    fs::write(&cassette, recorded + &more.concat()).unwrap();
+    let said = played(&ordered);
+    assert!(said.contains("FAIL  create-item again") && said.contains("in another order"), "{said}");
 }

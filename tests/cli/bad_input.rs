@@ -99,6 +99,13 @@ fn no_approval_exceeds_the_boundary() {
         "[boundary]\nallow = [\"GET,DELETE,POST https://*/**\"]\ndeny = [\"DELETE https://10.0.0.1/**\"]\n";
     let project = case.approved();
     project.config(&format!("{}{within}", case.config())).run(&ask).exits(0);
+    let shown = project.run(&["approve", "probe", "--yes", "--digest", &case.component().digest]);
+    shown.exits(0);
+    for line in
+        ["within your boundary", "allow  DELETE,GET,POST https://*/**", "deny   DELETE https://10.0.0.1/**"]
+    {
+        assert!(shown.stdout.contains(line), "{line}: {}", shown.stdout);
+    }
     assert_eq!(vendor.count(), 1);
     // Tightened afterwards, whoever approved it: nothing runs, and nobody can approve it anew.
     for tighter in ["deny = [\"DELETE https://*/**\"]\n", "allow = [\"GET https://*/**\"]\n"] {

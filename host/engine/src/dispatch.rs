@@ -32,11 +32,11 @@ struct Lane {
     refused_until: Option<Timestamp>,
 }
 
-/// How a delivery came back.
+/// How a delivery came back: none = by a panic, whose run is closed at the next start.
 struct Back {
     connection: String,
     delivery_id: String,
-    ended: Result<(), EngineError>,
+    ended: Option<Result<(), EngineError>>,
 }
 
 impl Dispatcher {
@@ -128,8 +128,10 @@ impl Dispatcher {
         let engine = Arc::clone(&self.engine.borrow());
         async move {
             let options = CallOptions { cancelled: Some(cancelled), ..CallOptions::default() };
-            let ended = engine.hand_over(&delivery_id, options).await.map(drop);
-            Back { connection, delivery_id, ended }
+            let id = delivery_id.clone();
+            // A task of its own: whatever becomes of it, its place is free again.
+            let handed = tokio::spawn(async move { engine.hand_over(&id, options).await.map(drop) });
+            Back { connection, delivery_id, ended: handed.await.ok() }
         }
     }
 
@@ -139,9 +141,13 @@ impl Dispatcher {
         let Some(lane) = lanes.get_mut(&connection) else { return };
         lane.under_way.remove(&delivery_id);
         lane.refused_until = match ended {
-            Ok(()) | Err(EngineError::Cancelled(_)) => None,
-            Err(error) => {
+            Some(Ok(()) | Err(EngineError::Cancelled(_))) => None,
+            Some(Err(error)) => {
                 tracing::warn!(connection, delivery_id, %error, "a delivery could not be handed over");
+                Some(self.clock.now().plus(REFUSED_WAIT))
+            }
+            None => {
+                tracing::error!(connection, delivery_id, "a delivery's run broke off");
                 Some(self.clock.now().plus(REFUSED_WAIT))
             }
         };

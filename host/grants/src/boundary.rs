@@ -5,7 +5,7 @@ use crate::{
     Rule, cover,
     rule::{self, RuleError},
 };
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// A rule of the boundary: the one place where `*` is any host, addresses included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,12 @@ impl FromStr for BoundaryRule {
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
         rule::parse(text, true).map(Self)
+    }
+}
+
+impl fmt::Display for BoundaryRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

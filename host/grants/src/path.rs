@@ -165,7 +165,7 @@ pub enum PatternError {
     #[error("in `{0}`, `*` does not stand for a whole segment")]
     PartialWildcard(String),
     /// `{id}`.
-    #[error("`{0}` is no placeholder: `*` stands for any one segment")]
+    #[error("`{0}` is no placeholder: `*` stands for any one whole segment")]
     Placeholder(String),
     /// No request with such a path is ever let through.
     #[error("`{segment}` can match nothing: {why}")]
@@ -320,7 +320,7 @@ impl SegmentPattern {
             "*+" => return Ok(Self::OneWithSlashes),
             "**" => return Err(PatternError::OpenMiddle),
             _ if text.contains('*') => return Err(PatternError::PartialWildcard(text.to_owned())),
-            _ if text.starts_with('{') && text.ends_with('}') => {
+            _ if text.contains('{') && text.contains('}') => {
                 return Err(PatternError::Placeholder(text.to_owned()));
             }
             _ => {}

@@ -88,7 +88,12 @@ pub(crate) fn parse(text: &str, any_host: bool) -> Result<Rule, RuleError> {
     }
     refuse_later_forms(text)?;
     let (methods, url) = text.split_once(' ').ok_or(RuleError::Shape)?;
-    if methods.ends_with(',') {
+    let is_over = |part: &str| part.contains("://");
+    if methods.ends_with(',')
+        || url
+            .split_once(' ')
+            .is_some_and(|(method, rest)| !method.is_empty() && !is_over(method) && is_over(rest))
+    {
         return Err(RuleError::Blank);
     }
     if let Some(character) = url.chars().find(|c| c.is_whitespace() || c.is_control()) {

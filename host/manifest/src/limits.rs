@@ -17,6 +17,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
 /// The paths to all parts of a schema together: each is kept with what it leads to.
 pub const SCHEMA_PATHS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What all `unevaluatedProperties` and `unevaluatedItems` of a schema build of the schemas beside them.
+pub const UNEVALUATED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Largest compiled `pattern` of a schema.
 pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// What a pattern keeps of its last matches, on each thread: it is slower, and not wrong, where that is not enough.

@@ -34,6 +34,11 @@ pub enum SchemaError {
     /// A reference that comes back to itself at the same value, or too many schemas for one value.
     #[error("references or `allOf`, `anyOf`, `oneOf` are nested in a way that takes unbounded work")]
     Expansion,
+    /// Over `UNEVALUATED_BYTES_MAX`.
+    #[error(
+        "`unevaluatedProperties` or `unevaluatedItems` stand beside too much, too often: `additionalProperties` is light"
+    )]
+    Unevaluated,
     /// Over `SCHEMA_PATHS_BYTES_MAX`.
     #[error("its names are too long for all that stands below them")]
     Paths,
@@ -121,6 +126,9 @@ fn compile_here(schema: &Value) -> Result<(Compiled, usize), SchemaError> {
     Ok((Compiled { validator, depth_in_place }, pattern_bytes))
 }
 
+/// Of a table of groups, for a character of its pattern; measured.
+const GROUP_BYTES: usize = 384;
+
 fn build(schema: &Value, pattern_bytes_max: usize) -> Result<Validator, ValidationError<'_>> {
     let linear =
         PatternOptions::regex().size_limit(pattern_bytes_max).dfa_size_limit(PATTERN_CACHE_BYTES_MAX);
@@ -131,12 +139,17 @@ fn build(schema: &Value, pattern_bytes_max: usize) -> Result<Validator, Validati
         .build(schema)
 }
 
-/// What a pattern takes, roughly: the least of these that is enough for it. One that is none is refused with its schema.
+/// What a pattern takes, roughly: the least of these that is enough for it, and with groups the table that goes with them, which has
+/// no size limit of its own. One that is none is refused with its schema.
 fn pattern_bytes(pattern: &str) -> usize {
     const SIZES: [usize; 3] = [PATTERN_BYTES_MAX / 64, PATTERN_BYTES_MAX / 8, PATTERN_BYTES_MAX];
     let alone = serde_json::json!({ "pattern": pattern });
     let enough = |bytes: &usize| *bytes == PATTERN_BYTES_MAX || build(&alone, *bytes).is_ok();
-    SIZES.into_iter().find(enough).unwrap_or(PATTERN_BYTES_MAX)
+    let bytes = SIZES.into_iter().find(enough).unwrap_or(PATTERN_BYTES_MAX);
+    let repeated = if bytes > SIZES[0] { 8 * bytes } else { 0 };
+    let captures = pattern.matches('(').count() > pattern.matches("(?:").count();
+    let groups = if captures { pattern.len() * GROUP_BYTES + repeated } else { 0 };
+    bytes + groups.min(PATTERN_BYTES_MAX)
 }
 
 /// What the paths to all parts of a schema take, below one of so many bytes.
@@ -145,11 +158,23 @@ fn path_bytes(schema: &Value, above: usize) -> usize {
         let path = above + 1 + step;
         path + path_bytes(inner, path)
     };
+    // `~` and `/` are two bytes in a pointer.
+    let step = |key: &str| key.len() + key.bytes().filter(|byte| b"~/".contains(byte)).count();
     match schema {
         Value::Array(items) => items.iter().map(|item| below(4, item)).sum(),
-        Value::Object(map) => map.iter().map(|(key, value)| below(key.len(), value)).sum(),
+        // A list of values is no list of parts.
+        Value::Object(map) => map
+            .iter()
+            .filter(|(key, value)| key.as_str() != "enum" || !is_plain(value))
+            .map(|(key, value)| below(step(key), value))
+            .sum(),
         _ => 0,
     }
+}
+
+/// A list in which nothing is a schema, wherever a reference leads.
+fn is_plain(value: &Value) -> bool {
+    value.as_array().is_some_and(|values| !values.iter().any(|value| value.is_object() || value.is_array()))
 }
 
 /// The patterns of a schema, and what may be one: what compiles slowly.
@@ -264,6 +289,11 @@ mod tests {
         };
         assert_eq!(below(1_000), Ok(0));
         assert_eq!(below(100_000), Err(SchemaError::Paths));
+        let codes: Vec<_> = (100_000..200_000).map(|code| code.to_string()).collect();
+        let deep = ["shipment", "goods", "declaration", "tariff", "classification"];
+        let list =
+            deep.iter().fold(json!({"enum": codes}), |inner, name| json!({"properties": {*name: inner}}));
+        assert_eq!(check(&list), Ok(0));
     }
 
     /// Each may be large, and not all of them.
@@ -276,6 +306,8 @@ mod tests {
         assert!(one > of(1, small).unwrap(), "{one}");
         assert!(of(PATTERNS_MAX, small).is_ok());
         assert_eq!(of(PATTERNS_BYTES_MAX / one, large), Ok(PATTERNS_BYTES_MAX / one * one));
+        let classes = format!("^({})$", "[ab][cX]".repeat(100));
+        assert_eq!(of(200, &classes), Err(SchemaError::PatternsTooLarge));
         assert_eq!(of(PATTERNS_BYTES_MAX / one + 1, large), Err(SchemaError::PatternsTooLarge));
         let named = json!({"patternProperties": {large: {}}});
         assert_eq!(check(&named), Ok(one));

@@ -61,7 +61,15 @@ impl Host {
         wait: Duration,
         beside: Option<Arc<dyn ExchangeSink>>,
     ) -> Result<Self> {
-        let config = Arc::new(Config::read(config_file)?);
+        Self::with(Arc::new(Config::read(config_file)?), wait, beside).await
+    }
+
+    /// The same of a config that was read.
+    pub async fn with(
+        config: Arc<Config>,
+        wait: Duration,
+        beside: Option<Arc<dyn ExchangeSink>>,
+    ) -> Result<Self> {
         let runtime = runtime(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let random: Arc<dyn Random> = Arc::new(RealRandom);
@@ -102,9 +110,9 @@ impl Host {
     }
 
     /// The same process under another config: what is under way keeps what it began with.
-    pub fn over(&self, config: Config) -> Self {
+    pub fn over(&self, config: Arc<Config>) -> Self {
         Self::joined(
-            Arc::new(config),
+            config,
             self.store.clone(),
             self.exchanges.clone(),
             self.egress.clone(),

@@ -10,6 +10,8 @@ const FAULT_BYTES: usize = 512;
 const VALUE_BYTES: usize = 96;
 /// What one look takes, though nothing comes of it: the weighing ends too.
 const LOOK_BYTES: usize = 64;
+/// What one keyword takes beside that.
+const KEYWORD_BYTES: usize = 8;
 /// Schemas and values that lie in each other: each is a frame of the stack.
 const DEPTH_MAX: usize = 512;
 /// A root's own name.
@@ -156,6 +158,8 @@ impl<'s> Scale<'s> {
         if place.depth > DEPTH_MAX {
             return None;
         }
+        // Each of them is met, whether it applies anything or not.
+        self.look(keywords.len().saturating_mul(KEYWORD_BYTES))?;
         let below = Place { depth: place.depth + 1, ..place };
         let (faults, copied) = self.own_faults(keywords);
         self.faults(faults, value, place)?;
@@ -447,10 +451,12 @@ mod tests {
         let patterns: Map<String, Value> = (0..256).map(|i| (format!("^{i}?"), thirty.clone())).collect();
         let tower = json!({ "allOf": vec![json!({ "allOf": vec![json!({ "anyOf": [{"type": "null"}] }); 30] }); 30] });
         let objects: Value = vec![json!({ "b": 1 }); 300].into();
+        let unknown: Map<String, Value> = (0..10_000).map(|i| (format!("a{i}"), json!(0))).collect();
         let named = json!({ "properties": { long.clone(): {} } });
         for (schema, document) in [
             (json!({ "patternProperties": patterns, "$defs": { "d": tower } }), &text),
             (json!({ "items": { "allOf": refs(1_500) }, "$defs": { "d": named } }), &objects),
+            (json!({ "maxItems": 1, "items": unknown }), &vec![json!(0); 20_000].into()),
             (
                 json!({ "items": { "allOf": refs(1_500) }, "$defs": { "d": { "propertyNames": {} } } }),
                 &vec![json!({ long.clone(): 1 }); 300].into(),

@@ -211,3 +211,37 @@ async fn killed_anywhere_each_is_over_in_the_end_and_no_effect_is_repeated() {
     }
     assert!(kills > 20, "{kills}");
 }
+
+/// Panics as often as that, and then answers as scripted.
+struct Panics(Mutex<usize>, Arc<Scripted>);
+
+#[async_trait::async_trait]
+impl Caller for Panics {
+    async fn call(&self, request: crate::CallRequest) -> crate::CallReport {
+        {
+            let mut left = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(fewer) = left.checked_sub(1) {
+                *left = fewer;
+                drop(left);
+                panic!("a fault of ours");
+            }
+        }
+        self.1.call(request).await
+    }
+}
+
+/// As many as may be under way at once break off: whoever waits behind them has their place, and the next start has them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_broke_off_holds_up_nobody() {
+    let setting = Setting::new();
+    let (store, id) = setting.store().await;
+    accept(&*store, &setting.clock, DELIVERIES_AT_ONCE_MAX + 1).await;
+    let handled =
+        |count: usize| Scripted::new((0..count).map(|_| report(Ok(Answer::Handled(Handled::default())))));
+    let caller = Arc::new(Panics(Mutex::new(DELIVERIES_AT_ONCE_MAX), handled(1)));
+    let one_done = async || all(&*store).await.iter().any(|row| row.state == DeliveryState::Done);
+    setting.dispatch(Arc::clone(&store), caller, &id, one_done).await;
+    let over = async || are_over(&*store).await;
+    setting.dispatch(Arc::clone(&store), handled(DELIVERIES_AT_ONCE_MAX), &id, over).await;
+    assert!(all(&*store).await.iter().all(|row| row.state == DeliveryState::Done));
+}

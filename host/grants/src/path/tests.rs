@@ -90,7 +90,8 @@ fn patterns_that_are_refused() {
     check("/a%252Fb", "more than once");
     check("/a%zz", "`%`");
     check("/{id}", "`{id}` is no placeholder: `*`");
-    check("/a{id}", "`a%7Bid%7D`");
+    check("/a{id}", "`a{id}` is no placeholder");
+    check("/a{id", "`a%7Bid`");
     check("/a\"b", "`a%22b`");
 }
 

@@ -87,7 +87,9 @@ fn forms_of_later_versions_are_named() {
     check("graphql: query viewer", "GraphQL");
     check("soap {urn:partner}query", "SOAP");
     assert_eq!("GET https://a.test/x?limit=*".parse::<Rule>(), Err(RuleError::Query));
-    assert_eq!("GET, HEAD https://a.test/x".parse::<Rule>(), Err(RuleError::Blank));
+    for blank in ["GET, HEAD https://a.test/x", "GET HEAD https://a.test/x", "GET ,HEAD https://a.test/x"] {
+        assert_eq!(blank.parse::<Rule>(), Err(RuleError::Blank), "{blank}");
+    }
     let misplaced = "from-response PUT https://a.test/**".parse::<Rule>();
     assert_eq!(misplaced, Err(RuleError::FromResponse));
 }

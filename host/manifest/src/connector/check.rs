@@ -261,12 +261,16 @@ fn check_slot(name: &str, slot: &Slot, connector: &Connector, faults: &mut Fault
             let help = Some(format!("this version attaches {}", SCHEMES.join(", ")));
             faults.with_help(&path, format!("scheme `{scheme}` is not supported yet"), help);
         } else if !SCHEMES.contains(&scheme.as_str()) {
-            let help = match scheme.as_str() {
+            let plain = scheme.to_lowercase().replace(['-', '_'], "");
+            let help = match nearest(scheme, SCHEMES) {
                 // What a config calls it.
-                "api-key" => Some("`api-key-header` or `api-key-query`, or both".to_owned()),
-                _ => nearest(scheme, SCHEMES).map(|near| format!("did you mean `{near}`?")),
+                _ if ["apikey", "apikeys"].contains(&plain.as_str()) => {
+                    "`api-key-header` or `api-key-query`, or both".to_owned()
+                }
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("this version attaches {}", SCHEMES.join(", ")),
             };
-            faults.with_help(&path, format!("unknown scheme `{}`", shown(scheme)), help);
+            faults.with_help(&path, format!("unknown scheme `{}`", shown(scheme)), Some(help));
         }
     }
     if let Some(place) = &slot.place

@@ -124,10 +124,16 @@ impl<'d> Table<'d> {
         let message = format!("`{}`: expected {expected}, found {}", shown(key), node.kind().in_words());
         let written = self.document.text.get(node.span.clone()).unwrap_or_default();
         let help = match (expected, &node.value) {
-            (expected, Value::String(_)) if expected.starts_with("an array") => {
-                Some(format!("`{key} = [{}]`", shown(written)))
+            (expected, Value::String(text)) if expected.starts_with("an array") => {
+                let items: Vec<_> = match text.contains("://") {
+                    true => vec![shown(written)],
+                    false => text.split(',').map(|item| format!("\"{}\"", shown(item.trim()))).collect(),
+                };
+                Some(format!("`{key} = [{}]`", items.join(", ")))
             }
-            ("an integer" | "a number", Value::String(text)) if text.parse::<f64>().is_ok() => {
+            ("an integer" | "a number", Value::String(text))
+                if text.parse::<i64>().is_ok_and(|number| number.to_string() == *text) =>
+            {
                 Some(format!("`{key} = {}`, without quotes", shown(text)))
             }
             ("a boolean", Value::String(text)) if ["true", "false"].contains(&text.as_str()) => {

@@ -1,6 +1,8 @@
 //! Bounds how many schemas one value is checked against. `allOf` of two references to an `allOf` of two references, and so
 //! on, doubles at each step, in the compiler and in every check; a reference to itself overflows the stack. Both are refused
 //! before the schema is compiled. (What a value's children cost grows with the value, which has bounds of its own.)
+mod unevaluated;
+
 use super::SchemaError;
 use crate::{
     diagnose::shown,
@@ -14,6 +16,7 @@ pub(super) fn depth(root: &Value) -> Result<usize, SchemaError> {
     let mut walk = Walk { root, anchors: BTreeMap::new(), known: HashMap::new(), depth: 1 };
     walk.collect(root, true)?;
     walk.every(root)?;
+    walk.refuse_copies()?;
     Ok(walk.depth)
 }
 

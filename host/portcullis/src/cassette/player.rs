@@ -47,6 +47,8 @@ pub struct Asked {
 #[derive(Default)]
 struct Pass {
     exchanges: Vec<Recorded>,
+    /// A read that begins at a checkpoint: what is `resumed` answers first, and else never.
+    resumed: bool,
     /// Every request is answered with it.
     status: Option<u16>,
     asked: Vec<Asked>,
@@ -87,9 +89,10 @@ impl Player {
         &self.authority
     }
 
-    /// Forgets what it was asked for, and plays these from the beginning; `status` instead of every answer.
-    pub fn play(&self, exchanges: &[Recorded], status: Option<u16>) {
-        *locked(&self.pass) = Pass { exchanges: exchanges.to_vec(), status, asked: Vec::new() };
+    /// Forgets what it was asked for, and plays these from the beginning; `status` instead of every answer; `resumed` = to a read
+    /// that begins at a checkpoint.
+    pub fn play(&self, exchanges: &[Recorded], status: Option<u16>, resumed: bool) {
+        *locked(&self.pass) = Pass { exchanges: exchanges.to_vec(), resumed, status, asked: Vec::new() };
     }
 
     /// What it was asked for since then.
@@ -167,7 +170,11 @@ fn respond(pass: &mut Pass, mut asked: Asked) -> Response<Full<Bytes>> {
             && recorded.url == asked.url
             && recorded.request_body.as_ref().is_none_or(|body| *body == asked.body)
     };
-    let fitting: Vec<usize> = (0..pass.exchanges.len()).filter(|at| fits(&pass.exchanges[*at])).collect();
+    let is_played = |recorded: &Recorded| pass.resumed || !recorded.resumed;
+    let mut fitting: Vec<usize> = (0..pass.exchanges.len())
+        .filter(|at| is_played(&pass.exchanges[*at]) && fits(&pass.exchanges[*at]))
+        .collect();
+    fitting.sort_by_key(|at| !pass.exchanges[*at].resumed);
     let used = |at: &usize| pass.asked.iter().any(|asked| asked.answered_by == Some(*at));
     let found = fitting.iter().find(|at| !used(at)).or(fitting.last()).copied();
     asked.answered_by = found;

@@ -16,7 +16,7 @@ use crate::{
     registry::{self, Package},
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
-use portcullis_grants::{ManifestRule, OperatorRules, Rule};
+use portcullis_grants::{Boundary, ManifestRule, OperatorRules, Rule};
 use portcullis_manifest::{Access, Approval, Connector, Lock, lock::PinnedNetwork};
 use proposal::Proposal;
 use serde_json::{Value, json};
@@ -66,6 +66,8 @@ pub struct Asked<'c> {
     pub difference: Option<Difference>,
     /// Whose work it is.
     pub signature: Signature,
+    /// What it lies within.
+    boundary: &'c Boundary,
     package: Package,
     /// What it would have in place of a config of an older version, where it was asked.
     proposal: Option<Proposal>,
@@ -104,7 +106,7 @@ impl<'c> Found<'c> {
         self.lock.approvals.get(&self.connection.name)
     }
 
-    fn asked(self, config: &Config) -> Result<Asked<'c>> {
+    fn asked(self, config: &'c Config) -> Result<Asked<'c>> {
         let component = &self.package.component;
         let clock = RealClock;
         let approval_id = new_id("apr", &clock, &RealRandom);
@@ -119,7 +121,8 @@ impl<'c> Found<'c> {
             Difference::between(Side { approval: former, manifest }, now)
         });
         let Self { connection, package, signature, .. } = self;
-        Ok(Asked { connection, approval, difference, signature, package, proposal: None })
+        let boundary = &config.boundary;
+        Ok(Asked { connection, approval, difference, signature, boundary, package, proposal: None })
     }
 }
 
@@ -190,7 +193,9 @@ fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<
 
 impl Asked<'_> {
     fn as_json(&self) -> Value {
-        let Self { connection, approval, difference, signature, proposal, .. } = self;
+        let Self { connection, approval, difference, signature, boundary, proposal, .. } = self;
+        let [allow, deny] = [&boundary.allow, &boundary.deny]
+            .map(|rules| rules.iter().map(ToString::to_string).collect::<Vec<_>>());
         let follows = follows(difference.as_ref());
         let rules = approval.rules.iter().map(|rule| {
             json!({ "rule": rule.rule.to_string(), "credentials": rule.attributes.credentials, "query": queries(rule), "why": rule.why,
@@ -225,6 +230,7 @@ impl Asked<'_> {
             "imports": approval.imports,
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
             "origins": origins,
+            "boundary": { "allow": allow, "deny": deny },
             "rules": rules.collect::<Vec<_>>(),
             "from_response": named.collect::<Vec<_>>(),
             "webhook": self.package.component.manifest.webhook.as_ref().map(|webhook| webhook.signing.to_string()),
@@ -247,7 +253,7 @@ fn follows(difference: Option<&Difference>) -> Vec<String> {
 }
 
 fn text(asked: &Asked<'_>) -> String {
-    let Asked { connection, approval, difference, signature, package, proposal } = asked;
+    let Asked { connection, approval, difference, signature, boundary, package, proposal } = asked;
     let manifest = &package.component.manifest;
     let mut lines = vec![
         format!(
@@ -282,6 +288,11 @@ fn text(asked: &Asked<'_>) -> String {
             lines.extend(operator_list(&connection.allow).iter().map(|(_, rule)| format!("  {rule}")));
         }
     }
+    if **boundary != Boundary::default() {
+        lines.push("\nwithin your boundary".to_owned());
+        lines.extend(boundary.allow.iter().map(|rule| format!("  allow  {rule}")));
+        lines.extend(boundary.deny.iter().map(|rule| format!("  deny   {rule}")));
+    }
     if let Some(rate) = manifest.requests_per_second {
         lines.push(format!(
             "  its author proposes at most {rate} requests a second; a credential's own limit goes first"
@@ -300,7 +311,6 @@ fn text(asked: &Asked<'_>) -> String {
     lines.join("\n")
 }
 
-/// Where names are dialled, and what is trusted there.
 fn secrets(approval: &Approval, manifest: &Connector) -> Vec<String> {
     let mut lines = vec!["\nsecrets go to".to_owned()];
     if approval.credentials.is_empty() {
@@ -326,6 +336,7 @@ fn secrets(approval: &Approval, manifest: &Connector) -> Vec<String> {
     lines
 }
 
+/// Where names are dialled, and what is trusted there.
 fn network(network: &PinnedNetwork) -> Vec<String> {
     let mut lines = vec!["\nnetwork".to_owned()];
     for (from, to) in &network.connect_to {

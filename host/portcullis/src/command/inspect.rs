@@ -155,84 +155,139 @@ fn operations(lines: &mut Vec<String>, manifest: &Connector) {
 fn narrowed(lines: &mut Vec<String>, http: &[RequestedRule], sensitive: &[String]) {
     lines.extend(http.iter().map(|rule| format!("    only     {rule}")));
     if !sensitive.is_empty() {
-        let names: Vec<_> = sensitive.iter().map(|name| output::shown_line(name)).collect();
+        let names: Vec<_> = sensitive.iter().map(|name| short(name, SHOWN_TEXT_CHARS_MAX)).collect();
         lines.push(format!("    masked   {}", names.join(", ")));
     }
 }
 
 /// What a schema says at its top, in one line; `--json` has it whole.
 fn shape(schema: &Value) -> String {
-    output::shown_line(&said(schema, schema, SHOWN_DEPTH_MAX))
+    let mut saying = Saying { root: schema, left: SHOWN_SCHEMAS_MAX };
+    short(&saying.of(schema, SHOWN_DEPTH_MAX), SHOWN_CHARS_MAX)
 }
 
-fn said(root: &Value, schema: &Value, depth: usize) -> String {
-    if depth == 0 {
-        return "…".to_owned();
+/// Schemas in words, as many as fit into a line: references make many of few.
+struct Saying<'s> {
+    root: &'s Value,
+    left: usize,
+}
+
+impl<'s> Saying<'s> {
+    fn of(&mut self, schema: &'s Value, depth: usize) -> String {
+        let Some(left) = self.left.checked_sub(1).filter(|_| depth > 0) else { return "…".to_owned() };
+        self.left = left;
+        let keywords = match schema {
+            Value::Bool(false) => return "nothing".to_owned(),
+            Value::Object(keywords) => keywords,
+            _ => return "anything".to_owned(),
+        };
+        let mut parts = vec![self.kind(schema, depth)];
+        for (keyword, value) in keywords {
+            match (keyword.as_str(), value) {
+                ("$ref", Value::String(target)) => {
+                    let target = target.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+                    parts.push(
+                        target.map_or_else(
+                            || "a part of itself".to_owned(),
+                            |target| self.of(target, depth - 1),
+                        ),
+                    );
+                }
+                ("const", value) => {
+                    parts.push(format!("always {}", short(&value.to_string(), SHOWN_TEXT_CHARS_MAX)))
+                }
+                ("enum", Value::Array(values)) => parts.push(output::count(values.len(), "value")),
+                ("allOf", Value::Array(schemas)) => parts.push(self.each("all of", schemas, depth)),
+                ("anyOf" | "oneOf", Value::Array(schemas)) => parts.push(self.each("one of", schemas, depth)),
+                (
+                    "not" | "if" | "prefixItems" | "contains" | "$dynamicRef" | "propertyNames"
+                    | "patternProperties" | "dependentSchemas" | "dependentRequired" | "dependencies",
+                    _,
+                ) => parts.push(format!("and its `{keyword}`")),
+                _ => {}
+            }
+        }
+        parts.retain(|part| !part.is_empty());
+        if parts.is_empty() { "anything".to_owned() } else { parts.join(", ") }
     }
-    let inner = |schema: &Value| said(root, schema, depth - 1);
-    let all = |word: &str, schemas: &[Value]| {
-        let mut parts: Vec<_> = schemas.iter().take(SHOWN_PARTS_MAX).map(inner).collect();
+
+    fn each(&mut self, word: &str, schemas: &'s [Value], depth: usize) -> String {
+        let mut parts: Vec<_> =
+            schemas.iter().take(SHOWN_PARTS_MAX).map(|schema| self.of(schema, depth - 1)).collect();
         if schemas.len() > SHOWN_PARTS_MAX {
             parts.push(format!("{} more", schemas.len() - SHOWN_PARTS_MAX));
         }
         format!("{word} ({})", parts.join("; "))
-    };
-    let mut parts = Vec::new();
-    match schema {
-        Value::Bool(false) => return "nothing".to_owned(),
-        Value::Object(keywords) => {
-            for (keyword, value) in keywords {
-                match (keyword.as_str(), value) {
-                    ("$ref", Value::String(target)) => {
-                        let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
-                        parts.push(target.map_or_else(|| "a part of itself".to_owned(), inner));
-                    }
-                    ("const", value) => parts.push(format!("always {value}")),
-                    ("enum", Value::Array(values)) => parts.push(output::count(values.len(), "value")),
-                    ("allOf", Value::Array(schemas)) => parts.push(all("all of", schemas)),
-                    ("anyOf" | "oneOf", Value::Array(schemas)) => parts.push(all("one of", schemas)),
-                    _ => {}
-                }
-            }
-        }
-        _ => {}
     }
-    let kind = match &schema["type"] {
-        Value::String(kind) => Some(kind.clone()),
-        Value::Array(kinds) => Some(kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")),
-        _ => None,
-    };
-    let members = members(schema);
-    match (kind, schema.get("items")) {
-        (Some(kind), Some(items)) if kind == "array" => parts.insert(0, format!("array of {}", inner(items))),
-        (Some(kind), _) if members.is_empty() => parts.insert(0, kind),
-        (kind, _) if !members.is_empty() => {
-            parts.insert(0, format!("{}: {members}", kind.unwrap_or_else(|| "object".to_owned())));
+
+    /// Its `type`, with what an array holds and the properties of an object.
+    fn kind(&mut self, schema: &'s Value, depth: usize) -> String {
+        let mut kind = match &schema["type"] {
+            Value::String(kind) => short(kind, SHOWN_TEXT_CHARS_MAX),
+            Value::Array(kinds) => kinds
+                .iter()
+                .filter_map(Value::as_str)
+                .take(SHOWN_PARTS_MAX * 2)
+                .collect::<Vec<_>>()
+                .join(" or "),
+            _ => String::new(),
+        };
+        if let Some(items) = schema.get("items") {
+            let items = self.of(items, depth - 1);
+            kind = match kind.as_str() {
+                "" | "array" => format!("array of {items}"),
+                kinds => format!("{kinds}, items {items}"),
+            };
         }
-        _ => {}
+        match (kind.as_str(), members(schema)) {
+            (_, members) if members.is_empty() => kind,
+            ("", members) => format!("object: {members}"),
+            (kind, members) => format!("{kind}: {members}"),
+        }
     }
-    if parts.is_empty() { "anything".to_owned() } else { parts.join(", ") }
 }
 
-/// The properties, and which of them have to be there.
+/// The properties, and which names have to be there.
 fn members(schema: &Value) -> String {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let Some(properties) = schema["properties"].as_object() else { return String::new() };
-    let name = |name: &String| {
-        if required.contains(&name.as_str()) { format!("{name} (required)") } else { name.clone() }
+    let properties = schema["properties"].as_object();
+    let is_known = |name: &str| properties.is_some_and(|known| known.contains_key(name));
+    let own = properties.into_iter().flat_map(|known| known.keys().map(String::as_str));
+    let all: Vec<&str> = own.chain(required.iter().copied().filter(|name| !is_known(name))).collect();
+    let name = |name: &&str| {
+        let shown = short(name, SHOWN_TEXT_CHARS_MAX);
+        let never = properties.and_then(|known| known.get(*name)) == Some(&Value::Bool(false));
+        match (required.contains(name), never) {
+            (true, _) => format!("{shown} (required)"),
+            (false, true) => format!("{shown} (never)"),
+            (false, false) => shown,
+        }
     };
-    let mut names: Vec<_> = properties.keys().take(SHOWN_PROPERTIES_MAX).map(name).collect();
-    if properties.len() > SHOWN_PROPERTIES_MAX {
-        names.push(format!("{} more", properties.len() - SHOWN_PROPERTIES_MAX));
+    let mut names: Vec<_> = all.iter().take(SHOWN_PROPERTIES_MAX).map(name).collect();
+    if all.len() > SHOWN_PROPERTIES_MAX {
+        names.push(format!("{} more", all.len() - SHOWN_PROPERTIES_MAX));
     }
     names.join(", ")
 }
 
+/// So many characters of it, in one line.
+fn short(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", output::shown_line(&text[..end])),
+        None => output::shown_line(text),
+    }
+}
+
 /// Schemas in each other, in the text.
 const SHOWN_DEPTH_MAX: usize = 4;
+/// Schemas in one line.
+const SHOWN_SCHEMAS_MAX: usize = 32;
 /// Of one `allOf` and its like.
 const SHOWN_PARTS_MAX: usize = 4;
+/// Characters of a line, and of one name or value in it.
+const SHOWN_CHARS_MAX: usize = 1000;
+const SHOWN_TEXT_CHARS_MAX: usize = 40;
 /// Of one schema in the text.
 const SHOWN_PROPERTIES_MAX: usize = 16;
 
@@ -303,6 +358,11 @@ mod tests {
             ),
             (json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "integer" } } }), "integer"),
             (json!({ "$ref": "#anchor" }), "a part of itself"),
+            (json!({ "required": ["id"] }), "object: id (required)"),
+            (json!({ "type": ["array", "null"], "items": {} }), "array or null, items anything"),
+            (json!({ "properties": { "a": false } }), "object: a (never)"),
+            (json!({ "not": {} }), "and its `not`"),
+            (json!({ "items": { "type": "null" } }), "array of null"),
             (
                 json!({ "allOf": [{ "type": "object" }, { "properties": { "id": {} } }] }),
                 "all of (object; object: id)",
@@ -317,5 +377,9 @@ mod tests {
         }
         let many: serde_json::Map<_, _> = (0..20).map(|at| (format!("p{at}"), json!({}))).collect();
         assert!(shape(&json!({ "properties": many })).ends_with("p15, 4 more"));
+        // References make much of little.
+        let four = |target: &str| json!({ "allOf": vec![json!({ "$ref": target }); 4], "anyOf": vec![json!({ "$ref": target }); 4] });
+        let much = json!({ "$ref": "#/$defs/a", "$defs": { "a": four("#/$defs/b"), "b": four("#/$defs/c"), "c": { "const": "z".repeat(1_000_000) } } });
+        assert!(shape(&much).chars().count() <= SHOWN_CHARS_MAX + 1);
     }
 }

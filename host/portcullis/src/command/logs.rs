@@ -52,7 +52,8 @@ async fn refuse_unknown(data: &Path, options: &Logs) -> Result<()> {
         let message = format!("no {what} `{}`", output::shown_line(id));
         Err(Failure::new(Exit::Usage, message).with_help(help))
     };
-    if let Some(id) = &options.exchange {
+    let narrowed = options.status.is_some() || options.connection.is_some() || options.correlation.is_some();
+    if let Some(id) = options.exchange.as_ref().filter(|_| !narrowed && options.run.is_none()) {
         return unknown("exchange", id, "portcullis logs --json shows the ids of those that are kept");
     }
     let Some(run_id) = options.run.clone() else { return Ok(()) };

@@ -19,7 +19,7 @@ use portcullis_server::{Answered, Asked, Control, Health, Question, Ready};
 use serde_json::json;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
 };
 
@@ -32,11 +32,14 @@ const ROUTES_EVERY: Duration = Duration::from_secs(30);
 pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let (ready, readiness) = watch::channel(Ready::Starting);
     let stop = report::stop_on_signal();
-    let config = Config::read(&arguments.config)?;
+    // From now on it is no reason to end, though nothing is read anew before it serves.
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|error| Failure::fault("SIGHUP can't be heard").because(&error))?;
+    let config = Arc::new(Config::read(&arguments.config)?);
     let health = Health::bind(config.serve.operator, readiness).await;
     let health = health.map_err(|error| listening("serve.operator", config.serve.operator, &error))?;
     let operator = health.address().map_err(at_file("listen at", Path::new("serve.operator")))?;
-    let mut host = Host::open(&arguments.config, arguments.wait()).await?;
+    let mut host = Host::with(config.clone(), arguments.wait(), None).await?;
     let tls = routes::certificate(&config).await?.map(watch::channel);
     let (certificate, tls) = tls.map_or((None, None), |(sender, receiver)| (Some(sender), Some(receiver)));
     let found = routes::found(&config, &host).await?;
@@ -69,7 +72,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     announce(arguments, address, operator, &config);
 
     let mut served = Served { arguments, config, shared, engine, names, certificate, questions, stored };
-    served.until(&mut host, stop).await?;
+    served.until(&mut host, hangup, stop).await?;
     let _ = ready.send(Ready::Stopping);
     control.abort();
     let _ = tokio::join!(accepting, dispatching);
@@ -83,7 +86,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
 /// What may change while it serves.
 struct Served<'a> {
     arguments: &'a Arguments,
-    config: Config,
+    config: Arc<Config>,
     shared: Arc<Shared>,
     engine: watch::Sender<Arc<portcullis_engine::Engine>>,
     names: watch::Sender<Vec<String>>,
@@ -95,9 +98,12 @@ struct Served<'a> {
 
 impl Served<'_> {
     /// Looks after history, config and routes until it is to stop.
-    async fn until(&mut self, host: &mut Host, mut stop: watch::Receiver<bool>) -> Result<()> {
-        let mut hangup = signal(SignalKind::hangup())
-            .map_err(|error| Failure::fault("SIGHUP can't be heard").because(&error))?;
+    async fn until(
+        &mut self,
+        host: &mut Host,
+        mut hangup: Signal,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<()> {
         let mut watcher = self.watcher();
         let (mut prune, mut look) = (tokio::time::interval(PRUNE_EVERY), tokio::time::interval(ROUTES_EVERY));
         look.reset();
@@ -164,7 +170,7 @@ impl Served<'_> {
     }
 
     async fn read_anew(&mut self, host: &mut Host) -> Result<()> {
-        let config = Config::read(&self.arguments.config)?;
+        let config = Arc::new(Config::read(&self.arguments.config)?);
         for (key, now, then) in [
             ("ingress", config.serve.ingress, self.config.serve.ingress),
             ("operator", config.serve.operator, self.config.serve.operator),
@@ -182,7 +188,7 @@ impl Served<'_> {
             return Err(fixed("certificate"));
         }
         let certificate = routes::certificate(&config).await?;
-        let next = host.over(Config::read(&self.arguments.config)?);
+        let next = host.over(config.clone());
         let found = routes::found(&config, &next).await?;
         // From here on nothing fails.
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {

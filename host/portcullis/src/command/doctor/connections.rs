@@ -15,7 +15,7 @@ use crate::{
 };
 use portcullis_grants::{ManifestRule, OperatorRules, cover, host::HostPattern};
 use portcullis_manifest::{Approval, Lock};
-use std::{collections::BTreeSet, fs, sync::Arc};
+use std::{collections::BTreeSet, fs, io, sync::Arc};
 
 /// A connection that would run.
 pub struct Usable {
@@ -103,7 +103,9 @@ fn other_bytes(config: &Config, connection: &Connection, approval: &Approval, fi
     let file = registry::file(&config.registry, &approval.connector, &approval.version);
     let found = match registry::open(&file) {
         // One that is gone is told where somebody needs it.
-        Err(_) if fs::symlink_metadata(&file).is_err() => return,
+        Err(_) if fs::symlink_metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) => {
+            return;
+        }
         Err(failure) => output::shown_line(&failure.to_string()),
         Ok(package) if package.component.digest == approval.digest => return,
         Ok(package) => format!("it has the digest {}", package.component.digest),

@@ -57,12 +57,15 @@ async fn found(sandbox: &Sandbox, cassettes: &[&Cassette], used: &mut BTreeSet<S
     // Like `check`, it has no rules of its own.
     let cassette = Cassette { call: Called::Check, exchanges, ..(*first).clone() };
     let player = Player::start(&cassette.hosts()?).await?;
-    player.play(&cassette.exchanges, None);
+    player.play(&cassette.exchanges, None, true);
     let connected = sandbox.connect(&cassette, &player, Chance::USUAL)?;
     let ended = connected.call(Operation::Discover { config: connected.config() }, 0).await;
     used.extend(ended.exchanges.iter().map(|row| row.manifest_place.clone()));
     let asked = player.asked();
     let unknown = asked.iter().find(|asked| asked.answered_by.is_none());
+    if let Some(denied) = mistakes::denied(std::slice::from_ref(&ended)) {
+        return Ok(Found::Failed(denied));
+    }
     Ok(match (&ended.result, unknown) {
         (Ok(Output::Streams(found)), _) => Found::Streams(found.clone()),
         (_, Some(asked)) => Found::Unknown(format!(
@@ -72,9 +75,8 @@ async fn found(sandbox: &Sandbox, cassettes: &[&Cassette], used: &mut BTreeSet<S
         )),
         (Ok(_), None) => Found::Failed("the answer is of another function".to_owned()),
         (Err(CallError::Connector(error)), None) => {
-            Found::Failed(mistakes::denied(std::slice::from_ref(&ended)).unwrap_or_else(|| {
-                format!("`{}`: {}", error.kind.as_str(), mistakes::shortened(&error.message))
-            }))
+            let words = mistakes::shortened(&error.message);
+            Found::Failed(format!("`{}`: {words}", error.kind.as_str()))
         }
         (Err(error), None) => Found::Failed(mistakes::ended(error)),
     })
@@ -83,8 +85,11 @@ async fn found(sandbox: &Sandbox, cassettes: &[&Cassette], used: &mut BTreeSet<S
 fn differs(sandbox: &Sandbox, found: &[StreamDescriptor]) -> Option<String> {
     let declared = &sandbox.component.manifest.streams;
     let any = declared.contains_key(ANY_NAME);
-    for stream in found {
+    for (at, stream) in found.iter().enumerate() {
         let name = shown(&stream.name);
+        if found[..at].iter().any(|before| before.name == stream.name) {
+            return Some(format!("`discover` finds the stream `{name}` twice"));
+        }
         match declared.get(&stream.name) {
             Some(said) => {
                 if let Some(fault) = other(&name, said, stream) {

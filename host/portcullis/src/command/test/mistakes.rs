@@ -27,8 +27,17 @@ pub fn shortened(text: &str) -> String {
 const STACK: &str = "look for a recursion without end, or keep what is still to do in a `Vec`: a document may be 127 levels deep";
 
 /// What the standard library says where it asked for what no connector has.
-const ABSENT: [&str; 3] =
-    ["operation not supported on this platform", "NotPresent", "environment variable not found"];
+const ABSENT: [&str; 8] = [
+    ": NotPresent",
+    "environment variable not found",
+    "operation not supported on this platform",
+    "no filesystem on wasm",
+    "failed to lookup address",
+    "PermissionDenied",
+    // `ENOENT` and `ENOTSUP` of WASI.
+    "Os { code: 44,",
+    "Os { code: 58,",
+];
 
 /// What ended a call, and what its author can do.
 pub fn ended(error: &CallError) -> String {

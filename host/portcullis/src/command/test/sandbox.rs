@@ -81,6 +81,7 @@ pub struct Connected<'s> {
     config: String,
     call: Called,
     rows: Arc<Rows>,
+    meant: Arc<Meant>,
     state: Arc<dyn State>,
     folders: Arc<BTreeMap<String, Arc<Folder>>>,
     seed: [u8; 32],
@@ -105,6 +106,8 @@ pub struct Ended {
     pub result: std::result::Result<Output, CallError>,
     /// Requests that left or were refused, in order.
     pub exchanges: Vec<Exchange>,
+    /// Hashes of the requests that were meant to have an effect, in the order in which the connector made them.
+    pub meant: Vec<String>,
     /// What it logged, a line each, fields included.
     pub logged: Vec<String>,
 }
@@ -170,8 +173,8 @@ impl Sandbox {
     pub fn connect(&self, cassette: &Cassette, player: &Player, chance: Chance) -> Result<Connected<'_>> {
         let clock = chance.clock();
         let random = Arc::new(SeededRandom::new(1));
-        let rows = Arc::new(Rows::default());
-        let egress = Egress::new(clock.clone(), random, rows.clone(), Arc::new(Forgetful));
+        let (rows, meant) = (Arc::new(Rows::default()), Arc::new(Meant::default()));
+        let egress = Egress::new(clock.clone(), random, rows.clone(), meant.clone());
         let settings = self.settings(cassette, player)?;
         let connection = egress.connection(settings).map_err(|error| {
             Failure::fault(format!("`{}` can't be connected", cassette.file.display())).because(&error)
@@ -183,6 +186,7 @@ impl Sandbox {
             config: cassette.config.to_string(),
             call: cassette.call.clone(),
             rows,
+            meant,
             state: Arc::new(Scratch::over(Empty)),
             folders: Arc::new(self.folders()?),
             seed: chance.seed,
@@ -314,7 +318,7 @@ impl Connected<'_> {
         });
         let (result, _usage) = sandbox.runtime.call(&sandbox.prepared, settings, operation).await;
         call.close().await;
-        Ended { result, exchanges: self.rows.take(), logged: logs.take() }
+        Ended { result, exchanges: self.rows.take(), meant: self.meant.take(), logged: logs.take() }
     }
 
     /// The connection's config, JSON text.
@@ -349,12 +353,22 @@ impl ExchangeSink for Rows {
     }
 }
 
-/// Every request is the first of its kind: a cassette has no crash to recover from.
-struct Forgetful;
+/// Every request is the first of its kind: a cassette has no crash to recover from. Kept is what was meant to have an effect, by its
+/// place among those of its call, whatever arrives first.
+#[derive(Default)]
+struct Meant(Mutex<BTreeMap<u32, String>>);
+
+impl Meant {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect()
+    }
+}
 
 #[async_trait]
-impl Intents for Forgetful {
-    async fn begin(&self, _: Intent) -> std::result::Result<Prior, IntentError> {
+impl Intents for Meant {
+    async fn begin(&self, intent: Intent) -> std::result::Result<Prior, IntentError> {
+        let mut meant = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        meant.insert(intent.ordinal, intent.request_hash);
         Ok(Prior::New)
     }
 

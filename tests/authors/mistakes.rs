@@ -55,12 +55,14 @@ const MANIFEST: [(&str, &str, &str, &str, &str); 26] = [
 
 /// The same in the files that the manifest names; `connector.toml` has the line, and the remedy names the file.
 #[rustfmt::skip]
-const SCHEMAS: [(&str, &str, &str, &str); 5] = [
+const SCHEMAS: [(&str, &str, &str, &str); 7] = [
     ("no JSON", "\"type\": \"object\",", "\"type\": \"object\"", "schemas/item.json"),
     ("wrong type", "\"type\": \"object\"", "\"type\": \"objekt\"", "not a JSON Schema 2020-12 at `/type`"),
     ("another draft", "https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#", "only JSON Schema 2020-12"),
     ("reference to a file", "{ \"type\": \"string\" },\n    \"name\"", "{ \"$ref\": \"id.json\" },\n    \"name\"", "points outside the schema"),
     ("reference to nothing", "{ \"type\": \"string\" },\n    \"name\"", "{ \"$ref\": \"#/$defs/id\" },\n    \"name\"", "points to nothing"),
+    ("reference to no anchor", "{ \"type\": \"string\" },\n    \"name\"", "{ \"$ref\": \"#id\" },\n    \"name\"", "Anchor 'id' does not exist"),
+    ("pattern that looks ahead", "{ \"type\": \"string\" },\n    \"name\"", "{ \"pattern\": \"(?=a)b\" },\n    \"name\"", "not a JSON Schema 2020-12 at `/properties/id/pattern`"),
 ];
 
 /// Runs `build`, which fails, with the file as the mistake leaves it; then the file is as it was.

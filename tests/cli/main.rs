@@ -21,6 +21,7 @@ mod origins;
 mod output;
 mod pins;
 mod revoke;
+mod schemas;
 mod signatures;
 mod updates;
 

@@ -3,7 +3,7 @@ use crate::{files, none, read};
 use toml::Table;
 
 /// Own crates that a crate may use. A new edge is a line here, in a commit of its own that says why.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("grants", &[]),
     ("clock", &[]),
     ("manifest", &["grants"]),
@@ -13,7 +13,8 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("runtime", &["grants", "manifest", "egress", "clock"]),
     ("store", &["clock"]),
     // JSON of strangers is read by one reader, and it is the manifest's.
-    ("engine", &["store", "grants", "manifest", "clock"]),
+    ("contract", &["manifest"]),
+    ("engine", &["contract", "store", "grants", "manifest", "clock"]),
     // It stores and verifies; what a delivery means is the engine's affair, later.
     ("ingress", &["secrets", "store", "clock"]),
     // It tells what it is told.
@@ -21,8 +22,8 @@ const EDGES: [(&str, &[&str]); 11] = [
     (
         "portcullis",
         &[
-            "grants", "clock", "manifest", "secrets", "egress", "runtime", "store", "engine", "ingress",
-            "server",
+            "grants", "clock", "manifest", "contract", "secrets", "egress", "runtime", "store", "engine",
+            "ingress", "server",
         ],
     ),
 ];

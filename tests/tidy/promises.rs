@@ -61,6 +61,10 @@ fn fault(command: &str) -> Option<String> {
                 ("portcullis-tests", ["--test", binary, filter @ ..]) => {
                     (tests_below(&format!("tests/{binary}"), &format!("tests/{binary}")), filter.first())
                 }
+                (package, ["--test", binary, filter @ ..]) => {
+                    let folder = format!("host/{}/tests/{binary}", package.trim_start_matches("portcullis-"));
+                    (tests_below(&folder, &folder), filter.first())
+                }
                 (package, filter) => {
                     let folder = format!("host/{}/src", package.trim_start_matches("portcullis-"));
                     (tests_below(&folder, &folder), filter.first())

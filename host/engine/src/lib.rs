@@ -3,7 +3,6 @@
 
 mod caller;
 mod connections;
-mod contract;
 mod delivery;
 mod dispatch;
 mod engine;
@@ -25,11 +24,11 @@ pub use caller::{
 pub use connections::{
     ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts,
 };
-pub use contract::{Fault, Schema, SchemaError};
 pub use dispatch::Dispatcher;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use report::{CallOptions, Progress, ReadOptions, RunReport, WriteOptions, Written};
 pub use sink::{FileSink, PageSink, ResumableFileSink};
 
+pub use portcullis_contract::{Fault, Schema, SchemaError};
 pub use portcullis_store::{ClosedRun, FileMark, Outcome, RunKind};

@@ -46,24 +46,8 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(15);
 pub const STORE_WAIT: Duration = Duration::from_secs(1);
 /// NDJSON of a batch: what the runtime hands over at most.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// What the faults of one document may weigh before any is shown.
-pub const FAULTS_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Faults shown of one document.
-pub const FAULTS_MAX: usize = 20;
-/// Characters of a fault's message.
-pub const FAULT_CHARS_MAX: usize = 300;
-/// How long a document may be held against a schema, or a page's records against theirs.
-pub const SCHEMA_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pieces of schema work of one connection at a time, those that nobody waits for any more included.
 pub const SCHEMA_WORK_MAX: usize = 2;
-/// Documents that are remembered to take longer.
-pub const TOO_LONG_MAX: usize = 1024;
-/// How deep a document may be nested: what `serde_json` reads, by which the runtime lets pass what a guest says.
-pub const DOCUMENT_DEPTH_MAX: usize = 127;
-/// A schema that is no deeper in place than this takes no more stack than any thread has.
-pub const SCHEMA_SHALLOW: usize = 4;
-/// A schema's text.
-pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The name of an action or stream that no manifest has.
 pub const OPERATION_BYTES_MAX: usize = 128;
 /// Characters of a failure's message kept with its run.

@@ -1,6 +1,7 @@
 //! `connector.toml` and its embedded JSON form: what the author declares. Both forms are read into the same type and held to
 //! the same checks. Requests are declared here, never granted.
 use portcullis_grants::{FromResponse, ManifestRule, RequestedRule};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -138,7 +139,7 @@ pub struct Connector {
     /// One line for people.
     pub summary: String,
     /// JSON Schema 2020-12 of the connection's `config`; absent = only `{}`.
-    pub config_schema: Option<serde_json::Value>,
+    pub config_schema: Option<Value>,
     /// Credential slots by name.
     pub slots: BTreeMap<String, Slot>,
     /// All `[[http]]` tables, one entry per `allow` line.
@@ -253,9 +254,9 @@ pub struct Action {
     /// For people.
     pub summary: Option<String>,
     /// JSON Schema of the input.
-    pub input: serde_json::Value,
+    pub input: Value,
     /// JSON Schema of the output.
-    pub output: serde_json::Value,
+    pub output: Value,
     /// Narrowed rules; empty = all of the connector's.
     pub http: Vec<RequestedRule>,
     /// Delivery guarantee; `at-most-once` where the author says nothing.
@@ -270,7 +271,7 @@ pub struct Stream {
     /// For people.
     pub summary: Option<String>,
     /// JSON Schema of a record.
-    pub schema: serde_json::Value,
+    pub schema: Value,
     /// Property names.
     pub primary_key: Vec<String>,
     /// Property name.
@@ -293,6 +294,18 @@ impl Connector {
     /// Reads the files that `[assets]` of `DIR/connector.toml` names.
     pub fn read_assets(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Vec<crate::Diagnostic>> {
         Folder::read(dir).map(|folder| folder.assets)
+    }
+
+    /// Its schemas, each with where it stands in the document.
+    pub fn schemas(&self) -> impl Iterator<Item = (Vec<&str>, &Value)> {
+        let config = self.config_schema.iter().map(|schema| (vec!["connector", "config-schema"], schema));
+        let actions = self.actions.iter().flat_map(|(name, action)| {
+            [("input", &action.input), ("output", &action.output)]
+                .map(|(key, schema)| (vec!["actions", name, key], schema))
+        });
+        let streams =
+            self.streams.iter().map(|(name, stream)| (vec!["streams", name, "schema"], &stream.schema));
+        config.chain(actions).chain(streams)
     }
 
     /// The canonical JSON document that is embedded, schemas inlined.

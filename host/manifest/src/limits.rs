@@ -15,27 +15,10 @@ pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Largest schema file.
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
-/// The paths to all parts of a schema together: each is kept with what it leads to.
-pub const SCHEMA_PATHS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What all `unevaluatedProperties` and `unevaluatedItems` of a schema build of the schemas beside them.
-pub const UNEVALUATED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Largest compiled `pattern` of a schema.
 pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// What a pattern keeps of its last matches, on each thread: it is slower, and not wrong, where that is not enough.
 pub const PATTERN_CACHE_BYTES_MAX: usize = 64 * 1024;
-
-/// Most `pattern`s of one schema: each costs milliseconds to compile.
-pub const PATTERNS_MAX: usize = 256;
-/// All `pattern`s of one schema, compiled.
-pub const PATTERNS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Most `pattern`s of all schemas of a manifest.
-pub const PATTERNS_TOTAL_MAX: usize = 2048;
-/// All `pattern`s of all schemas of a manifest, compiled.
-pub const PATTERNS_TOTAL_BYTES_MAX: usize = 4 * PATTERNS_BYTES_MAX;
-/// Most schemas that one value is checked against in place, references followed.
-pub const IN_PLACE_MAX: u64 = 4096;
-/// Longest chain of references and applicators that stays at one value: each link is a stack frame.
-pub const IN_PLACE_DEPTH_MAX: usize = 64;
 
 /// Most `allow` lines of a manifest: the overlap check compares every pair.
 pub const RULES_MAX: usize = 512;
@@ -79,5 +62,3 @@ const _: () = assert!(0.0 < REQUESTS_PER_SECOND_MIN && REQUESTS_PER_SECOND_MIN <
 const _: () = assert!(SCHEMA_BYTES_MAX < MANIFEST_BYTES_MAX);
 const _: () = assert!(MANIFEST_BYTES_MAX < COMPONENT_BYTES_MAX);
 const _: () = assert!(ASSET_BYTES_MAX < COMPONENT_BYTES_MAX);
-/// Stack for schemas: as deep as the manifest lets one be, at each level of a document as deep as any is read.
-pub const SCHEMA_STACK_BYTES: usize = 32 * 1024 * 1024;

@@ -1,7 +1,8 @@
 //! A batch as a person has it: NDJSON, one object a line. Owns what a line may be; refuses what two readers read differently.
 //! Records are never shown: they are somebody's.
 
-use portcullis_engine::limits::{BATCH_BYTES_MAX, DOCUMENT_DEPTH_MAX};
+use portcullis_contract::limits::DOCUMENT_DEPTH_MAX;
+use portcullis_engine::limits::BATCH_BYTES_MAX;
 use portcullis_manifest::json::{self, JsonError};
 use serde_json::Value;
 

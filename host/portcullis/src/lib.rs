@@ -26,17 +26,23 @@ mod wiring;
 use clap::Parser;
 use std::{ffi::OsString, process::ExitCode};
 
-/// The arguments that turn the process into a child of the runtime that compiles, or checks; never typed by a person.
+/// The arguments that turn the process into a child of its own that compiles or checks a component, or holds documents against a
+/// schema; never typed by a person.
 const COMPILE_CHILD: &str = "compile-child";
 const CHECK_CHILD: &str = "check-child";
+const SCHEMA_CHILD: &str = "schema-child";
+/// The program that runs.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// The whole life of the process. `arguments` as the system gave them.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match arguments.get(1) {
         Some(argument) if argument == COMPILE_CHILD => return child(portcullis_runtime::compile_child_main()),
         Some(argument) if argument == CHECK_CHILD => return child(portcullis_runtime::check_child_main()),
+        Some(argument) if argument == SCHEMA_CHILD => return child(portcullis_contract::schema_child_main()),
         _ => {}
     }
+    portcullis_contract::judge_apart(OURSELVES.into(), vec![SCHEMA_CHILD.to_owned()]);
     trace::quiet_panics();
     // Asked for before it is known whether the rest can be read.
     let as_json =

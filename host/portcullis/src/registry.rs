@@ -3,7 +3,8 @@ use crate::{
     exit::{Failure, Result, at_file},
     files,
 };
-use portcullis_manifest::{Component, ConnectorName, diagnose::nearest};
+use portcullis_contract::{Schema, SchemaError};
+use portcullis_manifest::{Component, Connector, ConnectorName, EmbeddedError, diagnose::nearest};
 use semver::{Version, VersionReq};
 use std::{
     collections::BTreeSet,
@@ -32,15 +33,28 @@ pub fn open(file: &Path) -> Result<Package> {
 }
 
 impl Package {
-    /// Refuses code that is not valid, or whose roles have other functions than the WIT says: in a child, before anybody is asked
-    /// to approve it. What runs is checked again where it is compiled.
+    /// Refuses schemas that can't be compiled within bounds, code that is not valid, or whose roles have other functions than the WIT
+    /// says: in children, before anybody is asked to approve it. What runs is checked again where it is compiled.
     pub fn judged(self) -> Result<Self> {
-        let child = (PathBuf::from("/proc/self/exe"), vec![crate::CHECK_CHILD.to_owned()]);
+        if let Some((path, error)) = schema_fault(&self.component.manifest) {
+            let pointer = path.iter().map(|step| format!("/{step}")).collect();
+            let fault = EmbeddedError::Manifest { pointer, problem: error.to_string() };
+            return Err(not_a_connector(&self.file, &fault));
+        }
+        let child = (PathBuf::from(crate::OURSELVES), vec![crate::CHECK_CHILD.to_owned()]);
         let code = Component::code(&self.bytes).map_err(|error| not_a_connector(&self.file, &error))?;
         portcullis_runtime::check_component(&child, &code)
             .map_err(|error| not_a_connector(&self.file, &error))?;
         Ok(self)
     }
+}
+
+/// The first schema of a manifest that can't be compiled, and where it stands.
+pub fn schema_fault(manifest: &Connector) -> Option<(Vec<&str>, SchemaError)> {
+    manifest.schemas().find_map(|(path, schema)| {
+        let compiled = Schema::new(schema.to_string()).compile_in_time();
+        compiled.err().map(|error| (path, error))
+    })
 }
 
 fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -202,7 +202,7 @@ pub fn runtime(data: &Path) -> Result<Arc<Runtime>> {
     let settings = RuntimeSettings {
         cache: data.join("cache"),
         instances_max: INSTANCES_MAX,
-        compile_child: (PathBuf::from("/proc/self/exe"), vec![crate::COMPILE_CHILD.to_owned()]),
+        compile_child: (PathBuf::from(crate::OURSELVES), vec![crate::COMPILE_CHILD.to_owned()]),
     };
     let runtime =
         Runtime::new(settings).map_err(|error| Failure::fault("cannot start the sandbox").because(&error))?;

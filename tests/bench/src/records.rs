@@ -25,7 +25,7 @@ pub async fn measure(product: &Arc<Product>, report: &mut Report) -> anyhow::Res
     let answer = answer();
     let record_bytes = (answer.len() - 11) / PAGE;
     ensure!((290..=310).contains(&record_bytes), "a record has {record_bytes} bytes");
-    let schema = Arc::new(portcullis_manifest::schema::compile(&schema())?.validator);
+    let schema = Arc::new(portcullis_manifest::schema::compile(&schema())?);
     let native = |validator| Arc::new(Native { answer: answer.clone(), validator }) as Arc<dyn Work>;
     let guest = |validator| -> Arc<dyn Work> {
         Arc::new(Guest { product: product.clone().with_asset("answer", answer.clone()), validator })

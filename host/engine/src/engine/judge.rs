@@ -1,22 +1,20 @@
 //! Schema work. Its author decides how long it takes, so it never runs on an async worker thread, nobody waits for it
-//! for ever, and what nobody waits for any more holds up its own connection alone.
+//! for ever, and what nobody waits for any more is ended.
 
 use super::{Cancellation, Run};
-use crate::{EngineError, Failure, Schema, SchemaWork, limits::SCHEMA_TIME_MAX};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use crate::{EngineError, Failure, Schema, SchemaWork};
+use portcullis_contract::{Stop, limits::SCHEMA_TIME_MAX};
+use std::sync::Arc;
 
 /// What `work` finds, or why nobody waits for it any more: a cancel, or the time for its turn or for itself. It is told so, and
-/// ends where it can.
+/// ends.
 pub(super) async fn judged<T: Send + 'static>(
     turns: &SchemaWork,
     cancellation: &Cancellation,
-    work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
+    work: impl FnOnce(&Stop) -> T + Send + 'static,
 ) -> Result<T, Failure> {
-    let given_up = GivenUp(Arc::default());
-    let seen = Arc::clone(&given_up.0);
+    let given_up = GivenUp(Stop::default());
+    let stop = given_up.0.clone();
     let done = async {
         let turn = Arc::clone(&turns.0).acquire_owned();
         // Others of the connection are at work: not this one's schema.
@@ -25,7 +23,7 @@ pub(super) async fn judged<T: Send + 'static>(
         // The turn goes with the work, not with whoever waits.
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            work(&|| seen.load(Ordering::Relaxed))
+            work(&stop)
         });
         let done = tokio::time::timeout(SCHEMA_TIME_MAX, work).await;
         let done = done.map_err(|_| late("holding it against the schema"))?;
@@ -44,17 +42,17 @@ fn late(what: &str) -> Failure {
 
 /// A schema that is none is found before anything is asked.
 pub(super) async fn compiled(run: &Run, stream: &str, schema: Schema) -> Result<(), EngineError> {
-    let compiled = judged(&run.facts.schema_work, &run.cancellation, move |_| schema.compile()).await;
+    let compiled = judged(&run.facts.schema_work, &run.cancellation, move |stop| schema.compile(stop)).await;
     let what = format!("schema of the stream `{stream}`");
     Ok(compiled.map_err(|failure| EngineError::not_judged(&what, failure))??)
 }
 
-/// Sets it when it is dropped.
-struct GivenUp(Arc<AtomicBool>);
+/// Ends the work when it is dropped.
+struct GivenUp(Stop);
 
 impl Drop for GivenUp {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.now();
     }
 }
 
@@ -62,17 +60,23 @@ impl Drop for GivenUp {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use std::{sync::mpsc, time::Duration};
+    use std::{
+        sync::{
+            atomic::{AtomicBool, Ordering},
+            mpsc,
+        },
+        time::Duration,
+    };
     use tokio::sync::watch;
 
     /// Work without end, but for being told that nobody waits for it: then it says so. A test that tells it nothing is red after
     /// ten seconds.
-    fn endless() -> (impl FnOnce(&dyn Fn() -> bool) + Send + 'static, mpsc::Receiver<()>) {
+    fn endless() -> (impl FnOnce(&Stop) + Send + 'static, mpsc::Receiver<()>) {
         let (told, ended) = mpsc::channel();
-        let work = move |given_up: &dyn Fn() -> bool| {
+        let work = move |stop: &Stop| {
             let (_open, never) = mpsc::channel::<()>();
             for _ in 0..10_000 {
-                if given_up() {
+                if stop.is_over() {
                     return told.send(()).unwrap();
                 }
                 let _ = never.recv_timeout(Duration::from_millis(1));
@@ -85,7 +89,7 @@ mod tests {
     async fn nobody_waits_for_work_without_end() {
         let (_open, receiver) = watch::channel(false);
         let (turns, never) = (SchemaWork::default(), Cancellation::new(receiver));
-        assert_eq!(judged(&turns, &never, |given_up| (given_up(), 7)).await.unwrap(), (false, 7));
+        assert_eq!(judged(&turns, &never, |stop| (stop.is_over(), 7)).await.unwrap(), (false, 7));
 
         let (work, ended) = endless();
         let late = async {
@@ -119,7 +123,7 @@ mod tests {
         let never = Cancellation::new(receiver);
         for _ in 0..20 {
             let (release, started) = (Arc::clone(&release), Arc::clone(&started));
-            let work = move |_: &dyn Fn() -> bool| {
+            let work = move |_: &Stop| {
                 started.fetch_add(1, Ordering::SeqCst);
                 let (_open, never) = mpsc::channel::<()>();
                 for _ in 0..10_000 {

@@ -239,5 +239,6 @@ async fn validate(
     document: &str,
 ) -> Result<Result<Vec<Fault>, SchemaError>, Failure> {
     let (schema, document) = (schema.clone(), document.to_owned());
-    judge::judged(&run.facts.schema_work, &run.cancellation, move |_| schema.validate(&document)).await
+    judge::judged(&run.facts.schema_work, &run.cancellation, move |stop| schema.validate(&document, stop))
+        .await
 }

@@ -9,6 +9,7 @@ use crate::{
     read::{Call, Event, ReadMachine, Step},
     run::{Doubt, Ending},
 };
+use portcullis_contract::Stop;
 use portcullis_store::{
     AttemptEnd, FileMark, NewMark, NewPosition, PageCommit, Place, Position as Stored, PositionKey, RunKind,
 };
@@ -233,9 +234,9 @@ impl Engine {
     ) -> Result<Result<Vec<u8>, Failure>, EngineError> {
         let Some(schema) = plan.validated.clone() else { return Ok(Ok(records)) };
         let (clock, end) = (Arc::clone(&self.clock), plan.end);
-        let work = move |given_up: &dyn Fn() -> bool| {
-            let over = || given_up() || clock.monotonic() > end;
-            (schema.validate_lines(&records, over), records)
+        let work = move |stop: &Stop| {
+            let over = || clock.monotonic() > end;
+            (schema.validate_lines(&records, over, stop), records)
         };
         let (found, records) = match judge::judged(&run.facts.schema_work, &run.cancellation, work).await {
             Ok(judged) => judged,

@@ -87,21 +87,12 @@ pub(super) fn check(connector: &Connector) -> Vec<Fault> {
     for (name, stream) in &connector.streams {
         check_stream(name, stream, connector, &mut faults);
     }
-    if faults.has_too_many_pattern_bytes() {
-        let message = format!(
-            "the patterns of all schemas take more than {} MiB compiled",
-            PATTERNS_TOTAL_BYTES_MAX >> 20
-        );
-        faults.add(&["actions"], message);
-    }
     faults.found
 }
 
 #[derive(Default)]
 pub(super) struct Faults {
     found: Vec<Fault>,
-    /// Of the schemas so far, compiled.
-    pattern_bytes: usize,
 }
 
 impl Faults {
@@ -117,17 +108,9 @@ impl Faults {
     }
 
     fn schema(&mut self, path: &[&str], value: &Value) {
-        if self.has_too_many_pattern_bytes() {
-            return;
+        if let Err(error) = schema::check(value) {
+            self.add(path, format!("`{}`: {error}", path.last().copied().unwrap_or_default()));
         }
-        match schema::check(value) {
-            Ok(pattern_bytes) => self.pattern_bytes += pattern_bytes,
-            Err(error) => self.add(path, format!("`{}`: {error}", path.last().copied().unwrap_or_default())),
-        }
-    }
-
-    fn has_too_many_pattern_bytes(&self) -> bool {
-        self.pattern_bytes > PATTERNS_TOTAL_BYTES_MAX
     }
 }
 
@@ -223,10 +206,6 @@ fn counts(connector: &Connector, faults: &mut Faults) {
         longest = longest.max(list.len());
         total += list.len();
     }
-    let operations = connector.actions.values().flat_map(|a| [&a.input, &a.output]);
-    let schemas =
-        operations.chain(connector.streams.values().map(|s| &s.schema)).chain(&connector.config_schema);
-    let patterns = schemas.map(|schema| schema::patterns(schema).len()).sum();
     let bounds = [
         ("http", "rules", connector.rules.len(), RULES_MAX),
         ("from-response", "`from-response` rules", connector.from_response.len(), FROM_RESPONSE_MAX),
@@ -236,7 +215,6 @@ fn counts(connector: &Connector, faults: &mut Faults) {
         ("streams", "streams", connector.streams.len(), OPERATIONS_MAX),
         ("actions", "entries in one `http` list", longest, NARROWED_MAX),
         ("actions", "entries in all `http` lists", total, NARROWED_TOTAL_MAX),
-        ("actions", "patterns in all schemas", patterns, PATTERNS_TOTAL_MAX),
     ];
     for (key, what, count, max) in bounds {
         if count > max {

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::Read as _,
     path::{Component, Path, PathBuf},
 };
@@ -39,11 +39,8 @@ impl Folder {
             for fault in check::check(connector) {
                 let path = places.resolve(&fault.path);
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                let help = fault.help.or_else(|| {
-                    // The rest of what can be wrong at such a key is wrong in the file that it names.
-                    let file = SCHEMA_KEYS.contains(path.last()?).then(|| document.string_at(&path))??;
-                    Some(format!("correct `{}`: JSON Schema 2020-12, complete in this one file", shown(file)))
-                });
+                // The rest of what can be wrong at such a key is wrong in the file that it names.
+                let help = fault.help.or_else(|| correct(&document, &path));
                 document.fault(document.span_of(&path), fault.message, help);
             }
         }
@@ -60,6 +57,19 @@ impl Folder {
         let Ok(document) = Document::parse(&file, &text) else { return whole() };
         document.diagnostic(document.span_of(path), message, Some(help))
     }
+
+    /// One of a schema, at the key of `DIR/connector.toml` that names its file.
+    pub fn schema_fault(dir: &Path, path: &[&str], message: String) -> Diagnostic {
+        let text = fs::read_to_string(dir.join("connector.toml")).unwrap_or_default();
+        let document = Document::parse(&dir.join("connector.toml"), &text);
+        let help = document.ok().and_then(|document| correct(&document, path));
+        Self::fault(dir, path, message, help.unwrap_or_else(|| "correct the schema".to_owned()))
+    }
+}
+
+fn correct(document: &Document, path: &[&str]) -> Option<String> {
+    let file = SCHEMA_KEYS.contains(path.last()?).then(|| document.string_at(path))??;
+    Some(format!("correct `{}`: JSON Schema 2020-12, complete in this one file", shown(file)))
 }
 
 /// Keys whose value is the name of a schema's file.

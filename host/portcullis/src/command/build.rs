@@ -168,7 +168,16 @@ fn folder(dir: &Path) -> Result<Folder> {
         return Err(Failure::fault(format!("`{}` has no `connector.toml`", dir.display()))
             .with_help("name a connector's folder; `portcullis new PUBLISHER/NAME` writes one"));
     }
-    Folder::read(dir).map_err(Failure::documents)
+    let folder = Folder::read(dir).map_err(Failure::documents)?;
+    // Before the compiler is asked, and at its line.
+    match registry::schema_fault(&folder.connector) {
+        None => Ok(folder),
+        Some((path, error)) => {
+            let key = path.last().copied().unwrap_or_default();
+            let message = format!("`{key}`: {}", error.0);
+            Err(Failure::documents(vec![Folder::schema_fault(dir, &path, message)]))
+        }
+    }
 }
 
 /// What manifest and code say differently, at the line of the manifest that says it.

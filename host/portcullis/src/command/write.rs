@@ -89,7 +89,7 @@ fn schema(file: &Path) -> Result<Schema> {
     };
     let value = json::parse(&bytes, SCHEMA_BYTES_MAX).map_err(|error| usage(&error))?;
     let schema = Schema::new(value.to_string());
-    schema.compile().map_err(|error| usage(&error))?;
+    schema.compile_in_time().map_err(|error| usage(&error))?;
     Ok(schema)
 }
 

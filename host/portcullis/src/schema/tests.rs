@@ -166,7 +166,7 @@ fn parse(text: &str) -> Result<Connector, Vec<String>> {
 
 fn compiled() -> Schema {
     let schema = Schema::new(manifest().to_string());
-    schema.compile().unwrap();
+    schema.compile_in_time().unwrap();
     schema
 }
 

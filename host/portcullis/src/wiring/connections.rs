@@ -9,6 +9,7 @@ use crate::{
     registry::Package,
 };
 use async_trait::async_trait;
+use portcullis_contract::limits::PLAIN_TOTAL_BYTES_MAX;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
 use portcullis_engine::{
     ActionFacts, ConnectionFacts, Connections, Refused, Schema, SchemaWork, StreamFacts,
@@ -18,6 +19,7 @@ use portcullis_manifest::{Approval, Component, Delivery, Role, signing::Signing}
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
@@ -316,17 +318,23 @@ fn facts(
     connector: String,
 ) -> ConnectionFacts {
     let manifest = &component.manifest;
+    let text_bytes = Cell::new(0);
+    let schema = |schema: &serde_json::Value| {
+        let text = schema.to_string();
+        text_bytes.set(text_bytes.get() + text.len());
+        if text_bytes.get() <= PLAIN_TOTAL_BYTES_MAX { Schema::new(text) } else { Schema::apart(text) }
+    };
     let action = |(name, action): (&String, &portcullis_manifest::Action)| {
         let facts = ActionFacts {
-            input: Schema::new(action.input.to_string()),
-            output: Schema::new(action.output.to_string()),
+            input: schema(&action.input),
+            output: schema(&action.output),
             at_least_once: action.delivery == Delivery::AtLeastOnce,
         };
         (name.clone(), facts)
     };
     let stream = |(name, stream): (&String, &portcullis_manifest::Stream)| {
         let facts = StreamFacts {
-            schema: Schema::new(stream.schema.to_string()),
+            schema: schema(&stream.schema),
             primary_key: stream.primary_key.clone(),
             cursor_field: stream.cursor_field.clone(),
         };

@@ -128,7 +128,7 @@ fn editor(schema: &Schema, text: &str) -> bool {
 
 fn compiled() -> Schema {
     let schema = Schema::new(schema::config().to_string());
-    schema.compile().unwrap();
+    schema.compile_in_time().unwrap();
     schema
 }
 

@@ -1,0 +1,172 @@
+//! A schema as its users know it.
+
+use crate::{
+    Stop,
+    judge::{self, Judge, no_document},
+    limits::{
+        PLAIN_BYTES_MAX, PLAIN_DOCUMENT_BYTES_MAX, PLAIN_FAULTS_MAX, SCHEMA_BYTES_MAX, SCHEMA_TIME_MAX,
+    },
+    plain, worker,
+};
+use portcullis_manifest::json;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+};
+
+/// A JSON Schema. Clones share what was compiled of it.
+#[derive(Clone)]
+pub struct Schema {
+    text: Arc<str>,
+    /// Where it is plain: read when it is first needed. Nothing of any other is kept here.
+    read: Arc<OnceLock<Result<Option<Judge>, SchemaError>>>,
+}
+
+/// One fault of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// JSON pointer to the place; empty = the document itself.
+    pub pointer: String,
+    /// What was expected there.
+    pub message: String,
+    /// The names that the schema has there, where the fault is a name that it does not have.
+    pub known: Arc<[String]>,
+}
+
+impl Fault {
+    /// One of the document as a whole.
+    pub fn whole(message: impl Into<String>) -> Self {
+        Self { pointer: String::new(), message: message.into(), known: Arc::default() }
+    }
+}
+
+/// A text that is no schema, or one that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the schema can't be used: {0}")]
+pub struct SchemaError(pub String);
+
+impl Schema {
+    /// From its JSON text. Nothing is checked before `compile` or the first `validate`.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), read: Arc::default() }
+    }
+
+    /// The same for one of so many that this process should hold none of them.
+    pub fn apart(text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), read: Arc::new(OnceLock::from(Ok(None))) }
+    }
+
+    /// Checks the schema itself. Blocks, for as long as its author likes: whoever waits says when it is over.
+    pub fn compile(&self, stop: &Stop) -> Result<(), SchemaError> {
+        match self.plain()? {
+            Some(_) => Ok(()),
+            None => worker::compile(&self.text, stop),
+        }
+    }
+
+    /// The document's faults, at most `FAULTS_MAX`, of a large one the first alone; none = it is valid. Text that is not JSON is one
+    /// fault. Blocks, as `compile` does.
+    pub fn validate(&self, document: &str, stop: &Stop) -> Result<Vec<Fault>, SchemaError> {
+        match self.plain()? {
+            Some(judge) if document.len() <= PLAIN_DOCUMENT_BYTES_MAX => {
+                match self.here(judge, document.as_bytes()) {
+                    Some(faults) => Ok(faults),
+                    None => worker::faults(&self.text, document.as_bytes(), stop),
+                }
+            }
+            _ => worker::faults(&self.text, document.as_bytes(), stop),
+        }
+    }
+
+    /// The first line of NDJSON that has faults, counted from 1, with its faults or the first of them; none = all fit, or it is over.
+    /// Blocks, as `compile` does. No further line is looked at here once it is `over`; a process of its own is told by `stop` alone.
+    pub fn validate_lines(
+        &self,
+        lines: &[u8],
+        over: impl Fn() -> bool + Sync,
+        stop: &Stop,
+    ) -> Result<Option<(u64, Vec<Fault>)>, SchemaError> {
+        let over = || stop.is_over() || over();
+        let each = || lines.split_inclusive(|byte| *byte == b'\n');
+        let judge = match self.plain()? {
+            Some(judge) if each().all(|line| line.len() <= PLAIN_DOCUMENT_BYTES_MAX) => judge,
+            _ => return worker::lines(&self.text, lines, over, stop),
+        };
+        for (line, number) in each().zip(1..) {
+            if over() {
+                return Ok(None);
+            }
+            let faults = match self.here(judge, line) {
+                Some(faults) => faults,
+                None => worker::faults(&self.text, line, stop)?,
+            };
+            if !faults.is_empty() {
+                return Ok(Some((number, faults)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Schema::validate`], for `SCHEMA_TIME_MAX` at most.
+    pub fn validate_in_time(&self, document: &str) -> Result<Vec<Fault>, SchemaError> {
+        in_time(|stop| self.validate(document, stop))
+    }
+
+    /// As [`Schema::compile`], for `SCHEMA_TIME_MAX` at most.
+    pub fn compile_in_time(&self) -> Result<(), SchemaError> {
+        in_time(|stop| self.compile(stop))
+    }
+
+    /// The text it was made from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// None where it has more faults than this process should make.
+    fn here(&self, judge: &Judge, text: &[u8]) -> Option<Vec<Fault>> {
+        let document = match judge::document(text) {
+            Ok(document) => document,
+            Err(fault) => return Some(vec![fault]),
+        };
+        if judge.fits(&document) {
+            return Some(Vec::new());
+        }
+        let few = text.len().saturating_mul(self.text.len()) <= PLAIN_FAULTS_MAX;
+        few.then(|| judge.faults(&document))
+    }
+
+    /// Compiled, where this process does that.
+    fn plain(&self) -> Result<Option<&Judge>, SchemaError> {
+        let read = self.read.get_or_init(|| {
+            let schema = json::parse(self.text.as_bytes(), SCHEMA_BYTES_MAX)
+                .map_err(|error| SchemaError(no_document(&error)))?;
+            let is_plain = self.text.len() <= PLAIN_BYTES_MAX && plain::is_plain(&schema);
+            is_plain.then(|| Judge::of(schema)).transpose()
+        });
+        read.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+}
+
+fn in_time<T: Send>(work: impl FnOnce(&Stop) -> Result<T, SchemaError> + Send) -> Result<T, SchemaError> {
+    let stop = Stop::default();
+    let (done, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let watch = stop.clone();
+        scope.spawn(move || {
+            if over.recv_timeout(SCHEMA_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                watch.now();
+            }
+        });
+        let result = work(&stop);
+        drop(done);
+        let late = || SchemaError(format!("it takes longer than {} s", SCHEMA_TIME_MAX.as_secs()));
+        result.map_err(|error| if stop.is_over() { late() } else { error })
+    })
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({} bytes)", self.text.len())
+    }
+}

@@ -1,0 +1,134 @@
+//! How children live: kept for the next question, few, without anything of ours, and gone with whoever asked.
+
+use crate::support::{alone, children, program};
+use portcullis_contract::{
+    Schema, Stop,
+    limits::{CHILD_CPU_SECONDS_MAX, IDLE_CHILDREN_MAX},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+fn heavy(number: usize) -> Schema {
+    Schema::apart(format!(r#"{{"title":"{number}","type":"string"}}"#))
+}
+
+/// Waits for it, for ten seconds at most.
+fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    let (_open, never) = std::sync::mpsc::channel::<()>();
+    for _ in 0..2_000 {
+        if is_so() {
+            return;
+        }
+        let _ = never.recv_timeout(Duration::from_millis(5));
+    }
+    panic!("{what}: not within ten seconds");
+}
+
+#[test]
+fn one_is_kept_for_its_schema_and_no_more_than_a_few() {
+    let _alone = alone();
+    let schema = heavy(1_000_000);
+    schema.validate_in_time("1").unwrap();
+    let known = children();
+    schema.validate_in_time("2").unwrap();
+    assert_eq!(children(), known, "the same is asked again");
+    for number in 0..3 * IDLE_CHILDREN_MAX {
+        heavy(number).compile_in_time().unwrap();
+    }
+    assert!(children().len() <= IDLE_CHILDREN_MAX, "{:?}", children());
+}
+
+#[test]
+fn it_has_nothing_of_ours() {
+    let _alone = alone();
+    heavy(2_000_000).compile_in_time().unwrap();
+    for child in children() {
+        let of = |file: &str| format!("/proc/{child}/{file}");
+        assert_eq!(fs::read(of("environ")).unwrap(), b"");
+        assert_eq!(fs::read_link(of("cwd")).unwrap().to_str(), Some("/"));
+        let limits = fs::read_to_string(of("limits")).unwrap();
+        let limit = |name: &str| {
+            let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+            line[name.len()..].split_whitespace().next().unwrap().to_owned()
+        };
+        assert_eq!(limit("Max core file size"), "0");
+        assert_eq!(limit("Max file size"), "0");
+        let seconds: u64 = limit("Max cpu time").parse().unwrap();
+        assert!((CHILD_CPU_SECONDS_MAX..CHILD_CPU_SECONDS_MAX + 30).contains(&seconds), "{seconds}");
+    }
+}
+
+/// Somebody else's `kill`, or the kernel's, costs nobody an answer.
+#[test]
+fn one_that_was_killed_while_it_waited_is_replaced() {
+    let _alone = alone();
+    let schema = heavy(3_000_000);
+    for signal in [Signal::KILL, Signal::TERM, Signal::INT] {
+        assert_eq!(schema.validate_in_time("1").unwrap().len(), 1);
+        for child in children() {
+            kill_process(Pid::from_raw(i32::try_from(child).unwrap()).unwrap(), signal).unwrap();
+        }
+    }
+    assert_eq!(schema.validate_in_time("1").unwrap().len(), 1);
+}
+
+#[test]
+fn who_stops_waiting_ends_it_at_once() {
+    let _alone = alone();
+    // Each string against ten thousand lengths: minutes.
+    let branches = vec![r#"{"minLength":1000}"#; 10_000].join(",");
+    let schema = Schema::new(format!("{{\"items\":{{\"anyOf\":[{branches}]}}}}"));
+    let document = format!("[{}1]", format!("\"{}\",", "a".repeat(40)).repeat(150_000));
+    schema.compile_in_time().unwrap();
+    let before = children();
+    let stop = Stop::default();
+    let work = thread::spawn({
+        let (schema, stop) = (schema.clone(), stop.clone());
+        move || schema.validate(&document, &stop)
+    });
+    let busy = || {
+        let stat = |child: &u32| fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        children().iter().any(|child| stat(child).contains(") R "))
+    };
+    soon("it is at work", busy);
+    stop.now();
+    let refused = work.join().unwrap().unwrap_err();
+    assert_eq!(refused.0, "nobody waits for it any more");
+    assert_eq!(children().len(), before.len() - 1, "it is gone, and reaped");
+    // Told before it begins, it does not begin.
+    assert!(schema.validate("1", &stop).is_err());
+}
+
+/// A child whose asker is gone goes, too.
+#[test]
+fn the_end_of_the_questions_is_its_end() {
+    let _alone = alone();
+    let mut child = Command::new(program())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"S\x02\0\0\0\0\0\0\0{}").unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), &b"\x08\0\0\0\"Schema\""[..]), "{ended:?}");
+    for nonsense in
+        [&b"A\x02\0\0\0\0\0\0\0{}"[..], b"X", b"S\xff\xff\xff\xff\xff\xff\xff\xff", b"S\x09\0\0\0\0\0\0\0{}"]
+    {
+        let mut child = Command::new(program())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(nonsense).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{nonsense:?}");
+    }
+}

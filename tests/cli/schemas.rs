@@ -1,0 +1,66 @@
+//! Schemas that were made to take everything: nobody approves one unseen, and where one was approved it costs its own connection.
+
+use portcullis_manifest::{Component, Connector, embed::embed};
+use portcullis_tests::{
+    Project,
+    case::Case,
+    guests::{self, Installed},
+};
+use serde_json::{Map, Value, json};
+
+/// The probe, and what its action `echo` says of its output.
+fn with_output(schema: Value) -> Installed {
+    let probe = guests::probe("");
+    let mut manifest: Connector = Component::read(&probe.bytes).unwrap().manifest;
+    manifest.actions.get_mut("echo").unwrap().output = schema;
+    let code = Component::code(&probe.bytes).unwrap();
+    Installed::of(embed(&code, &manifest, &Default::default()).unwrap())
+}
+
+fn names(count: usize, bytes: usize, of: impl Fn(usize) -> Value) -> Map<String, Value> {
+    (0..count).map(|number| (format!("{number:0bytes$}"), of(number))).collect()
+}
+
+/// What the process or its child took at most: the child its 512 MiB, its stack and the program.
+const KIB_MAX: u64 = 640 << 10;
+
+#[test]
+fn one_that_takes_too_much_to_compile_is_not_approved() {
+    let long = "n".repeat(200_000);
+    let component = with_output(
+        json!({ "properties": { long: { "properties": names(20_000, 0, |_| json!({ "not": {} })) } } }),
+    );
+    let project = Project::new();
+    project.config(&Case::default().config()).install(&component);
+    for args in
+        [&["inspect", "test/probe"][..], &["approve", "probe", "--yes", "--digest", &component.digest]]
+    {
+        let ran = project.run(args);
+        ran.exits(3);
+        assert!(ran.resident_kib_max < KIB_MAX, "{} KiB", ran.resident_kib_max);
+        for text in ["/actions/echo/output", "it takes more than 512 MiB"] {
+            assert!(ran.stderr.contains(text), "{text}\n{}", ran.stderr);
+        }
+    }
+}
+
+/// Found good, and too much once there is a document that does not fit: what the vendor answered is there, and that nobody could tell
+/// more of it.
+#[test]
+fn one_that_takes_too_much_later_costs_nobody_the_answer() {
+    let branch = || json!({ "properties": { "x": { "$ref": "#/$defs/a" } } });
+    let component = with_output(
+        json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "object", "anyOf": [branch(), branch()] } } }),
+    );
+    let project = Project::new();
+    project.config(&Case::default().config()).install(&component).approve("probe", &component);
+    let deep = format!("{}1{}", "{\"x\":".repeat(22), "}".repeat(22));
+    let (ran, report) = project.run_json(&["call", "probe", "echo", &deep]);
+    ran.exits(0);
+    assert_eq!((&report["reason"], &report["output"].to_string()), (&json!("contract-drift"), &deep));
+    assert_eq!(report["drift"][0]["message"], "it does not fit, and has too many places to tell which");
+    assert!(ran.resident_kib_max < KIB_MAX, "{} KiB", ran.resident_kib_max);
+    let (ran, report) = project.run_json(&["call", "probe", "echo", "{}"]);
+    ran.exits(0);
+    assert_eq!(report["drift"], json!([]));
+}

@@ -24,7 +24,7 @@ struct Mistake {
 
 /// (name, was, is, what it says, remedy), all in `connector.toml`.
 #[rustfmt::skip]
-const MANIFEST: [(&str, &str, &str, &str, &str); 26] = [
+const MANIFEST: [(&str, &str, &str, &str, &str); 30] = [
     ("bad name", "name = \"acme/weather\"", "name = \"Acme/Weather\"", "`Acme/Weather`", "expected `publisher/name`"),
     ("bad version", "version = \"0.1.0\"", "version = \"0.1\"", "`version` is `0.1`", "three numbers, as in `1.0.0`"),
     ("one letter more", "credential = \"api-key\"\nwhy = \"read", "credentials = \"api-key\"\nwhy = \"read", "unknown key `credentials`", "did you mean `credential`?"),
@@ -43,6 +43,10 @@ const MANIFEST: [(&str, &str, &str, &str, &str); 26] = [
     ("rule without method", "allow = [\"GET https://api.example.com/v1/items\"]", "allow = [\"https://api.example.com/v1/items\"]", "allow[0]", "METHOD[,METHOD] scheme://host"),
     ("rule of http", "allow = [\"GET https://api.example.com/v1/items\"]", "allow = [\"GET api.example.com/v1/items\"]", "allow[0]", "METHOD[,METHOD] scheme://host"),
     ("two rules, two meanings", "why = \"create items\"\n", "why = \"create items\"\n\n[[http]]\nallow = [\"POST https://api.example.com/v1/*\"]\nwhy = \"again\"\n", "https://api.example.com/v1/", "give both the same attributes"),
+    ("list and table", "[[http]]", "[http]", "duplicate key", "write `[[http]]` each time"),
+    ("window without unit", "window = \"24h\"", "window = 24", "expected a string", "`window = \"24h\"`"),
+    ("key as a word", "{ header = \"Idempotency-Key\", window = \"24h\" }", "\"Idempotency-Key\"", "expected a table", "`idempotency = { header = "),
+    ("delivery as a flag", "\"at-least-once\"", "true", "expected a string", "`delivery = \"at-least-once\"`"),
     ("schema that is not there", "schema = \"schemas/item.json\"", "schema = \"schemas/itme.json\"", "cannot read `schemas/itme.json`", "such as `schemas/NAME.json`"),
     ("schema outside", "schema = \"schemas/item.json\"", "schema = \"../item.json\"", "outside the connector's folder", "such as `schemas/NAME.json`"),
     ("key that no record has", "primary-key = [\"id\"]", "primary-key = [\"number\"]", "no property `number`", "name one of the schema's `properties`"),
@@ -188,6 +192,16 @@ fn what_discover_finds_otherwise_and_what_masks_nothing_is_named() {
     let said = both(&ran);
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains("a log line holds the value of `updated_at`"), "{said}");
+    // Nor is what nobody called so, and its name says.
+    fs::write(&manifest, &text).unwrap();
+    let cassette = author.path("weather").join("tests/cassettes/create-item.toml");
+    let recorded = fs::read_to_string(&cassette).unwrap();
+    let with_token = recorded.replace("\"updated_at\"", "\"session_token\": \"7f3a9c21e5\", \"updated_at\"");
+    assert_ne!(recorded, with_token);
+    fs::write(&cassette, with_token).unwrap();
+    let said = both(&author.portcullis("", &["test", "weather", "--filter", "create-item"]));
+    assert!(said.contains("a log line holds the value of `session_token`, a secret by its name"), "{said}");
+    fs::write(&cassette, recorded).unwrap();
     fs::write(&file, good).unwrap();
     let slip =
         text.replacen("[streams.items]\n", "[streams.items]\nsensitive = [\"nmae\", \"card_number\"]\n", 1);
@@ -212,7 +226,13 @@ fn a_folder_without_a_connector_says_what_makes_one() {
 }
 
 /// Edits of what `new` writes, and the check of `test` that tells each of them, with its words; none = it holds.
-const ONLY_PLAYED: [(&str, &str, &str, &str); 8] = [
+const ONLY_PLAYED: [(&str, &str, &str, &str); 9] = [
+    (
+        "Outcome::done_raw(answer.error_for_status()?.into_text()?)",
+        "if answer.status() >= 400 {\n        http::post(format!(\"{API}/items\")).query(\"retry\", 1).json(fields).send()?;\n    }\n    Outcome::done_raw(answer.error_for_status()?.into_text()?)",
+        "FAIL  create-item status 400",
+        "retry=1 was asked for again by hand",
+    ),
     (
         "Ok(vec![items.primary_key([\"id\"]).cursor_field(\"updated_at\")])",
         "drop(items); Ok(Vec::new())",

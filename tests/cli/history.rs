@@ -114,6 +114,11 @@ fn each_exchange_as_it_ends() {
         running.signal(libc::SIGINT);
         running.finish().exits(0);
     }
+    // Of one run until it is over, and of none that nobody has.
+    let run = seen("all")[0]["run_id"].as_str().unwrap().to_owned();
+    follow(&["--run", &run], "one").finish().exits(0);
+    assert_eq!(urls(&seen("one")), ["/1"]);
+    project.run(&["logs", "--follow", "--run", "run_nobody"]).exits(2);
     for wrong in [&["--har"][..], &["--until", "1h"]] {
         project.run(&[&["logs", "--follow"], wrong].concat()).exits(2);
     }

@@ -64,3 +64,21 @@ fn one_that_takes_too_much_later_costs_nobody_the_answer() {
     ran.exits(0);
     assert_eq!(report["drift"], json!([]));
 }
+
+/// What nobody could look at does not pass for looked at.
+#[test]
+fn one_that_ends_the_process_that_holds_it_is_told() {
+    // It goes through three thousand references at each level of a document.
+    let next = |at: usize| json!({ "allOf": [{ "$ref": format!("#/$defs/d{}", at + 1) }, true] });
+    let mut defs: Map<String, Value> = (0..3_000).map(|at| (format!("d{at}"), next(at))).collect();
+    defs.insert("d3000".to_owned(), json!({ "properties": { "x": { "$ref": "#/$defs/d0" } } }));
+    let component = with_output(json!({ "$ref": "#/$defs/d0", "$defs": defs }));
+    let project = Project::new();
+    project.config(&Case::default().config()).install(&component).approve("probe", &component);
+    let deep = format!("{}1{}", "{\"x\":".repeat(100), "}".repeat(100));
+    let (ran, report) = project.run_json(&["call", "probe", "echo", &deep]);
+    ran.exits(0);
+    assert_eq!((&report["reason"], &report["output"].to_string()), (&json!("contract-drift"), &deep));
+    let told = report["drift"][0]["message"].as_str().unwrap();
+    assert!(told.contains("a reference comes back to itself"), "{told}");
+}

@@ -10,7 +10,10 @@ use crate::{
     },
 };
 use portcullis_manifest::json;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::{
+    event::{PollFd, PollFlags},
+    process::{Resource, Rlimit, setrlimit},
+};
 use serde_json::{Value, json};
 use std::{
     io::{self, BufReader, BufWriter, Write},
@@ -20,6 +23,8 @@ use std::{
 /// The child's whole life. The binary calls it for `schema-child` before anything else. Returns the exit code.
 pub fn schema_child_main() -> i32 {
     let served = restrict().and_then(|()| {
+        // Not joined: it ends with the process, or ends the process.
+        thread::Builder::new().spawn(end_with_the_asker)?;
         let thread = thread::Builder::new().stack_size(CHILD_STACK_BYTES).spawn(serve)?;
         thread.join().unwrap_or_else(|_panic| Err(io::Error::other("the schema's validator failed")))
     });
@@ -43,7 +48,22 @@ fn restrict() -> io::Result<()> {
     set(Resource::Core, 0)
 }
 
-/// From now on, so much CPU time. Whoever asks kills a child that takes too long; this ends one whose asker is gone.
+/// Nobody writes questions any more: there is nobody to read an answer, in the middle of whatever it takes to find one.
+#[expect(clippy::disallowed_methods, reason = "a child has nothing to tidy up")]
+fn end_with_the_asker() {
+    let stdin = io::stdin();
+    // A hangup is told unasked.
+    let mut asker = [PollFd::new(&stdin, PollFlags::empty())];
+    loop {
+        match rustix::event::poll(&mut asker, None) {
+            Ok(_) if asker[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => std::process::exit(0),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// From now on, so much CPU time, should nobody be there to kill it.
 fn restrict_time() -> io::Result<()> {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let most = u64::try_from(used.tv_sec).unwrap_or(0) + CHILD_CPU_SECONDS_MAX;

@@ -7,7 +7,7 @@ pub const FAULTS_MAX: usize = 20;
 /// Characters of a fault's message.
 pub const FAULT_CHARS_MAX: usize = 300;
 /// Names that a fault has beside it, all together: more are none.
-pub const KNOWN_BYTES_MAX: usize = 64 * 1024;
+pub const KNOWN_BYTES_MAX: usize = 16 * 1024;
 /// How deep a document may be nested: what `serde_json` reads, by which the runtime lets pass what a guest says.
 pub const DOCUMENT_DEPTH_MAX: usize = 127;
 /// A schema's text.
@@ -18,18 +18,15 @@ pub const SCHEMA_TIME_MAX: Duration = Duration::from_secs(30);
 /// Text of a schema that this process compiles: a thousand parts, of which each takes about a kilobyte.
 pub const PLAIN_BYTES_MAX: usize = 16 * 1024;
 /// Text of all such schemas of one connector, of which this process may hold what is compiled.
-pub const PLAIN_TOTAL_BYTES_MAX: usize = 1024 * 1024;
+pub const PLAIN_TOTAL_BYTES_MAX: usize = 256 * 1024;
 /// A property's name in such a schema: each part keeps the path to it.
 pub const PLAIN_NAME_BYTES_MAX: usize = 64;
 /// How deep such a schema may be, for the same reason.
-pub const PLAIN_DEPTH_MAX: usize = 16;
+pub const PLAIN_DEPTH_MAX: usize = 10;
 /// Values of an `enum` in such a schema: a value may be compared with each.
 pub const PLAIN_ENUM_MAX: usize = 64;
 /// A document that this process holds against such a schema: a value of it takes some 60 bytes where its text has two.
 pub const PLAIN_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a document times bytes of its schema, up to which this process tells all its faults: there may be one for each value
-/// and keyword, of half a kilobyte.
-pub const PLAIN_FAULTS_MAX: usize = 1024 * 1024;
 
 /// Writable private memory of a schema child (`RLIMIT_DATA`), its stack included: the largest document alone takes 256 MiB.
 pub const CHILD_MEMORY_BYTES_MAX: u64 = CHILD_STACK_BYTES as u64 + (512 << 20);
@@ -52,4 +49,5 @@ pub const IDLE_CHILD_BYTES_MAX: u64 = 64 << 20;
 
 const _: () = assert!(SCHEMA_TIME_MAX.as_secs() < CHILD_CPU_SECONDS_MAX);
 const _: () = assert!(PLAIN_BYTES_MAX < SCHEMA_BYTES_MAX && SCHEMA_BYTES_MAX < QUESTION_BYTES_MAX as usize);
-const _: () = assert!(FAULTS_MAX * (KNOWN_BYTES_MAX + 64 * FAULT_CHARS_MAX) < ANSWER_BYTES_MAX as usize);
+// A byte is six in JSON, at most.
+const _: () = assert!(FAULTS_MAX * 6 * (KNOWN_BYTES_MAX + 8 * FAULT_CHARS_MAX) < ANSWER_BYTES_MAX as usize);

@@ -3,9 +3,7 @@
 use crate::{
     Stop,
     judge::{self, Judge, no_document},
-    limits::{
-        PLAIN_BYTES_MAX, PLAIN_DOCUMENT_BYTES_MAX, PLAIN_FAULTS_MAX, SCHEMA_BYTES_MAX, SCHEMA_TIME_MAX,
-    },
+    limits::{PLAIN_BYTES_MAX, PLAIN_DOCUMENT_BYTES_MAX, SCHEMA_TIME_MAX},
     plain, worker,
 };
 use portcullis_manifest::json;
@@ -65,15 +63,12 @@ impl Schema {
         }
     }
 
-    /// The document's faults, at most `FAULTS_MAX`, of a large one the first alone; none = it is valid. Text that is not JSON is one
-    /// fault. Blocks, as `compile` does.
+    /// The document's faults, at most `FAULTS_MAX`, or the first where all of them are too much; none = it is valid. Text that is not
+    /// JSON is one fault. Blocks, as `compile` does.
     pub fn validate(&self, document: &str, stop: &Stop) -> Result<Vec<Fault>, SchemaError> {
         match self.plain()? {
-            Some(judge) if document.len() <= PLAIN_DOCUMENT_BYTES_MAX => {
-                match self.here(judge, document.as_bytes()) {
-                    Some(faults) => Ok(faults),
-                    None => worker::faults(&self.text, document.as_bytes(), stop),
-                }
+            Some(judge) if document.len() <= PLAIN_DOCUMENT_BYTES_MAX && fits(judge, document.as_bytes()) => {
+                Ok(Vec::new())
             }
             _ => worker::faults(&self.text, document.as_bytes(), stop),
         }
@@ -97,12 +92,8 @@ impl Schema {
             if over() {
                 return Ok(None);
             }
-            let faults = match self.here(judge, line) {
-                Some(faults) => faults,
-                None => worker::faults(&self.text, line, stop)?,
-            };
-            if !faults.is_empty() {
-                return Ok(Some((number, faults)));
+            if !fits(judge, line) {
+                return Ok(Some((number, worker::faults(&self.text, line, stop)?)));
             }
         }
         Ok(None)
@@ -118,34 +109,43 @@ impl Schema {
         in_time(|stop| self.compile(stop))
     }
 
+    /// Checks all of them, in `SCHEMA_TIME_MAX` together: the first that is none, by its place among them.
+    pub fn compile_all_in_time(
+        schemas: impl Iterator<Item = Self> + Send,
+    ) -> Result<(), (usize, SchemaError)> {
+        let mut at = 0;
+        let all = in_time(|stop| {
+            for schema in schemas {
+                schema.compile(stop)?;
+                at += 1;
+            }
+            Ok(())
+        });
+        all.map_err(|error| (at, error))
+    }
+
     /// The text it was made from.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// None where it has more faults than this process should make.
-    fn here(&self, judge: &Judge, text: &[u8]) -> Option<Vec<Fault>> {
-        let document = match judge::document(text) {
-            Ok(document) => document,
-            Err(fault) => return Some(vec![fault]),
-        };
-        if judge.fits(&document) {
-            return Some(Vec::new());
-        }
-        let few = text.len().saturating_mul(self.text.len()) <= PLAIN_FAULTS_MAX;
-        few.then(|| judge.faults(&document))
-    }
-
     /// Compiled, where this process does that.
     fn plain(&self) -> Result<Option<&Judge>, SchemaError> {
         let read = self.read.get_or_init(|| {
-            let schema = json::parse(self.text.as_bytes(), SCHEMA_BYTES_MAX)
+            if self.text.len() > PLAIN_BYTES_MAX {
+                return Ok(None);
+            }
+            let schema = json::parse(self.text.as_bytes(), PLAIN_BYTES_MAX)
                 .map_err(|error| SchemaError(no_document(&error)))?;
-            let is_plain = self.text.len() <= PLAIN_BYTES_MAX && plain::is_plain(&schema);
-            is_plain.then(|| Judge::of(schema)).transpose()
+            plain::is_plain(&schema).then(|| Judge::of(schema)).transpose()
         });
         read.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
+}
+
+/// Whether it does. What it takes to tell why not grows with the square of the document: that is for a process of its own.
+fn fits(judge: &Judge, text: &[u8]) -> bool {
+    judge::document(text).is_ok_and(|document| judge.fits(&document))
 }
 
 fn in_time<T: Send>(work: impl FnOnce(&Stop) -> Result<T, SchemaError> + Send) -> Result<T, SchemaError> {

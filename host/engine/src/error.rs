@@ -67,8 +67,14 @@ pub enum EngineError {
         bytes_max: usize,
     },
     /// A schema of the manifest can't be used. Nothing was run.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
+    #[error("{what}: {source}")]
+    Schema {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: SchemaError,
+    },
     /// The output of a read can't be opened, or is not the reader's. Nothing was run.
     #[error("the output can't be used")]
     Sink(#[source] std::io::Error),

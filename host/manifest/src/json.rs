@@ -3,7 +3,7 @@
 use crate::{
     EmbeddedError,
     diagnose::{nearest, shown},
-    limits::JSON_DEPTH_MAX,
+    limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX},
 };
 use serde_json::{Map, Value};
 
@@ -16,6 +16,9 @@ pub enum JsonError {
     /// Over the bound of its kind.
     #[error("nested deeper than {0} levels")]
     TooDeep(usize),
+    /// Over `JSON_VALUES_MAX`.
+    #[error("more than {0} values")]
+    TooMany(usize),
     /// Not JSON.
     #[error("not JSON: line {line}, column {column}: {problem}")]
     Syntax {
@@ -36,12 +39,19 @@ pub fn parse(bytes: &[u8], bytes_max: usize) -> Result<Value, JsonError> {
     if bytes.len() > bytes_max {
         return Err(JsonError::TooLarge(bytes_max));
     }
-    parse_within(bytes, JSON_DEPTH_MAX)
+    parse_bounded(bytes, JSON_DEPTH_MAX, JSON_VALUES_MAX)
 }
 
 /// Parses a whole text that is not nested deeper than this; the parser itself reads no more than 127 levels.
 pub fn parse_within(bytes: &[u8], depth_max: usize) -> Result<Value, JsonError> {
-    let members = scan(bytes, depth_max, is_reserved)?;
+    parse_bounded(bytes, depth_max, usize::MAX)
+}
+
+fn parse_bounded(bytes: &[u8], depth_max: usize, values_max: usize) -> Result<Value, JsonError> {
+    let Counted { members, values } = scan(bytes, depth_max, is_reserved)?;
+    if values > values_max {
+        return Err(JsonError::TooMany(values_max));
+    }
     let value: Value = serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax {
         line: error.line(),
         column: error.column(),
@@ -60,14 +70,23 @@ fn problem(error: &serde_json::Error) -> String {
     shown(&text[..end])
 }
 
-/// Bounds the depth without recursion, refuses reserved names; returns the number of colons outside strings: one for each member.
+/// What a text holds, seen from outside.
+struct Counted {
+    /// Colons outside strings: one for each member.
+    members: usize,
+    /// No more than these: one more than commas and opening brackets.
+    values: usize,
+}
+
+/// Bounds the depth without recursion, refuses reserved names.
 /// Looks at each byte once, and each string is asked of once at most.
 fn scan(
     bytes: &[u8],
     depth_max: usize,
     mut is_reserved: impl FnMut(&[u8]) -> bool,
-) -> Result<usize, JsonError> {
-    let (mut depth, mut members, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+) -> Result<Counted, JsonError> {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let mut counted = Counted { members: 0, values: 1 };
     // Of the last string, without its quotes.
     let (mut start, mut end) = (0, 0);
     for (at, byte) in bytes.iter().enumerate() {
@@ -82,7 +101,8 @@ fn scan(
         }
         match byte {
             b'"' => (in_string, start) = (true, at + 1),
-            b'[' | b'{' => depth += 1,
+            b'[' | b'{' => (depth, counted.values) = (depth + 1, counted.values + 1),
+            b',' => counted.values += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             b':' => {
                 if is_reserved(bytes.get(start..end).unwrap_or_default()) {
@@ -90,7 +110,7 @@ fn scan(
                 }
                 // It was the name of one member: what is no JSON may have a colon behind the colon.
                 (start, end) = (0, 0);
-                members += 1;
+                counted.members += 1;
             }
             _ => {}
         }
@@ -98,7 +118,7 @@ fn scan(
             return Err(JsonError::TooDeep(depth_max));
         }
     }
-    Ok(members)
+    Ok(counted)
 }
 
 /// By such names the parser hands numbers and raw texts to itself: what a stranger writes under one is not what it reads. `name`: as
@@ -324,6 +344,10 @@ mod tests {
         assert!(parse(&deep(JSON_DEPTH_MAX), 1000).is_ok());
         assert_eq!(parse(&deep(JSON_DEPTH_MAX + 1), 1000), Err(JsonError::TooDeep(JSON_DEPTH_MAX)));
         assert_eq!(parse(&deep(100_000), 1_000_000), Err(JsonError::TooDeep(JSON_DEPTH_MAX)));
+        let many = |count: usize| format!("[{}1]", "1,".repeat(count - 1)).into_bytes();
+        assert!(parse(&many(JSON_VALUES_MAX - 2), 2_000_000).is_ok());
+        assert_eq!(parse(&many(JSON_VALUES_MAX), 2_000_000), Err(JsonError::TooMany(JSON_VALUES_MAX)));
+        assert!(parse_within(&many(JSON_VALUES_MAX), 2).is_ok(), "a document may");
         assert!(parse_within(&deep(127), 127).is_ok());
         assert_eq!(parse_within(&deep(128), 127), Err(JsonError::TooDeep(127)));
         let error = parse(b"{\"a\":1,\n]", 100).unwrap_err();

@@ -51,10 +51,9 @@ impl Package {
 
 /// The first schema of a manifest that can't be compiled, and where it stands.
 pub fn schema_fault(manifest: &Connector) -> Option<(Vec<&str>, SchemaError)> {
-    manifest.schemas().find_map(|(path, schema)| {
-        let compiled = Schema::new(schema.to_string()).compile_in_time();
-        compiled.err().map(|error| (path, error))
-    })
+    let all = manifest.schemas().map(|(_, schema)| Schema::new(schema.to_string()));
+    let (at, error) = Schema::compile_all_in_time(all).err()?;
+    manifest.schemas().nth(at).map(|(path, _)| (path, error))
 }
 
 fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {

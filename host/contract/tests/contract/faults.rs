@@ -80,7 +80,7 @@ fn faults_are_bounded() {
         (0..count).map(|i| format!("\"{prefix}{i}\":true")).collect::<Vec<_>>().join(",")
     };
     for keyword in ["additionalProperties", "unevaluatedProperties"] {
-        for (count, told) in [(200, 200), (20_000, 0)] {
+        for (count, told) in [(200, 200), (2_000, 0)] {
             let schema = format!("{{\"{keyword}\":false,\"properties\":{{{}}}}}", names("a", count));
             let faults = faults(&schema, &format!("{{{}}}", names("b", 20_000)));
             assert_eq!((faults.len(), faults[0].known.len()), (FAULTS_MAX, told));

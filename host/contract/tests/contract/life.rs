@@ -1,6 +1,6 @@
 //! How children live: kept for the next question, few, without anything of ours, and gone with whoever asked.
 
-use crate::support::{alone, children, program};
+use crate::support::{alone, children, program, ticks};
 use portcullis_contract::{
     Schema, Stop,
     limits::{CHILD_CPU_SECONDS_MAX, IDLE_CHILDREN_MAX},
@@ -8,14 +8,29 @@ use portcullis_contract::{
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
-    io::Write,
-    process::{Command, Stdio},
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
 
 fn heavy(number: usize) -> Schema {
     Schema::apart(format!(r#"{{"title":"{number}","type":"string"}}"#))
+}
+
+/// Doubles at each of forty steps, in the compiler.
+fn endless() -> Schema {
+    let look = |at: usize| format!(r##"{{"$ref":"#/$defs/d{}","unevaluatedItems":false}}"##, at + 1);
+    let step = |at: usize| format!(r#""d{at}":{{"contains":{0},"unevaluatedItems":{0}}}"#, look(at));
+    let steps: Vec<_> = (0..40).map(step).collect();
+    Schema::apart(format!(
+        r##"{{"$ref":"#/$defs/d0","unevaluatedItems":false,"$defs":{{{},"d40":{{}}}}}}"##,
+        steps.join(",")
+    ))
+}
+
+fn ticks_of_all() -> u64 {
+    children().into_iter().map(ticks).sum()
 }
 
 /// Waits for it, for ten seconds at most.
@@ -92,11 +107,8 @@ fn who_stops_waiting_ends_it_at_once() {
         let (schema, stop) = (schema.clone(), stop.clone());
         move || schema.validate(&document, &stop)
     });
-    let busy = || {
-        let stat = |child: &u32| fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        children().iter().any(|child| stat(child).contains(") R "))
-    };
-    soon("it is at work", busy);
+    let idle = ticks_of_all();
+    soon("it is at work", || ticks_of_all() > idle + 20);
     stop.now();
     let refused = work.join().unwrap().unwrap_err();
     assert_eq!(refused.0, "nobody waits for it any more");
@@ -105,30 +117,57 @@ fn who_stops_waiting_ends_it_at_once() {
     assert!(schema.validate("1", &stop).is_err());
 }
 
-/// A child whose asker is gone goes, too.
+/// A child whose asker is gone goes, too, with nothing to do and in the middle of it; and so does one that is asked what is no question.
 #[test]
 fn the_end_of_the_questions_is_its_end() {
     let _alone = alone();
-    let mut child = Command::new(program())
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"S\x02\0\0\0\0\0\0\0{}").unwrap();
-    let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), &b"\x08\0\0\0\"Schema\""[..]), "{ended:?}");
-    for nonsense in
-        [&b"A\x02\0\0\0\0\0\0\0{}"[..], b"X", b"S\xff\xff\xff\xff\xff\xff\xff\xff", b"S\x09\0\0\0\0\0\0\0{}"]
-    {
-        let mut child = Command::new(program())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(nonsense).unwrap();
+    let start = || {
+        let mut command = Command::new(program());
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let ask = |child: &mut Child, question: &[u8]| {
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(question).unwrap();
+        stdin
+    };
+    let mut child = start();
+    let asker = ask(&mut child, b"S\x02\0\0\0\0\0\0\0{}");
+    let mut said = [0; 12];
+    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"\x08\0\0\0\"Schema\"");
+    drop(asker);
+    assert!(child.wait().unwrap().success());
+
+    let endless = endless();
+    let mut question = [&b"S"[..], &(endless.text().len() as u64).to_le_bytes()].concat();
+    question.extend_from_slice(endless.text().as_bytes());
+    let mut child = start();
+    let asker = ask(&mut child, &question);
+    soon("it is at work", || {
+        fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap().contains(") R ")
+    });
+    drop(asker);
+    let mut ended = None;
+    soon("it is gone", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(0));
+
+    for nonsense in [&b"A\x02\0\0\0\0\0\0\0{}"[..], b"X", b"S\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        let mut child = start();
+        let _asker = ask(&mut child, nonsense);
         assert_eq!(child.wait().unwrap().code(), Some(1), "{nonsense:?}");
     }
+}
+
+/// As many as there are: the time is for all of them.
+#[test]
+fn many_have_no_more_time_than_one() {
+    let _alone = alone();
+    let good = || Schema::apart(r#"{"type":"string"}"#);
+    assert_eq!(Schema::compile_all_in_time((0..50).map(|_| good())), Ok(()));
+    let third = [good(), good(), Schema::apart(r#"{"type":"strin"}"#), good()];
+    assert_eq!(Schema::compile_all_in_time(third.into_iter()).unwrap_err().0, 2);
 }

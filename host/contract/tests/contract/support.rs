@@ -36,15 +36,21 @@ pub fn check(schema: &str, document: &str, expected: &[(&str, &str)]) {
 /// Processes of this one that are not reaped.
 pub fn children() -> Vec<u32> {
     let ours = std::process::id().to_string();
-    let parent = |process: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        // After the name, which may hold anything.
-        let after = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-        after.split(' ').nth(1).map(str::to_owned)
-    };
     let numbers =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    numbers.filter(|process| parent(process).as_ref() == Some(&ours)).collect()
+    numbers.filter(|process| stat(*process).get(1) == Some(&ours)).collect()
+}
+
+/// CPU time of a process, all its threads, in hundredths of a second.
+pub fn ticks(process: u32) -> u64 {
+    stat(process).iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// `/proc/PID/stat` from the state on: what comes after the name, which may hold anything.
+fn stat(process: u32) -> Vec<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    after.split(' ').map(str::to_owned).collect()
 }
 
 /// The most that was resident so far.

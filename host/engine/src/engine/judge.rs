@@ -41,10 +41,10 @@ fn late(what: &str) -> Failure {
 }
 
 /// A schema that is none is found before anything is asked.
-pub(super) async fn compiled(run: &Run, stream: &str, schema: Schema) -> Result<(), EngineError> {
+pub(super) async fn compiled(run: &Run, what: &str, schema: Schema) -> Result<(), EngineError> {
     let compiled = judged(&run.facts.schema_work, &run.cancellation, move |stop| schema.compile(stop)).await;
-    let what = format!("schema of the stream `{stream}`");
-    Ok(compiled.map_err(|failure| EngineError::not_judged(&what, failure))??)
+    let compiled = compiled.map_err(|failure| EngineError::not_judged(what, failure))?;
+    compiled.map_err(|source| EngineError::Schema { what: what.to_owned(), source })
 }
 
 /// Ends the work when it is dropped.

@@ -71,14 +71,16 @@ impl Engine {
             });
         };
         let run = self.draft(&facts, kind, action, options).await?;
-        let not_judged = |failure| EngineError::not_judged(&format!("input of `{action}`"), failure);
-        let faults = validate(&run, &found.input, input).await.map_err(not_judged)??;
+        let what = format!("input of `{action}`");
+        let faults = validate(&run, &found.input, input).await;
+        let faults = faults.map_err(|failure| EngineError::not_judged(&what, failure))?;
+        let faults = faults.map_err(|source| EngineError::Schema { what, source })?;
         if !faults.is_empty() {
             return Err(EngineError::InvalidInput { action: action.to_owned(), faults });
         }
         // Found broken now, the schema of the output costs nothing; after the call it would cost the answer.
         let output = found.output.clone();
-        validate(&run, &output, "null").await.map_err(not_judged)??;
+        judge::compiled(&run, &format!("output of `{action}`"), output.clone()).await?;
         let invoke = Operation::Invoke { action: action.to_owned(), input: input.to_owned(), resume: None };
         let errand = Errand {
             operation: invoke,
@@ -209,10 +211,10 @@ async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {
         Answer::Streams(streams) => Fruit { streams, ..Fruit::default() },
         Answer::Done(output) => {
             let drift = match schema {
-                // It was compiled before the run: a fault of the host here must not cost the answer.
+                // Nothing here may cost the answer; and what nobody could look at must not pass for looked at.
                 Some(schema) => match validate(run, schema, &output).await {
-                    Ok(faults) => faults.unwrap_or_default(),
-                    // Nor must the wait for it; and what nobody looked at must not pass for looked at.
+                    Ok(Ok(faults)) => faults,
+                    Ok(Err(error)) => vec![Fault::whole(error.to_string())],
                     Err(failure) => vec![Fault::whole(failure.message)],
                 },
                 None => Vec::new(),

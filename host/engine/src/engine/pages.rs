@@ -85,7 +85,7 @@ impl Engine {
         };
         let mut run = self.draft(&facts, RunKind::Read, stream, run_options).await?;
         if let Some(schema) = plan.validated.clone() {
-            judge::compiled(&run, stream, schema).await?;
+            judge::compiled(&run, &format!("schema of the stream `{stream}`"), schema).await?;
         }
         let (place, moved) = self.place(&run, &plan).await?;
         let opened = self.open_sink(&plan, place, moved, sink).await?;
@@ -177,7 +177,7 @@ impl Engine {
                 Step::Call(_) | Step::Wait(_) => return Err(EngineError::Host("a page was not delivered")),
             }
             let Page { records, count, next, checkpoint, .. } = page;
-            let records = match self.validated(run, plan, records).await? {
+            let records = match self.validated(run, plan, records).await {
                 Ok(records) => records,
                 Err(failure) => return self.close(run, Ending::failed(failure), Some(last), sink).await,
             };
@@ -226,34 +226,33 @@ impl Engine {
     }
 
     /// The records, or why not: the first that is none of its stream, a cancel, the read's end.
-    async fn validated(
-        &self,
-        run: &Run,
-        plan: &Plan,
-        records: Vec<u8>,
-    ) -> Result<Result<Vec<u8>, Failure>, EngineError> {
-        let Some(schema) = plan.validated.clone() else { return Ok(Ok(records)) };
+    async fn validated(&self, run: &Run, plan: &Plan, records: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let Some(schema) = plan.validated.clone() else { return Ok(records) };
         let (clock, end) = (Arc::clone(&self.clock), plan.end);
         let work = move |stop: &Stop| {
             let over = || clock.monotonic() > end;
             (schema.validate_lines(&records, over, stop), records)
         };
-        let (found, records) = match judge::judged(&run.facts.schema_work, &run.cancellation, work).await {
-            Ok(judged) => judged,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let (found, records) = judge::judged(&run.facts.schema_work, &run.cancellation, work).await?;
         if self.clock.monotonic() > plan.end {
-            return Ok(Err(Failure::new("timeout", "the read took longer than it may")));
+            return Err(Failure::new("timeout", "the read took longer than it may"));
         }
-        let Some((line, faults)) = found? else { return Ok(Ok(records)) };
+        let drift = |message: String| Err(Failure::new("contract-drift", message));
+        let stream = &plan.stream;
+        let (line, faults) = match found {
+            Ok(None) => return Ok(records),
+            Ok(Some(found)) => found,
+            Err(error) => {
+                let what = "the page could not be held against the schema of";
+                return drift(format!("{what} `{stream}`: {}", error.0));
+            }
+        };
         let places: Vec<_> =
             faults.iter().map(|fault| format!("`{}`: {}", fault.pointer, fault.message)).collect();
-        let stream = &plan.stream;
-        let message = format!(
+        drift(format!(
             "record {line} of the page is not what the schema of `{stream}` says: {}",
             places.join("; ")
-        );
-        Ok(Err(Failure::new("contract-drift", message)))
+        ))
     }
 
     async fn commit(

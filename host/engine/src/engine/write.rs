@@ -38,7 +38,8 @@ impl Engine {
             false => (RunKind::Write, stream.name.clone()),
         };
         let mut run = self.draft(&facts, kind, &subject, options).await?;
-        judge::compiled(&run, &stream.name, Schema::new(stream.schema.clone())).await?;
+        let what = format!("schema of the stream `{}`", stream.name);
+        judge::compiled(&run, &what, Schema::new(stream.schema.clone())).await?;
         let id = batch_id(&run.run_id, &stream.name, WRITE, &records);
         let batch = Batch { id, stream, mode: write.mode, generation: write.generation, records };
         self.begin(&run, Some(described(&batch))).await?;

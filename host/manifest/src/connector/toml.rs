@@ -165,6 +165,7 @@ fn rules(root: &mut Table<'_>) -> Rules {
         return (rules, from_responses, places);
     }
     for (i, mut table) in root.tables("http").into_iter().enumerate() {
+        table.such_as(&[("allow", "[\"GET https://api.example.com/v1/items\"]")]);
         let attributes = attributes(&mut table);
         let why = table.required_string("why");
         if table.has("from-response") {
@@ -212,8 +213,15 @@ pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
     for later in ["graphql", "soap"] {
         table.reject_later(later);
     }
+    table.such_as(&[
+        ("credential", "\"NAME-OF-A-SLOT\""),
+        ("idempotency", "{ header = \"Idempotency-Key\", window = \"24h\" }"),
+        ("query", "{ api-version = \"2026-01-31\", page = \"*\" }"),
+        ("guest-headers", "[\"x-custom\"]"),
+    ]);
     let credentials = values(table.string_or_strings("credential").unwrap_or_default());
     let idempotency = table.table("idempotency").and_then(|mut idempotency| {
+        idempotency.such_as(&[("header", "\"Idempotency-Key\""), ("window", "\"24h\"")]);
         let header = idempotency.required_string("header");
         let window = idempotency.duration("window");
         if window.is_none() && !idempotency.has("window") {
@@ -274,7 +282,7 @@ fn query(table: &mut Table<'_>) -> Option<QueryRule> {
 
 fn narrowed(table: &mut Table<'_>) -> Vec<RequestedRule> {
     let lines = table.strings("http").unwrap_or_default();
-    if lines.is_empty() && table.has("http") {
+    if table.lists_nothing("http") {
         let help = Some("remove the key: without it, all rules of the connector hold".to_owned());
         table.fault(table.key_span("http"), "`http` is empty", help);
     }
@@ -283,6 +291,7 @@ fn narrowed(table: &mut Table<'_>) -> Vec<RequestedRule> {
 
 fn action(table: &mut Table<'_>, files: &mut Files) -> Option<Action> {
     table.reject_later_unless_empty("scopes");
+    table.such_as(&[("delivery", "\"at-least-once\"")]);
     let summary = table.string("summary").map(|summary| summary.value);
     let http = narrowed(table);
     let delivery =

@@ -92,6 +92,17 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
+/// What to do about a name that is there already. A list's tables have two brackets, each of them.
+fn twice(text: &str, span: &Range<usize>) -> String {
+    let name = text.get(span.clone()).unwrap_or_default();
+    let headers = [format!("[{name}]"), format!("[[{name}]]")];
+    let stands = |header: &String| text.lines().any(|line| line.trim() == header.as_str());
+    if headers.iter().all(stands) {
+        return format!("write `[[{}]]` each time: a list has two brackets", shown(name));
+    }
+    "one of the two has to go: rename it, or put what both say into one".to_owned()
+}
+
 impl Document {
     /// Parses a text; every syntax error and duplicate key is a fault with its place.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
@@ -113,9 +124,9 @@ impl Document {
         if !errors.is_empty() {
             let is_twice = |error: &&toml::de::Error| error.message().starts_with("duplicate key");
             let fault = |error: &toml::de::Error| {
-                let twice = "one of the two has to go: rename it, or put what both say into one";
-                let help = is_twice(&error).then(|| twice.to_owned());
-                Diagnostic { help, ..at(error.span().unwrap_or(0..0), shown(error.message())) }
+                let span = error.span().unwrap_or(0..0);
+                let help = is_twice(&error).then(|| twice(&text, &span));
+                Diagnostic { help, ..at(span, shown(error.message())) }
             };
             // What a reader that lost its place says next is about its guesses.
             return Err(match errors.iter().find(|error| !is_twice(error)) {

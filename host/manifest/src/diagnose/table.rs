@@ -16,6 +16,8 @@ pub struct Table<'d> {
     asked: Vec<String>,
     /// Keys that a reader only looked for: an unknown one may be meant as one of them.
     looked_for: RefCell<Vec<String>>,
+    /// How a key's value may be written, for who wrote it otherwise.
+    examples: Vec<(&'static str, &'static str)>,
     open: bool,
 }
 
@@ -46,7 +48,21 @@ impl Drop for Table<'_> {
 impl<'d> Table<'d> {
     pub(super) fn new(document: &'d Document, name: String, node: &'d Node, span: Range<usize>) -> Self {
         let entries = if let Value::Table(entries) = &node.value { entries.as_slice() } else { &[] };
-        Self { document, name, entries, span, asked: Vec::new(), looked_for: RefCell::default(), open: false }
+        Self {
+            document,
+            name,
+            entries,
+            span,
+            asked: Vec::new(),
+            looked_for: RefCell::default(),
+            examples: Vec::new(),
+            open: false,
+        }
+    }
+
+    /// What to show to who gave these keys a value of another type.
+    pub fn such_as(&mut self, examples: &[(&'static str, &'static str)]) {
+        self.examples.extend(examples);
     }
 
     /// Where the table stands: its name in a header or the key that holds it.
@@ -139,7 +155,10 @@ impl<'d> Table<'d> {
             ("a boolean", Value::String(text)) if ["true", "false"].contains(&text.as_str()) => {
                 Some(format!("`{key} = {text}`, without quotes"))
             }
-            _ => None,
+            _ => {
+                let example = self.examples.iter().find(|(known, _)| *known == key);
+                example.map(|(key, example)| format!("`{key} = {example}`"))
+            }
         };
         self.fault(node.span.clone(), message, help);
     }

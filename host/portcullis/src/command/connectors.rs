@@ -4,11 +4,12 @@ use crate::{
     cli::Arguments,
     config::Config,
     exit::{Exit, Result},
-    output, registry,
+    files, output, registry,
 };
+use portcullis_manifest::{Approval, Component, embedded::digest_of};
 use serde_json::json;
 
-/// Lists; opens no component, so a foreign file in the registry stops nobody.
+/// Lists; reads no component, so a foreign file in the registry stops nobody.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let lock = approvals::read_lock(&config)?;
@@ -16,19 +17,26 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut rows = Vec::new();
     for entry in &entries {
         let name = format!("{}/{}", entry.name.publisher, entry.name.name);
-        let connections: Vec<_> = lock
+        let named: Vec<_> = lock
             .approvals
             .iter()
             .filter(|(_, approval)| approval.connector == entry.name && approval.version == entry.version)
-            .map(|(connection, _)| connection.clone())
             .collect();
+        let digest = if named.is_empty() { None } else { digest(entry) };
+        let (these, others): (Vec<_>, Vec<_>) =
+            named.into_iter().partition(|(_, approval)| digest.as_ref() == Some(&approval.digest));
+        let names =
+            |of: &[(&String, &Approval)]| of.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>();
+        let (these, others) = (names(&these), names(&others));
         if arguments.json {
             output::json_line(&json!({
                 "connector": name, "version": entry.version.to_string(), "file": entry.file.display().to_string(),
-                "approved_for": connections,
+                "approved_for": these, "other_bytes_approved_for": others,
             }));
         }
-        rows.push(vec![name, entry.version.to_string(), connections.join(", ")]);
+        let others = others.into_iter().map(|name| format!("{name}: other bytes than these"));
+        let shown: Vec<_> = these.into_iter().chain(others).collect();
+        rows.push(vec![name, entry.version.to_string(), shown.join(", ")]);
     }
     let mut connections = Vec::new();
     for connection in config.connections.values() {
@@ -57,4 +65,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         output::line(&output::table(&["CONNECTION", "CONNECTOR", "STATE", "NEWEST", "OWNER"], &connections));
     }
     Ok(Exit::Success)
+}
+
+/// Of the bytes that lie there now; none where they can't be read.
+fn digest(entry: &registry::Entry) -> Option<String> {
+    let bytes = files::read_like(&entry.file, registry::COMPONENT_BYTES_MAX, &Component::MAGIC).ok()?;
+    Some(digest_of(&bytes))
 }

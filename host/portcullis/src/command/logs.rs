@@ -29,6 +29,9 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let log = Log { data: config.data, filter: filter(options)?, reader: None, seen: Mark::default() };
     if options.follow {
         known?;
+        if let Some(run_id) = &options.run {
+            known_run(&data, run_id).await?;
+        }
         follow(arguments.json, log).await?;
         return Ok(Exit::Success);
     }
@@ -48,25 +51,33 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
 
 /// A number that nobody has is a mistake; a run may have sent nothing.
 async fn refuse_unknown(data: &Path, options: &Logs) -> Result<()> {
-    let unknown = |what: &str, id: &str, help: &str| {
-        let message = format!("no {what} `{}`", output::shown_line(id));
-        Err(Failure::new(Exit::Usage, message).with_help(help))
-    };
     let narrowed = options.status.is_some() || options.connection.is_some() || options.correlation.is_some();
     if let Some(id) = options.exchange.as_ref().filter(|_| !narrowed && options.run.is_none()) {
-        return unknown("exchange", id, "portcullis logs --json shows the ids of those that are kept");
+        let help = "portcullis logs --json shows the ids of those that are kept";
+        return Err(unknown("exchange", id).with_help(help));
     }
-    let Some(run_id) = options.run.clone() else { return Ok(()) };
-    let (data, id) = (data.to_owned(), run_id.clone());
+    match &options.run {
+        Some(run_id) => known_run(data, run_id).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Is it over?
+async fn known_run(data: &Path, run_id: &str) -> Result<bool> {
+    let (data, id) = (data.to_owned(), run_id.to_owned());
     let known = tokio::task::spawn_blocking(move || match StateReader::open(&data)? {
         Some(reader) => reader.run(&id),
         None => Ok(None),
     });
     let known = known.await.map_err(|error| Failure::fault("the reader failed").because(&error))?;
     match known.map_err(|error: StoreError| at_database("read", "state.db", &error))? {
-        Some(_) => Ok(()),
-        None => unknown("run", &run_id, "portcullis runs shows those that are kept"),
+        Some(run) => Ok(run.summary.ended_at.is_some()),
+        None => Err(unknown("run", run_id).with_help("portcullis runs shows those that are kept")),
     }
+}
+
+fn unknown(what: &str, id: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("no {what} `{}`", output::shown_line(id)))
 }
 
 fn show(as_json: bool, rows: &[ExchangeRow]) {
@@ -79,12 +90,17 @@ fn show(as_json: bool, rows: &[ExchangeRow]) {
     }
 }
 
-/// The newest, then each as it ends, until Ctrl-C or the end of whoever reads.
+/// The newest, then each as it ends, until Ctrl-C or the end of whoever reads, or of the run that is asked for.
 async fn follow(as_json: bool, log: Log) -> Result<()> {
     let mut cancelled = cancel_on_signal();
     let (mut log, rows) = read(log, Log::newest).await?;
     show(as_json, &rows);
-    while !output::is_closed() {
+    let mut is_over = false;
+    while !output::is_closed() && !is_over {
+        // Asked before the last look, so that this one sees all of it.
+        if let Some(run_id) = log.filter.run_id.clone() {
+            is_over = known_run(&log.data, &run_id).await?;
+        }
         tokio::select! {
             _ = cancelled.wait_for(|cancelled| *cancelled) => break,
             () = RealClock.sleep(FOLLOW_EVERY) => {}

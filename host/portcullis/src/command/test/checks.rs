@@ -358,7 +358,11 @@ impl Stage<'_> {
                     _ => "the output".to_owned(),
                 };
                 let place = if fault.pointer.is_empty() { "itself" } else { &fault.pointer };
-                return Some(format!("{what} is not what its schema says: `{place}`: {}", fault.message));
+                return Some(format!(
+                    "{what} is not what its schema says: `{place}`: {}\nmake it what the schema says; where the vendor is right, \
+                     correct the schema's file, which connector.toml names",
+                    fault.message
+                ));
             }
         }
         None

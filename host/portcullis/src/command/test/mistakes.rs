@@ -100,6 +100,9 @@ pub fn large_record<'p>(pages: impl Iterator<Item = &'p [u8]>) -> Option<String>
 /// A guest-level repetition of a request that the vendor refused: retries are the host's, with backoff and a budget. The same URL
 /// with another body is another request: a destination sends a record each.
 pub fn repeated(ended: &[Ended], asked: &[Asked]) -> Option<String> {
+    if let Some(other) = asked_otherwise(asked) {
+        return Some(by_hand(&other.method, &other.url));
+    }
     // What a credential adds to a query is not in the log.
     let path = |url: &str| url.split('?').next().map(str::to_owned);
     let bodies = |method: &str, url: &str| {
@@ -112,17 +115,61 @@ pub fn repeated(ended: &[Ended], asked: &[Asked]) -> Option<String> {
             let count = counts.entry((&row.method, &row.url)).or_default();
             *count += 1;
             if *count > bodies(&row.method, &row.url).max(1) {
-                return Some(format!(
-                    "{} {} was asked for again by hand after the vendor had refused it: return the error, the host retries",
-                    row.method, row.url
-                ));
+                return Some(by_hand(&row.method, &row.url));
             }
         }
     }
     None
 }
 
-/// A log line with the value of a property that the manifest calls sensitive.
+fn by_hand(method: &str, url: &str) -> String {
+    format!(
+        "{method} {url} was asked for again by hand after the vendor had refused it: return the error, the host retries"
+    )
+}
+
+/// One that no cassette has, and that was refused before but for what its query says more.
+fn asked_otherwise(asked: &[Asked]) -> Option<&Asked> {
+    let parts = |url: &str| {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned);
+        (path.to_owned(), pairs.collect::<BTreeSet<_>>())
+    };
+    asked.iter().enumerate().filter(|(_, asked)| asked.answered_by.is_none()).find_map(|(at, other)| {
+        let (path, pairs) = parts(&other.url);
+        let before = asked[..at].iter().any(|before| {
+            let (refused_path, refused) = parts(&before.url);
+            (&before.method, &before.body, &refused_path) == (&other.method, &other.body, &path)
+                && refused.is_subset(&pairs)
+        });
+        before.then_some(other)
+    })
+}
+
+/// How the name of a property ends that holds a secret, without `-` and `_`.
+const SECRET_NAMES: [&str; 13] = [
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "authtoken",
+    "sessiontoken",
+    "bearertoken",
+    "apitoken",
+    "secret",
+    "password",
+    "apikey",
+    "privatekey",
+    "secretkey",
+    "accesskey",
+];
+
+fn is_secret_by_name(name: &str) -> bool {
+    let plain: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    plain == "token" || SECRET_NAMES.iter().any(|known| plain.ends_with(known))
+}
+
+/// A log line with the value of a property that the manifest calls sensitive, or that is a secret by its name.
 pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Option<String> {
     let mut values = Vec::new();
     for exchange in &cassette.exchanges {
@@ -146,8 +193,12 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
     let lines = ended.iter().flat_map(|ended| &ended.logged);
     for line in lines {
         if let Some((name, _)) = values.iter().find(|(_, value)| line.contains(value.as_str())) {
+            let why = match sensitive.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                true => "which the manifest calls sensitive",
+                false => "a secret by its name",
+            };
             return Some(format!(
-                "a log line holds the value of `{name}`, which the manifest calls sensitive"
+                "a log line holds the value of `{name}`, {why}: log what tells it from others, such as its id"
             ));
         }
     }
@@ -160,7 +211,8 @@ fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String
         Value::Array(items) => items.iter().for_each(|item| collect(item, sensitive, values)),
         Value::Object(map) => {
             for (name, value) in map {
-                let named = sensitive.iter().any(|known| known.eq_ignore_ascii_case(name));
+                let named =
+                    is_secret_by_name(name) || sensitive.iter().any(|known| known.eq_ignore_ascii_case(name));
                 match value {
                     Value::String(text) if named && text.chars().count() >= SENSITIVE_CHARS_MIN => {
                         values.push((name.clone(), text.clone()));

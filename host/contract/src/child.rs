@@ -12,7 +12,7 @@ use crate::{
 use portcullis_manifest::json;
 use rustix::{
     event::{PollFd, PollFlags},
-    process::{Resource, Rlimit, setrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use serde_json::{Value, json};
 use std::{
@@ -40,6 +40,7 @@ pub fn schema_child_main() -> i32 {
 
 fn restrict() -> io::Result<()> {
     let set = |resource, most: u64| {
+        let most = most.min(getrlimit(resource).maximum.unwrap_or(most));
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(io::Error::from)
     };
     set(Resource::Data, CHILD_MEMORY_BYTES_MAX)?;
@@ -67,7 +68,8 @@ fn end_with_the_asker() {
 fn restrict_time() -> io::Result<()> {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let most = u64::try_from(used.tv_sec).unwrap_or(0) + CHILD_CPU_SECONDS_MAX;
-    setrlimit(Resource::Cpu, Rlimit { current: Some(most), maximum: None })?;
+    let maximum = getrlimit(Resource::Cpu).maximum;
+    setrlimit(Resource::Cpu, Rlimit { current: Some(most.min(maximum.unwrap_or(most))), maximum })?;
     Ok(())
 }
 
@@ -126,7 +128,7 @@ fn faults(
 
 /// The first line that does not fit, with the first of its faults.
 fn line(judge: &Judge, lines: &[u8]) -> Option<(u64, Vec<Told>)> {
-    let mut each = (1..).zip(lines.split_inclusive(|byte| *byte == b'\n'));
+    let mut each = (1..).zip(judge::lines(lines));
     each.find_map(|(number, line)| match judge::document(line) {
         Ok(document) if judge.fits(&document) => None,
         Ok(document) => Some((number, told(judge.first(&document)))),

@@ -45,6 +45,11 @@ pub(crate) fn document(text: &[u8]) -> Result<Value, Fault> {
     json::parse_within(text, DOCUMENT_DEPTH_MAX).map_err(|error| Fault::whole(no_document(&error)))
 }
 
+/// The lines, without their ends; none after the last end.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
 /// What the parser met may be what nobody should read.
 pub(crate) fn no_document(error: &JsonError) -> String {
     match error {
@@ -68,11 +73,23 @@ fn faults(schema: &Value, error: &ValidationError<'_>) -> Vec<Fault> {
             };
             unexpected.iter().take(FAULTS_MAX).map(fault).collect()
         }
+        ValidationErrorKind::FalseSchema if parent_of_all(error) => {
+            vec![Fault {
+                pointer: shorten(&parent),
+                message: "no property may be here".to_owned(),
+                known: Arc::default(),
+            }]
+        }
         _ => {
             let message = shorten(&error.masked().to_string());
             vec![Fault { pointer: shorten(&parent), message, known: Arc::default() }]
         }
     }
+}
+
+/// `additionalProperties: false` where there are no others is a schema that lets nothing pass.
+fn parent_of_all(error: &ValidationError<'_>) -> bool {
+    error.schema_path().as_str().ends_with("/additionalProperties")
 }
 
 /// The names under `properties` of the schema whose keyword this is; none where a reference leads elsewhere, or where they are more

@@ -13,6 +13,6 @@ mod stop;
 mod worker;
 
 pub use child::schema_child_main;
-pub use schema::{Fault, Schema, SchemaError};
+pub use schema::{Fault, Schema, SchemaError, Schemas};
 pub use stop::Stop;
 pub use worker::judge_apart;

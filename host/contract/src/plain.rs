@@ -42,3 +42,69 @@ fn within(schema: &Value, depth_left: usize) -> bool {
 fn is_word(value: &Value) -> bool {
     matches!(value, Value::Null | Value::Bool(_) | Value::String(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_takes_more_than_its_text_is_not_plain() {
+        for plain in [
+            json!(true),
+            json!({ "type": ["object", "null"], "required": ["a"], "properties": { "a": { "enum": ["b", null] } } }),
+            json!({ "items": { "minimum": -1.5, "maxLength": 3 }, "additionalProperties": false, "format": "date" }),
+        ] {
+            assert!(is_plain(&plain), "{plain}");
+        }
+        for keyword in [
+            "$ref",
+            "$dynamicRef",
+            "$recursiveRef",
+            "$defs",
+            "$id",
+            "$anchor",
+            "allOf",
+            "anyOf",
+            "oneOf",
+            "not",
+            "if",
+            "then",
+            "else",
+            "dependentSchemas",
+            "dependentRequired",
+            "dependencies",
+            "prefixItems",
+            "contains",
+            "minContains",
+            "patternProperties",
+            "propertyNames",
+            "unevaluatedItems",
+            "unevaluatedProperties",
+            "pattern",
+            "uniqueItems",
+            "multipleOf",
+            "contentEncoding",
+            "contentMediaType",
+            "contentSchema",
+            "unheard-of",
+        ] {
+            assert!(!is_plain(&json!({ keyword: true })), "{keyword}");
+            assert!(!is_plain(&json!({ "properties": { "a": { "items": { keyword: {} } } } })), "{keyword}");
+        }
+        let deep = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "items": inner }));
+        let named = |bytes: usize| json!({ "properties": { "n".repeat(bytes): {} } });
+        let listed = |count: usize| json!({ "enum": vec!["a"; count] });
+        let long =
+            |digits: usize| json!({ "maximum": serde_json::from_str::<Value>(&"9".repeat(digits)).ok() });
+        for (within, beyond) in [
+            (deep(PLAIN_DEPTH_MAX), deep(PLAIN_DEPTH_MAX + 1)),
+            (named(PLAIN_NAME_BYTES_MAX), named(PLAIN_NAME_BYTES_MAX + 1)),
+            (listed(PLAIN_ENUM_MAX), listed(PLAIN_ENUM_MAX + 1)),
+            (long(NUMBER_BYTES_MAX), long(NUMBER_BYTES_MAX + 1)),
+            (json!({ "const": "a" }), json!({ "const": {} })),
+        ] {
+            assert!(is_plain(&within) && !is_plain(&beyond), "{beyond:.100}");
+        }
+    }
+}

@@ -3,11 +3,12 @@
 use crate::{
     Stop,
     judge::{self, Judge, no_document},
-    limits::{PLAIN_BYTES_MAX, PLAIN_DOCUMENT_BYTES_MAX, SCHEMA_TIME_MAX},
+    limits::{PLAIN_BYTES_MAX, PLAIN_DOCUMENT_BYTES_MAX, PLAIN_TOTAL_BYTES_MAX, SCHEMA_TIME_MAX},
     plain, worker,
 };
 use portcullis_manifest::json;
 use std::{
+    cell::Cell,
     fmt,
     sync::{Arc, OnceLock, mpsc},
     thread,
@@ -44,13 +45,28 @@ impl Fault {
 #[error("the schema can't be used: {0}")]
 pub struct SchemaError(pub String);
 
+/// The schemas of one connector: once there is `PLAIN_TOTAL_BYTES_MAX` of text, the others are for a process of their own.
+#[derive(Default)]
+pub struct Schemas {
+    text_bytes: Cell<usize>,
+}
+
+impl Schemas {
+    /// One more of them.
+    pub fn schema(&self, text: impl Into<Arc<str>>) -> Schema {
+        let text = text.into();
+        self.text_bytes.set(self.text_bytes.get() + text.len());
+        if self.text_bytes.get() <= PLAIN_TOTAL_BYTES_MAX { Schema::new(text) } else { Schema::apart(text) }
+    }
+}
+
 impl Schema {
     /// From its JSON text. Nothing is checked before `compile` or the first `validate`.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self { text: text.into(), read: Arc::default() }
     }
 
-    /// The same for one of so many that this process should hold none of them.
+    /// The same for one that this process holds nothing of, plain or not.
     pub fn apart(text: impl Into<Arc<str>>) -> Self {
         Self { text: text.into(), read: Arc::new(OnceLock::from(Ok(None))) }
     }
@@ -83,12 +99,11 @@ impl Schema {
         stop: &Stop,
     ) -> Result<Option<(u64, Vec<Fault>)>, SchemaError> {
         let over = || stop.is_over() || over();
-        let each = || lines.split_inclusive(|byte| *byte == b'\n');
         let judge = match self.plain()? {
-            Some(judge) if each().all(|line| line.len() <= PLAIN_DOCUMENT_BYTES_MAX) => judge,
+            Some(judge) if judge::lines(lines).all(|line| line.len() <= PLAIN_DOCUMENT_BYTES_MAX) => judge,
             _ => return worker::lines(&self.text, lines, over, stop),
         };
-        for (line, number) in each().zip(1..) {
+        for (line, number) in judge::lines(lines).zip(1..) {
             if over() {
                 return Ok(None);
             }
@@ -153,11 +168,12 @@ fn in_time<T: Send>(work: impl FnOnce(&Stop) -> Result<T, SchemaError> + Send) -
     let (done, over) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let watch = stop.clone();
-        scope.spawn(move || {
+        let watching = thread::Builder::new().spawn_scoped(scope, move || {
             if over.recv_timeout(SCHEMA_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
                 watch.now();
             }
         });
+        watching.map_err(|error| SchemaError(format!("there is no thread for it: {error}")))?;
         let result = work(&stop);
         drop(done);
         let late = || SchemaError(format!("it takes longer than {} s", SCHEMA_TIME_MAX.as_secs()));
@@ -168,5 +184,28 @@ fn in_time<T: Send>(work: impl FnOnce(&Stop) -> Result<T, SchemaError> + Send) -
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Schema({} bytes)", self.text.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_held_here_is_plain_and_small_and_bounded_together() {
+        let is_here = |schema: &Schema| schema.plain().unwrap().is_some();
+        let of = |bytes: usize| {
+            let text = r#"{"type":"object","title":""}"#;
+            text.replace("\"\"", &format!("\"{}\"", "t".repeat(bytes - text.len())))
+        };
+        assert!(is_here(&Schema::new(of(PLAIN_BYTES_MAX))));
+        assert!(!is_here(&Schema::new(of(PLAIN_BYTES_MAX + 1))));
+        assert!(!is_here(&Schema::new(r##"{"$ref":"#/$defs/a","$defs":{"a":{}}}"##)));
+        assert!(!is_here(&Schema::apart("{}")));
+        let all = Schemas::default();
+        let fitting = PLAIN_TOTAL_BYTES_MAX / PLAIN_BYTES_MAX;
+        let here = (0..2 * fitting).filter(|_| is_here(&all.schema(of(PLAIN_BYTES_MAX)))).count();
+        assert_eq!(here, fitting);
     }
 }

@@ -270,7 +270,7 @@ fn faults_here(judge: &Judge, text: &[u8]) -> Vec<Fault> {
 }
 
 fn lines_here(judge: &Judge, lines: &[u8], over: &dyn Fn() -> bool) -> Option<(u64, Vec<Fault>)> {
-    let mut each = (1..).zip(lines.split_inclusive(|byte| *byte == b'\n')).take_while(|_| !over());
+    let mut each = (1..).zip(judge::lines(lines)).take_while(|_| !over());
     each.find_map(|(number, line)| {
         let faults = faults_here(judge, line);
         (!faults.is_empty()).then_some((number, faults))

@@ -66,10 +66,11 @@ pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
 }
 
 fn invalid(error: &ValidationError<'_>) -> SchemaError {
-    SchemaError::Invalid {
-        pointer: shown(error.instance_path().as_str()),
-        problem: shown(&error.to_string()),
+    let mut problem = shown(&error.to_string());
+    if error.instance_path().as_str().ends_with("/pattern") && problem.contains("regex") {
+        problem.push_str(" that runs in linear time: no look-around, no back-references, of bounded size");
     }
+    SchemaError::Invalid { pointer: shown(error.instance_path().as_str()), problem }
 }
 
 /// Recursion is bounded: the document was parsed within `JSON_DEPTH_MAX`. Data (`const`, `examples`) is taken for schemas as well: a

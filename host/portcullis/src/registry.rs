@@ -39,7 +39,8 @@ impl Package {
         if let Some((path, error)) = schema_fault(&self.component.manifest) {
             let pointer = path.iter().map(|step| format!("/{step}")).collect();
             let fault = EmbeddedError::Manifest { pointer, problem: error.to_string() };
-            return Err(not_a_connector(&self.file, &fault));
+            let help = "its author has to correct it: a schema is compiled before anybody approves it";
+            return Err(Failure { help: Some(help.to_owned()), ..not_a_connector(&self.file, &fault) });
         }
         let child = (PathBuf::from(crate::OURSELVES), vec![crate::CHECK_CHILD.to_owned()]);
         let code = Component::code(&self.bytes).map_err(|error| not_a_connector(&self.file, &error))?;

@@ -47,7 +47,7 @@ pub fn ticks(process: u32) -> u64 {
 }
 
 /// `/proc/PID/stat` from the state on: what comes after the name, which may hold anything.
-fn stat(process: u32) -> Vec<String> {
+pub fn stat(process: u32) -> Vec<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
     after.split(' ').map(str::to_owned).collect()

@@ -9,17 +9,14 @@ use crate::{
     registry::Package,
 };
 use async_trait::async_trait;
-use portcullis_contract::limits::PLAIN_TOTAL_BYTES_MAX;
+use portcullis_contract::Schemas;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
-use portcullis_engine::{
-    ActionFacts, ConnectionFacts, Connections, Refused, Schema, SchemaWork, StreamFacts,
-};
+use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts};
 use portcullis_grants::{AddressPolicy, Grants};
 use portcullis_manifest::{Approval, Component, Delivery, Role, signing::Signing};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
@@ -318,23 +315,18 @@ fn facts(
     connector: String,
 ) -> ConnectionFacts {
     let manifest = &component.manifest;
-    let text_bytes = Cell::new(0);
-    let schema = |schema: &serde_json::Value| {
-        let text = schema.to_string();
-        text_bytes.set(text_bytes.get() + text.len());
-        if text_bytes.get() <= PLAIN_TOTAL_BYTES_MAX { Schema::new(text) } else { Schema::apart(text) }
-    };
+    let schemas = Schemas::default();
     let action = |(name, action): (&String, &portcullis_manifest::Action)| {
         let facts = ActionFacts {
-            input: schema(&action.input),
-            output: schema(&action.output),
+            input: schemas.schema(action.input.to_string()),
+            output: schemas.schema(action.output.to_string()),
             at_least_once: action.delivery == Delivery::AtLeastOnce,
         };
         (name.clone(), facts)
     };
     let stream = |(name, stream): (&String, &portcullis_manifest::Stream)| {
         let facts = StreamFacts {
-            schema: schema(&stream.schema),
+            schema: schemas.schema(stream.schema.to_string()),
             primary_key: stream.primary_key.clone(),
             cursor_field: stream.cursor_field.clone(),
         };

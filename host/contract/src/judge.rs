@@ -53,6 +53,7 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// What the parser met may be what nobody should read.
 pub(crate) fn no_document(error: &JsonError) -> String {
     match error {
+        JsonError::Syntax { line: 1, column, .. } => format!("not JSON (column {column})"),
         JsonError::Syntax { line, column, .. } => format!("not JSON (line {line}, column {column})"),
         other => other.to_string(),
     }
@@ -73,10 +74,11 @@ fn faults(schema: &Value, error: &ValidationError<'_>) -> Vec<Fault> {
             };
             unexpected.iter().take(FAULTS_MAX).map(fault).collect()
         }
-        ValidationErrorKind::FalseSchema if parent_of_all(error) => {
+        ValidationErrorKind::FalseSchema => {
+            let what = if is_of_others(error) { "no property" } else { "nothing" };
             vec![Fault {
                 pointer: shorten(&parent),
-                message: "no property may be here".to_owned(),
+                message: format!("{what} may be here"),
                 known: Arc::default(),
             }]
         }
@@ -88,8 +90,9 @@ fn faults(schema: &Value, error: &ValidationError<'_>) -> Vec<Fault> {
 }
 
 /// `additionalProperties: false` where there are no others is a schema that lets nothing pass.
-fn parent_of_all(error: &ValidationError<'_>) -> bool {
-    error.schema_path().as_str().ends_with("/additionalProperties")
+fn is_of_others(error: &ValidationError<'_>) -> bool {
+    let keyword = error.schema_path().as_str();
+    keyword.ends_with("/additionalProperties") && !keyword.ends_with("/properties/additionalProperties")
 }
 
 /// The names under `properties` of the schema whose keyword this is; none where a reference leads elsewhere, or where they are more

@@ -55,7 +55,9 @@ impl Schemas {
     /// One more of them.
     pub fn schema(&self, text: impl Into<Arc<str>>) -> Schema {
         let text = text.into();
-        self.text_bytes.set(self.text_bytes.get() + text.len());
+        if text.len() <= PLAIN_BYTES_MAX {
+            self.text_bytes.set(self.text_bytes.get() + text.len());
+        }
         if self.text_bytes.get() <= PLAIN_TOTAL_BYTES_MAX { Schema::new(text) } else { Schema::apart(text) }
     }
 }

@@ -201,6 +201,10 @@ impl Worker {
             Ok((Some(_), _)) if said.contains("memory allocation") => Ended::Memory,
             Ok((Some(_), _)) if said.contains("overflowed its stack") => Ended::Stack,
             Ok((Some(signal), _)) => Ended::Elsewhere(signal),
+            // The words of a panic may hold what the document holds.
+            Ok((None, _)) if said.contains("panicked") => {
+                Ended::Other("its validator has a fault".to_owned())
+            }
             Ok((None, status)) => {
                 Ended::Other(format!("{status}: {}", portcullis_manifest::diagnose::shown(&said)))
             }
@@ -222,6 +226,11 @@ impl Worker {
         drop(oldest);
     }
 
+    fn is_alive(&self) -> bool {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(child.try_wait(), Ok(None))
+    }
+
     fn resident_bytes(&self) -> Option<u64> {
         let process = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -241,6 +250,8 @@ impl Drop for Worker {
 /// One that knows this schema already, or the one that waited longest where there are enough.
 fn idle(schema: &Arc<str>) -> Option<Worker> {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    // Somebody else may have ended one.
+    idle.retain(Worker::is_alive);
     match idle.iter().position(|worker| worker.schema.as_ref() == Some(schema)) {
         Some(known) => idle.remove(known),
         None if idle.len() >= IDLE_CHILDREN_MAX => idle.pop_front(),

@@ -113,7 +113,7 @@ impl EngineError {
     /// Nobody knows whether it fits: the wait for it was cancelled, or took too long. Nothing was run.
     pub(crate) fn not_judged(what: &str, failure: Failure) -> Self {
         if failure.kind == "cancelled" {
-            return Self::Cancelled(format!("the {what} was judged"));
+            return Self::Cancelled(format!("{what} was judged"));
         }
         let help = "the connector's author decides how long that takes: tell them".to_owned();
         Self::Refused { message: format!("the {what}: {}", failure.message), help: Some(help) }

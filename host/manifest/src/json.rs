@@ -70,11 +70,14 @@ fn problem(error: &serde_json::Error) -> String {
     shown(&text[..end])
 }
 
+/// An object with one member takes as much as four other values.
+const OBJECT_VALUES: usize = 4;
+
 /// What a text holds, seen from outside.
 struct Counted {
     /// Colons outside strings: one for each member.
     members: usize,
-    /// No more than these: one more than commas and opening brackets.
+    /// No more than these: one more than commas and opening brackets, of which an object's counts for more.
     values: usize,
 }
 
@@ -101,7 +104,8 @@ fn scan(
         }
         match byte {
             b'"' => (in_string, start) = (true, at + 1),
-            b'[' | b'{' => (depth, counted.values) = (depth + 1, counted.values + 1),
+            b'[' => (depth, counted.values) = (depth + 1, counted.values + 1),
+            b'{' => (depth, counted.values) = (depth + 1, counted.values + OBJECT_VALUES),
             b',' => counted.values += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             b':' => {

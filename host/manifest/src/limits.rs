@@ -13,7 +13,7 @@ pub const SHOWN_CHARACTERS_MAX: usize = 120;
 pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Deepest nesting of an embedded manifest or of a schema file.
 pub const JSON_DEPTH_MAX: usize = 64;
-/// Most values of an embedded manifest, or of a schema file: each takes a hundred bytes once it is read.
+/// Most values of an embedded manifest, or of a schema file, an object for four: each takes a hundred bytes or two once it is read.
 pub const JSON_VALUES_MAX: usize = 500_000;
 /// Largest schema file.
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;

@@ -66,8 +66,9 @@ pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
 }
 
 fn invalid(error: &ValidationError<'_>) -> SchemaError {
-    let mut problem = shown(&error.to_string());
-    if error.instance_path().as_str().ends_with("/pattern") && problem.contains("regex") {
+    let whole = error.to_string();
+    let mut problem = shown(&whole);
+    if whole.ends_with("is not a \"regex\"") {
         problem.push_str(" that runs in linear time: no look-around, no back-references, of bounded size");
     }
     SchemaError::Invalid { pointer: shown(error.instance_path().as_str()), problem }

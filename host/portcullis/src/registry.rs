@@ -28,7 +28,10 @@ pub struct Package {
 /// Reads a component file.
 pub fn open(file: &Path) -> Result<Package> {
     let bytes = files::read_like(file, COMPONENT_BYTES_MAX, &Component::MAGIC)?;
-    let component = Component::read(&bytes).map_err(|error| not_a_connector(file, &error))?;
+    let component = Component::read(&bytes).map_err(|error| match &error {
+        EmbeddedError::Manifest { .. } => not_as_it_should_be(file, &error),
+        _ => not_a_connector(file, &error),
+    })?;
     Ok(Package { file: file.to_owned(), bytes, component })
 }
 
@@ -39,8 +42,7 @@ impl Package {
         if let Some((path, error)) = schema_fault(&self.component.manifest) {
             let pointer = path.iter().map(|step| format!("/{step}")).collect();
             let fault = EmbeddedError::Manifest { pointer, problem: error.to_string() };
-            let help = "its author has to correct it: a schema is compiled before anybody approves it";
-            return Err(Failure { help: Some(help.to_owned()), ..not_a_connector(&self.file, &fault) });
+            return Err(not_as_it_should_be(&self.file, &fault));
         }
         let child = (PathBuf::from(crate::OURSELVES), vec![crate::CHECK_CHILD.to_owned()]);
         let code = Component::code(&self.bytes).map_err(|error| not_a_connector(&self.file, &error))?;
@@ -55,6 +57,12 @@ pub fn schema_fault(manifest: &Connector) -> Option<(Vec<&str>, SchemaError)> {
     let all = manifest.schemas().map(|(_, schema)| Schema::new(schema.to_string()));
     let (at, error) = Schema::compile_all_in_time(all).err()?;
     manifest.schemas().nth(at).map(|(path, _)| (path, error))
+}
+
+/// It is one, made by another version or by hand.
+fn not_as_it_should_be(file: &Path, error: &EmbeddedError) -> Failure {
+    let help = "its author has to correct it, and `portcullis build DIR` says where".to_owned();
+    Failure { help: Some(help), ..not_a_connector(file, error) }
 }
 
 fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {

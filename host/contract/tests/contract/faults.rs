@@ -47,7 +47,7 @@ fn the_first_line_that_does_not_fit_is_told_and_none_after_the_end() {
         assert_eq!((line, faults[0].pointer.as_str(), faults.len()), (3, "/id", 1));
         assert_eq!(schema.validate_lines(&lines[..18], || false, &stop).unwrap(), None);
         let (line, faults) = schema.validate_lines(b"{\"id\":1}\n\n", || false, &stop).unwrap().unwrap();
-        assert_eq!((line, faults[0].message.as_str()), (2, "not JSON (line 1, column 0)"));
+        assert_eq!((line, faults[0].message.as_str()), (2, "not JSON (column 0)"));
         stop.now();
         assert!(!matches!(schema.validate_lines(lines, || false, &stop), Ok(Some(_))), "nobody waits");
     }

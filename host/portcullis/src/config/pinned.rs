@@ -143,7 +143,7 @@ fn config_faults(config: &Config, connection: &Connection, component: &Component
     {
         Ok(problems) => problems,
         Err(error) => {
-            let message = format!("the connector's config schema can't be used: {error}");
+            let message = format!("the connector's config schema can't be used: {}", error.0);
             return vec![config.fault(&path[..2], message, None)];
         }
     };

@@ -2,7 +2,7 @@
 //! and its only outputs are the code on stdout or a reason on stderr.
 
 use crate::{CompileError, component, engine, limits};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{Read, Write};
 
 /// Exit code of a component that was refused; any other failure is the compiler's.
@@ -87,7 +87,9 @@ fn compiled(component: &[u8]) -> Result<(), Fault> {
 
 fn restrict(limits: ChildLimits) -> std::io::Result<()> {
     let set = |resource, soft: u64, hard: u64| {
-        setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
+        // Whoever started us may have less.
+        let hard = hard.min(getrlimit(resource).maximum.unwrap_or(hard));
+        setrlimit(resource, Rlimit { current: Some(soft.min(hard)), maximum: Some(hard) })
     };
     // The soft limit ends the process by a signal of its own, which the parent can tell from a kill.
     set(Resource::Cpu, limits.cpu_seconds_max, limits.cpu_seconds_max + 1)?;

@@ -147,7 +147,7 @@ fn asked_otherwise(asked: &[Asked]) -> Option<&Asked> {
 }
 
 /// How the name of a property ends that holds a secret, without `-` and `_`.
-const SECRET_NAMES: [&str; 13] = [
+const SECRET_NAMES: [&str; 20] = [
     "accesstoken",
     "refreshtoken",
     "idtoken",
@@ -161,6 +161,13 @@ const SECRET_NAMES: [&str; 13] = [
     "privatekey",
     "secretkey",
     "accesskey",
+    "csrftoken",
+    "xsrftoken",
+    "passwd",
+    "passphrase",
+    "authorization",
+    "credential",
+    "jwt",
 ];
 
 fn is_secret_by_name(name: &str) -> bool {
@@ -172,7 +179,9 @@ fn is_secret_by_name(name: &str) -> bool {
 /// A log line with the value of a property that the manifest calls sensitive, or that is a secret by its name.
 pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Option<String> {
     let mut values = Vec::new();
+    collect(&cassette.config, sensitive, &mut values);
     for exchange in &cassette.exchanges {
+        values.extend(exchange.headers.iter().filter_map(|(name, value)| secret_header(name, value)));
         for body in exchange.request_body.iter().chain([&exchange.body]) {
             if let Ok(body) = serde_json::from_slice::<Value>(body) {
                 collect(&body, sensitive, &mut values);
@@ -205,6 +214,17 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
     None
 }
 
+/// A cookie is what stands between its name and its attributes.
+fn secret_header(name: &str, value: &str) -> Option<(String, String)> {
+    let cookie = || value.split(';').next()?.split_once('=').map(|(_, value)| value.trim());
+    let secret = match name.eq_ignore_ascii_case("set-cookie") {
+        true => cookie()?,
+        false if is_secret_by_name(name) => value,
+        false => return None,
+    };
+    (secret.chars().count() >= SENSITIVE_CHARS_MIN).then(|| (name.to_owned(), secret.to_owned()))
+}
+
 /// The texts below sensitive names, at any depth.
 fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String)>) {
     match value {
@@ -222,5 +242,40 @@ fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_is_a_secret() {
+        for name in [
+            "token",
+            "access_token",
+            "clientSecret",
+            "X-Api-Key",
+            "password",
+            "Authorization",
+            "session-token",
+        ] {
+            assert!(is_secret_by_name(name), "{name}");
+        }
+        for name in [
+            "next_page_token",
+            "nextPageToken",
+            "sync_token",
+            "cursor",
+            "secretary",
+            "tokens",
+            "passwords_changed",
+        ] {
+            assert!(!is_secret_by_name(name), "{name}");
+        }
+        let header = |name, value| secret_header(name, value).map(|(_, secret)| secret);
+        assert_eq!(header("set-cookie", "sid=7f3a9c21e5; Path=/; HttpOnly").as_deref(), Some("7f3a9c21e5"));
+        assert_eq!(header("x-auth-token", "7f3a9c21e5").as_deref(), Some("7f3a9c21e5"));
+        assert_eq!(header("content-type", "application/json"), None);
     }
 }

@@ -226,7 +226,7 @@ fn a_folder_without_a_connector_says_what_makes_one() {
 }
 
 /// Edits of what `new` writes, and the check of `test` that tells each of them, with its words; none = it holds.
-const ONLY_PLAYED: [(&str, &str, &str, &str); 9] = [
+const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
     (
         "Outcome::done_raw(answer.error_for_status()?.into_text()?)",
         "if answer.status() >= 400 {\n        http::post(format!(\"{API}/items\")).query(\"retry\", 1).json(fields).send()?;\n    }\n    Outcome::done_raw(answer.error_for_status()?.into_text()?)",
@@ -278,6 +278,31 @@ const ONLY_PLAYED: [(&str, &str, &str, &str); 9] = [
         "FAIL  items resumed",
         "record 1 differs (1 expected, 0 came)",
     ),
+    // What the second request of a call becomes.
+    (
+        "let answer = asked.send()?.error_for_status()?;",
+        "let first = asked.send()?;\n    if read.token().is_some() && first.status() >= 400 {\n        return read.finish(Page::new(), None);\n    }\n    let answer = first.error_for_status()?;",
+        "FAIL  items status 404",
+        "cursor=p2): 404 has to be `not-found`, and it succeeded\n      where that is right: `statuses = { 404 = \"succeeds\" }` in `[[exchange]]` 2",
+    ),
+    (
+        "let answer = asked.send()?.error_for_status()?;",
+        "let again = asked.url();\n    let first = asked.send()?;\n    let first = if read.token().is_some() && first.status() == 429 { http::get(again).send()? } else { first };\n    let answer = first.error_for_status()?;",
+        "FAIL  items status 429",
+        "cursor=p2 was asked for again by hand",
+    ),
+    (
+        "let answer = asked.send()?.error_for_status()?;",
+        "let first = asked.send();\n    let answer = if read.token().is_some() { first.unwrap() } else { first? }.error_for_status()?;",
+        "FAIL  items connection lost",
+        "the connector panicked",
+    ),
+    (
+        "read.finish(page, next)",
+        "if next.is_some() {\n        return read.finish(page, next);\n    }\n    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();\n    page.checkpoint(&now.to_string())?;\n    Ok(page)",
+        "FAIL  items again",
+        "another checkpoint at another time: the clock is in it",
+    ),
 ];
 
 #[test]
@@ -297,6 +322,7 @@ fn what_only_a_play_shows_is_named() {
         assert_ne!(good, bad, "`{was}` stands in {}", file.display());
         let said = played(&(bad + fresh));
         assert!(said.contains(check) && said.contains(says), "{check}: {said}");
+        assert!(!said.contains("= \"failed\""), "no kind of error is proposed for what broke off: {said}");
     }
     // A checkpoint that nothing comes of, with an exchange that says what should, and without one.
     let ignored = good.replacen(".query_opt(\"updated_since\", read.since())", "", 1);
@@ -374,4 +400,81 @@ fn what_only_a_play_shows_is_named() {
     fs::write(&cassette, recorded + &more.concat()).unwrap();
     let said = played(&ordered);
     assert!(said.contains("FAIL  create-item again") && said.contains("in another order"), "{said}");
+}
+
+/// Cassettes beside the manifest: what they call has to be there, and what none of them calls is said.
+#[test]
+fn what_no_cassette_calls_and_what_callers_do_not_find_is_named() {
+    let author = Author::new();
+    begun(&author);
+    let _alone = guests::alone();
+    let cassettes = author.path("weather").join("tests/cassettes");
+    let played = |file: &str, was: &str, is: &str| {
+        let file = cassettes.join(file);
+        let good = fs::read_to_string(&file).unwrap();
+        let bad = good.replacen(was, is, 1);
+        assert_ne!(good, bad);
+        fs::write(&file, bad).unwrap();
+        let said = both(&author.portcullis("", &["test", "weather"]));
+        fs::write(&file, good).unwrap();
+        said
+    };
+    let said = played("create-item.toml", "action = \"create-item\"", "action = \"create-itme\"");
+    assert!(
+        said.contains("connector.toml has no action `create-itme`\n      did you mean `create-item`?"),
+        "{said}"
+    );
+    assert!(
+        said.contains("skip  action create-item") && said.contains("one has `action = \"create-item\"`"),
+        "{said}"
+    );
+    let said = played("items.toml", "stream = \"items\"", "stream = \"things\"");
+    assert!(
+        said.contains("connector.toml has no stream `things`\n      add a table `[streams.things]`"),
+        "{said}"
+    );
+    let said = played("create-item.toml", "{\"name\": \"Ada\"}", "{\"name\": 7}");
+    assert!(
+        said.contains("FAIL  create-item  ")
+            && said.contains("the input is not what its schema says: `/name`"),
+        "{said}"
+    );
+    fs::remove_file(cassettes.join("check.toml")).unwrap();
+    let ran = author.portcullis("", &["test", "weather"]);
+    assert!(ran.status.success() && both(&ran).contains("skip  check  "), "{}", both(&ran));
+}
+
+/// A destination: what is no fault of a line is none, on whichever line it happens.
+#[test]
+fn a_rejected_line_is_one_that_the_vendor_refuses() {
+    let author = Author::new();
+    let sdk = checkout().join("sdk/rust");
+    author.json("", &["new", "acme/lake", "--sdk-path", sdk.to_str().unwrap(), "--role", "destination"]);
+    let _alone = guests::alone();
+    let file = author.path("lake").join("src/lib.rs");
+    let good = fs::read_to_string(&file).unwrap();
+    let fits = "Err(error) if error.kind() == ErrorKind::InvalidInput";
+    for (is, check, says) in [
+        (
+            "Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unavailable)",
+            "FAIL  write-items status 503",
+            "503 is no fault of a line: line 1 was rejected with `unavailable`",
+        ),
+        (
+            "Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unauthorized)",
+            "FAIL  write-items status 401",
+            "return the error instead, which ends the batch with `unauthorized`",
+        ),
+        (
+            "Err(_) if line > 0 && record.contains(\"\\\"\\\"\") => rejected.push(Rejected { line, error: portcullis_sdk::Error::invalid_input(\"no\") }),\n                Err(error) if error.kind() == ErrorKind::InvalidInput",
+            "FAIL  write-items status 429",
+            "exchange 2 (PUT https://api.example.com/v1/items/b): 429 has to be `rate-limited`, and it succeeded",
+        ),
+    ] {
+        let bad = good.replacen(fits, is, 1);
+        assert_ne!(good, bad);
+        fs::write(&file, bad).unwrap();
+        let said = both(&author.portcullis("", &["test", "lake"]));
+        assert!(said.contains(check) && said.contains(says), "{check}: {said}");
+    }
 }

@@ -24,7 +24,10 @@ fn action(name: &str, input: &str, end: &str, exchanges: &[(&str, u16, &str)]) -
 
 /// The probe puts every answer into its output: no status is an error to it.
 const NO_ERRORS: &str = "statuses = { 400 = \"succeeds\", 401 = \"succeeds\", 403 = \"succeeds\", 404 = \"succeeds\", \
-                         409 = \"succeeds\", 422 = \"succeeds\", 429 = \"succeeds\", 503 = \"succeeds\" }";
+                         409 = \"succeeds\", 422 = \"succeeds\", 429 = \"succeeds\", 500 = \"succeeds\", 502 = \"succeeds\", \
+                         503 = \"succeeds\", 504 = \"succeeds\" }";
+/// Nor is a connection that is lost, to one that writes a batch.
+const NO_LOSS: &str = "statuses = { connection-lost = \"succeeds\" }";
 
 /// The binary with an author's environment: it starts cargo, whose target folder is that of all guests.
 fn run(arguments: &[&str]) -> Output {
@@ -68,7 +71,7 @@ fn delivery(config: &str, end: &str) -> String {
 fn batch(config: &str, end: &str, request: &str) -> String {
     let exchange = match request {
         "" => String::new(),
-        request => format!("\n[[exchange]]\nrequest = \"{request}\"\nstatus = 200\nbody = 'x'\n"),
+        request => format!("\n[[exchange]]\nrequest = \"{request}\"\nstatus = 200\n{NO_LOSS}\nbody = 'x'\n"),
     };
     format!(
         "write = \"rows\"\nbatch = '''\n{{\"id\":1}}\n{{\"id\":2}}\n'''\nconfig = {config}\n{end}\n{exchange}"
@@ -133,7 +136,12 @@ fn mistakes_of_webhooks_and_destinations_are_named() {
             "other-kind",
             "other lines are rejected",
         ),
-        ("no-such-line", batch("{ rejected = [2] }", "", ""), "no-such-line", "the batch has 2 lines"),
+        (
+            "no-such-line",
+            batch("{ rejected = [2] }", "", ""),
+            "no-such-line",
+            "those of the batch are 0 to 1",
+        ),
         ("line-twice", batch("{ rejected = [1, 1] }", "", ""), "line-twice", "was rejected twice"),
         (
             "swallows",

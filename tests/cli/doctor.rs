@@ -84,7 +84,7 @@ fn kept(project: &Project) -> std::path::PathBuf {
     fs::read_dir(project.path("data/components")).unwrap().next().unwrap().unwrap().path()
 }
 
-const BROKEN: [Broken; 23] = [
+const BROKEN: [Broken; 26] = [
     Broken(
         "config",
         |project| edit(project, "portcullis.toml", "allow =", "alow ="),
@@ -103,6 +103,28 @@ const BROKEN: [Broken; 23] = [
         "not approved",
         |project| fs::remove_file(project.path("portcullis.lock")).unwrap(),
         ["error", "connections.probe", "it is not approved", "portcullis approve probe"],
+    ),
+    Broken(
+        "not approved, and nothing that could be",
+        |project| {
+            fs::remove_file(project.path("portcullis.lock")).unwrap();
+            project.file("registry/test/probe/1.9.0.wasm", b"no component");
+        },
+        ["error", "connections.probe", "is not a connector", "remove it from the registry"],
+    ),
+    Broken(
+        "another connector's file",
+        |project| {
+            let folder = project.path("registry/test/other");
+            fs::create_dir(&folder).unwrap();
+            fs::copy(project.path("registry/test/probe/1.0.0.wasm"), folder.join("1.0.0.wasm")).unwrap();
+        },
+        ["warning", "registry", "holds `test/probe` 1.0.0", "remove it from the registry"],
+    ),
+    Broken(
+        "folder in a file's place",
+        |project| fs::create_dir(project.path("registry/test/probe/1.9.0.wasm")).unwrap(),
+        ["warning", "registry", "is not a regular file", "remove it from the registry"],
     ),
     Broken(
         "lock",

@@ -76,7 +76,7 @@ fn what_asks_for_nothing_more_is_taken_where_the_connection_says_so() {
     let asks = project("");
     asks.install(&version("1.1.0", "GET https://api.vendor.test/v1/things/a"));
     let review = asks.run(&["review", "probe"]);
-    review.exits(0);
+    review.exits(4);
     snapshot!("review-covered", asks, review);
     asks.run(&["update"]).exits(4);
     assert_eq!(pinned(&asks), "1.0.0");
@@ -84,6 +84,7 @@ fn what_asks_for_nothing_more_is_taken_where_the_connection_says_so() {
 
     let takes = project(TAKES);
     takes.install(&version("1.1.0", "GET https://api.vendor.test/v1/things/a"));
+    takes.run(&["review", "probe"]).exits(0);
     let update = takes.run(&["update", "probe"]);
     update.exits(0);
     snapshot!("update-taken", takes, update);
@@ -218,5 +219,58 @@ fn one_that_can_not_be_looked_at_hides_no_other() {
     // A component that is none.
     project.file("registry/test/probe/1.2.0.wasm", b"no component");
     project.run(&["update"]).exits(3);
+    runs(&project);
+    let listed = project.run(&["connectors"]);
+    listed.exits(0);
+    for shown in ["1.2.0, not usable", "not usable: `", "is not a connector"] {
+        assert!(listed.stdout.contains(shown), "{shown}: {}", listed.stdout);
+    }
+    let faults: Vec<_> = project.run(&["--json", "connectors"]).lines();
+    let faults: Vec<_> = faults.iter().filter(|line| line["fault"].is_string()).collect();
+    assert!(faults.len() == 1 && faults[0]["version"] == "1.2.0", "{faults:?}");
+}
+
+/// A newer version needs what the config does not bind: what it would change is shown, and what is approved runs. With a config of
+/// the newer version it does not, and says which version that is.
+#[test]
+fn what_the_config_does_not_fit_yet_is_shown() {
+    let project = project(TAKES);
+    let admin = "[credentials.admin]\nschemes = [\"bearer\"]\nwhy = \"to write\"\n\n";
+    let writes = http(&["POST {origin.eu}/v1/things"], "credential = \"admin\"");
+    let newer = probe_as(
+        "test/probe",
+        "1.1.0",
+        &format!("{SLOT}{admin}{}{writes}", http(&[READ], "credential = \"key\"")),
+    );
+    project.install(&newer);
+    let review = project.run(&["review", "probe"]);
+    review.exits(3);
+    snapshot!("review-unfit", project, review);
+    let approve = project.run(&["approve", "probe"]);
+    approve.exits(3);
+    for shown in ["1.1.0 is newer than 1.0.0", "POST {origin.eu}/v1/things"] {
+        assert!(approve.stdout.contains(shown), "{shown}: {}", approve.stdout);
+    }
+    let json: Vec<_> = project.run(&["--json", "review", "probe"]).lines();
+    assert_eq!(json[0]["verdict"], "unfit", "{json:?}");
+    assert!(json[0]["difference"]["changes"].to_string().contains("{origin.eu}"), "{json:?}");
+    runs(&project);
+
+    let config = fs::read_to_string(project.path("portcullis.toml")).unwrap();
+    let bound = config.replace(
+        "credentials = { key = \"live\" }",
+        "credentials = { key = \"live\", admin = \"live\" }\norigins = { eu = \"https://eu.vendor.test\" }",
+    );
+    assert_ne!(config, bound);
+    project.file("portcullis.toml", bound.as_bytes());
+    for command in [&["call", "probe", "echo", "{}"][..], &["doctor"]] {
+        let ran = project.run(command);
+        ran.exits(3);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("1.0.0 is approved, and the config is one of 1.1.0"), "{said}");
+        assert!(!said.contains("remove it"), "{said}");
+    }
+    project.run(&["review", "probe"]).exits(4);
+    project.approve("probe", &newer);
     runs(&project);
 }

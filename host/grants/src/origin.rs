@@ -148,7 +148,9 @@ impl FromStr for RequestedRule {
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
         let Some((methods, url)) = text.split_once(' ').filter(|(_, url)| url.starts_with('{')) else {
-            return Ok(Self { name: None, rule: text.parse()? });
+            // A literal rule is told that it has no origin; this one may have one, in another place.
+            let shape = |error| if error == RuleError::Origin { RuleError::OriginShape } else { error };
+            return Ok(Self { name: None, rule: text.parse().map_err(shape)? });
         };
         if text.len() > RULE_BYTES_MAX {
             return Err(RuleError::TooLong);

@@ -114,6 +114,7 @@ impl Lock {
                 Some("update portcullis, or check out the lock that this version wrote".to_owned()),
             );
             root.ignore_rest();
+            drop(root);
             return document.finish(None);
         }
         let mut approvals = BTreeMap::new();

@@ -4,6 +4,7 @@ mod handed;
 pub mod player;
 mod print;
 pub mod recorder;
+pub mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,8 @@ use portcullis_manifest::{
     Diagnostic,
     diagnose::{Document, Spanned, Table, shown},
 };
-use portcullis_runtime::Reply;
+use portcullis_runtime::{ErrorKind, Reply};
+use refusal::Refusal;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -48,8 +50,8 @@ pub struct Cassette {
     pub max_records: Option<u32>,
     /// What has to come of it.
     pub expected: Expected,
-    /// The error kind, or `succeeds`, that another status of the vendor has to become, where it is not the usual one.
-    pub statuses: BTreeMap<u16, String>,
+    /// What a refusal of any exchange has to become.
+    pub statuses: Statuses,
     /// In the order in which they are asked for.
     pub exchanges: Vec<Recorded>,
 }
@@ -121,6 +123,9 @@ pub enum Expected {
     Error(String),
 }
 
+/// The error kind, or `succeeds`, that a refusal has to become, where it is not the usual one.
+pub type Statuses = BTreeMap<Refusal, String>;
+
 /// One exchange with the vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -138,6 +143,8 @@ pub struct Recorded {
     pub body: Vec<u8>,
     /// Asked for by a read that begins at a checkpoint, and not by the call itself.
     pub resumed: bool,
+    /// What a refusal of this one has to become.
+    pub statuses: Statuses,
 }
 
 impl Cassette {
@@ -218,15 +225,7 @@ fn read(document: &Document, file: &Path) -> Option<Cassette> {
     let max_records = root.integer("max-records", 1..=i64::from(u32::MAX));
     let max_records = max_records.and_then(|max| u32::try_from(max.value).ok());
     let expected = expected(&mut root, call.as_ref(), file);
-    let statuses = root.string_map("statuses").into_iter().filter_map(|(status, kind)| {
-        let number = status.value.parse::<u16>().ok().filter(|status| (400..=599).contains(status));
-        if number.is_none() {
-            let help = Some("`[statuses]` has lines like `404 = \"succeeds\"`".to_owned());
-            root.fault(status.span.clone(), format!("`{}` is no status", shown(&status.value)), help);
-        }
-        Some((number?, kind.value))
-    });
-    let statuses = statuses.collect();
+    let statuses = statuses(&mut root);
     let exchanges: Vec<_> =
         root.tables("exchange").into_iter().filter_map(|table| exchange(table, file)).collect();
     Some(Cassette {
@@ -310,6 +309,26 @@ fn json(text: &Spanned<String>, root: &Table<'_>, what: &str) -> Option<Value> {
     }
 }
 
+/// `statuses = { 404 = "succeeds" }`, of a cassette or of one exchange.
+fn statuses(table: &mut Table<'_>) -> Statuses {
+    let mut statuses = Statuses::new();
+    for (key, kind) in table.string_map("statuses") {
+        let Some(refusal) = Refusal::of_key(&key.value) else {
+            let help = "`statuses` has entries like `404 = \"succeeds\"` or `connection-lost = \"conflict\"`";
+            table.fault(key.span, format!("`{}` is no status", shown(&key.value)), Some(help.to_owned()));
+            continue;
+        };
+        if !refusal::is_kind(&kind.value) {
+            let kinds: Vec<_> = ErrorKind::ALL.iter().map(|kind| format!("`{}`", kind.as_str())).collect();
+            let help = format!("`{SUCCEEDS}`, or a kind of error: {}", kinds.join(", "));
+            table.fault(kind.span, format!("no call ends with `{}`", shown(&kind.value)), Some(help));
+            continue;
+        }
+        statuses.insert(refusal, kind.value);
+    }
+    statuses
+}
+
 fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
     let request = table.required_string("request");
     let request_body = bytes(&mut table, "request-body", file);
@@ -318,6 +337,7 @@ fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
     let headers: Vec<_> = headers.collect();
     let body = bytes(&mut table, "body", file).unwrap_or_default();
     let resumed = table.boolean("resumed").is_some_and(|resumed| resumed.value);
+    let statuses = statuses(&mut table);
     // Every key is asked for by now: none is called unknown because another one is missing.
     let (request, status) = (request?, status?);
     let Some((method, url)) = request.value.split_once(' ') else {
@@ -333,6 +353,7 @@ fn exchange(mut table: Table<'_>, file: &Path) -> Option<Recorded> {
         headers,
         body,
         resumed,
+        statuses,
     })
 }
 

@@ -108,6 +108,7 @@ pub struct History {
 }
 
 /// One `[connections.*]` table.
+#[derive(Clone)]
 pub struct Connection {
     /// Its name.
     pub name: String,

@@ -27,10 +27,15 @@ pub struct Package {
 
 /// Reads a component file.
 pub fn open(file: &Path) -> Result<Package> {
+    opened(file, "a connector is made by `portcullis build DIR`")
+}
+
+/// `foreign` = what to do about what is none.
+fn opened(file: &Path, foreign: &str) -> Result<Package> {
     let bytes = files::read_like(file, COMPONENT_BYTES_MAX, &Component::MAGIC)?;
     let component = Component::read(&bytes).map_err(|error| match &error {
         EmbeddedError::Manifest { .. } => not_as_it_should_be(file, &error),
-        _ => not_a_connector(file, &error),
+        _ => not_a_connector(file, &error).with_help(foreign),
     })?;
     Ok(Package { file: file.to_owned(), bytes, component })
 }
@@ -70,6 +75,10 @@ fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Fa
         .because(error)
         .with_help("a connector is made by `portcullis build DIR`")
 }
+
+/// What to do about what lies at the place of a version and is not that version.
+const FOREIGN: &str = "remove it from the registry, or put that version there: a file of `portcullis build` lies at \
+                       PUBLISHER/NAME/VERSION.wasm, as its manifest says";
 
 /// One entry of the registry, by its path alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,7 +149,10 @@ pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Re
 
 /// The entry's file, and that it is what its path says.
 pub fn read(entry: &Entry) -> Result<Package> {
-    let package = open(&entry.file)?;
+    let package = opened(&entry.file, FOREIGN).map_err(|failure| match &failure.help {
+        Some(_) => failure,
+        None => failure.with_help(FOREIGN),
+    })?;
     let manifest = &package.component.manifest;
     if manifest.name != entry.name || manifest.version != entry.version {
         return Err(Failure::fault(format!(
@@ -150,7 +162,7 @@ pub fn read(entry: &Entry) -> Result<Package> {
             manifest.name.name,
             manifest.version
         ))
-        .with_help("a registry file lies at PUBLISHER/NAME/VERSION.wasm as its manifest says"));
+        .with_help(FOREIGN));
     }
     Ok(package)
 }

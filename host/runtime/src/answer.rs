@@ -116,12 +116,13 @@ pub(crate) fn rejected(
     for (line, refused) in lines {
         if !there.get(line as usize).is_some_and(|there| *there) {
             let count = there.iter().filter(|there| **there).count();
+            let last = count.saturating_sub(1);
             return Err(invalid(format!(
-                "line {line} was rejected, counted from 0, and the batch has {count} lines"
+                "`line` {line} was rejected, and those of the batch are 0 to {last}"
             )));
         }
         if found.insert(line, error(refused)).is_some() {
-            return Err(invalid(format!("line {line}, counted from 0, was rejected twice")));
+            return Err(invalid(format!("`line` {line} was rejected twice")));
         }
     }
     Ok(found.into_iter().collect())

@@ -22,6 +22,25 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them, in the order of the WIT.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidInput,
+        Self::InvalidConfig,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::ContractDrift,
+        Self::Denied,
+        Self::PositionExpired,
+        Self::Cancelled,
+        Self::Unsupported,
+        Self::Internal,
+    ];
+
     /// `invalid-input` …
     pub fn as_str(self) -> &'static str {
         match self {

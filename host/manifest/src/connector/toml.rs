@@ -177,6 +177,10 @@ fn rules(root: &mut Table<'_>) -> Rules {
             continue;
         }
         let allow = table.required_strings("allow").unwrap_or_default();
+        if table.lists_nothing("allow") {
+            let help = "list what the connector sends, as in `allow = [\"GET https://api.example.com/v1/items\"]`, or remove the table";
+            table.fault(table.key_span("allow"), "`allow` is empty", Some(help.to_owned()));
+        }
         for (j, line) in allow.iter().enumerate() {
             let Some(rule) = rule(&table, &format!("allow[{j}]"), line) else { continue };
             rules.push(ManifestRule {
@@ -241,7 +245,10 @@ pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
                 table.fault(
                     redirect.span,
                     format!("`redirect` is `{shown}`: expected `guest` or `follow`"),
-                    None,
+                    Some(
+                        "`redirect = \"follow\"`: the host follows; without the key, a redirect is an answer"
+                            .to_owned(),
+                    ),
                 );
                 Redirect::Guest
             }

@@ -51,7 +51,13 @@ fn unknown(name: &str) -> (String, String) {
 fn described(mut table: Table<'_>) -> Option<Signing> {
     let algorithm = match table.required_string("algorithm") {
         Some(word) if word.value == SECRET => None,
-        Some(word) if word.value != JWT => Some(table.required_parse::<Algorithm>("algorithm")?.value),
+        Some(word) if word.value != JWT => match table.parse::<Algorithm>("algorithm") {
+            Some(algorithm) => Some(algorithm.value),
+            None => {
+                table.ignore_rest();
+                return None;
+            }
+        },
         later => {
             if let Some(later) = later {
                 let help = Some("remove it: what it asks for would not happen".to_owned());
@@ -110,11 +116,11 @@ fn key_form(table: &mut Table<'_>) -> Key {
 fn time(table: &mut Table<'_>) -> Option<Timestamp> {
     let unit = table.parse("unit").map_or(Unit::Seconds, |unit| unit.value);
     let tolerance = table.duration("tolerance").map_or(TOLERANCE_DEFAULT, |tolerance| tolerance.value);
-    let place = match table.string("body") {
-        Some(pointer) => Place::Body(pointer.value),
-        None => {
-            let name = table.required_string("header")?.value.to_ascii_lowercase();
-            Place::Header { name, prefix: text(table, "prefix") }
+    let place = match table.has("body") {
+        true => Place::Body(table.string("body")?.value),
+        false => {
+            let (name, prefix) = (table.required_string("header"), text(table, "prefix"));
+            Place::Header { name: name?.value.to_ascii_lowercase(), prefix }
         }
     };
     Some(Timestamp { place, unit, tolerance })

@@ -23,15 +23,15 @@ pub struct Table<'d> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        if self.open {
-            return;
-        }
         for entry in self.entries {
             if self.asked.contains(&entry.key.value) {
                 continue;
             }
-            // A misspelt key may hold a pasted secret, and the excerpt would show it.
+            // A misspelt key may hold a pasted secret, and the excerpt would show it; so may one that nobody looked at.
             self.document.mask(&entry.node);
+            if self.open {
+                continue;
+            }
             let looked_for = self.looked_for.borrow();
             let known = self.asked.iter().chain(looked_for.iter()).map(String::as_str);
             let near = nearest(&entry.key.value, known.filter(|known| *known != entry.key.value));
@@ -91,8 +91,8 @@ impl<'d> Table<'d> {
         self.document.fault(span, message, help);
     }
 
-    /// Stops caring about unknown keys, after a fault made the rest meaningless.
-    pub fn ignore_rest(mut self) {
+    /// Stops caring about unknown keys, after a fault made the rest meaningless, or left open which keys belong there.
+    pub fn ignore_rest(&mut self) {
         self.open = true;
     }
 
@@ -139,37 +139,37 @@ impl<'d> Table<'d> {
     fn wrong_type(&self, key: &str, expected: &str, node: &Node) {
         let message = format!("`{}`: expected {expected}, found {}", shown(key), node.kind().in_words());
         let written = self.document.text.get(node.span.clone()).unwrap_or_default();
-        let help = match (expected, &node.value) {
-            (expected, Value::String(text)) if expected.starts_with("an array") => {
-                let items: Vec<_> = match text.contains("://") {
-                    true => vec![shown(written)],
-                    false => text.split(',').map(|item| format!("\"{}\"", shown(item.trim()))).collect(),
-                };
-                Some(format!("`{key} = [{}]`", items.join(", ")))
-            }
-            ("an integer" | "a number", Value::String(text))
-                if text.parse::<i64>().is_ok_and(|number| number.to_string() == *text) =>
-            {
-                Some(format!("`{key} = {}`, without quotes", shown(text)))
-            }
-            ("a boolean", Value::String(text)) if ["true", "false"].contains(&text.as_str()) => {
-                Some(format!("`{key} = {text}`, without quotes"))
-            }
-            _ => {
-                let example = self.examples.iter().find(|(known, _)| *known == key);
-                example.map(|(key, example)| format!("`{key} = {example}`"))
-            }
-        };
+        let help = meant(key, expected, node, written)
+            .or_else(|| self.example(key))
+            .or_else(|| of_type(key, expected, node));
         self.fault(node.span.clone(), message, help);
     }
 
+    fn example(&self, key: &str) -> Option<String> {
+        let example = self.examples.iter().find(|(known, _)| *known == key);
+        example.map(|(key, example)| format!("`{key} = {example}`"))
+    }
+
     fn missing(&self, key: &str) {
-        let help = if self.name.is_empty() {
-            format!("add `{key} = …`")
-        } else {
-            format!("add `{key} = …` to `[{}]`", shown(&self.name))
+        let line = self.example(key).unwrap_or_else(|| format!("`{key} = …`"));
+        let help = match self.in_words() {
+            place if place.is_empty() => format!("add {line}"),
+            place => format!("add {line} to {place}"),
         };
         self.fault(self.span.clone(), format!("`{key}` is missing{}", self.within()), Some(help));
+    }
+
+    /// Where a line is added, as TOML writes it; empty for the whole document.
+    fn in_words(&self) -> String {
+        match self.name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) {
+            _ if self.name.is_empty() => String::new(),
+            Some((list, _)) => format!("that `[[{}]]`", shown(list)),
+            // No header names a table within one of a list.
+            None if self.name.contains('[') => {
+                format!("that `{}`", shown(self.name.rsplit('.').next().unwrap_or_default()))
+            }
+            None => format!("`[{}]`", shown(&self.name)),
+        }
     }
 
     fn required<T>(&self, key: &str, value: Option<T>) -> Option<T> {
@@ -234,6 +234,12 @@ impl<'d> Table<'d> {
     /// A string that parses, and that nobody may see where it does not: neither message nor excerpt repeat it.
     pub fn parse_masked<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<Spanned<T>> {
         let node = &self.take(key)?.node;
+        if !matches!(node.value, Value::String(_)) {
+            self.document.mask(node);
+            let message = format!("`{key}`: expected a string, found {}", node.kind().in_words());
+            self.fault(node.span.clone(), message, self.example(key));
+            return None;
+        }
         let text = self.text(key, node)?;
         match text.value.parse() {
             Ok(value) => Some(Spanned { value, span: text.span }),
@@ -310,16 +316,28 @@ impl<'d> Table<'d> {
 
     /// A duration such as `24h`.
     pub fn duration(&mut self, key: &str) -> Option<Spanned<Duration>> {
-        self.unit(key, parse_duration)
+        self.unit(key, ["s", "h"], parse_duration)
     }
 
     /// A size such as `64MiB`.
     pub fn bytes(&mut self, key: &str) -> Option<Spanned<u64>> {
-        self.unit(key, parse_bytes)
+        self.unit(key, ["B", "MiB"], parse_bytes)
     }
 
-    fn unit<T>(&mut self, key: &str, read: impl FnOnce(&str) -> Result<T, UnitError>) -> Option<Spanned<T>> {
-        let text = self.string(key)?;
+    fn unit<T>(
+        &mut self,
+        key: &str,
+        units: [&str; 2],
+        read: impl FnOnce(&str) -> Result<T, UnitError>,
+    ) -> Option<Spanned<T>> {
+        let node = &self.take(key)?.node;
+        if let Value::Integer(Some(number)) = &node.value {
+            let [small, large] = units.map(|unit| format!("`{key} = \"{number}{unit}\"`"));
+            let message = format!("`{key}`: expected a string, found an integer without its unit");
+            self.fault(node.span.clone(), message, Some(format!("{small}, or {large}")));
+            return None;
+        }
+        let text = self.text(key, node)?;
         match read(&text.value) {
             Ok(value) => Some(Spanned { value, span: text.span }),
             Err(error) => {
@@ -469,5 +487,47 @@ impl<'d> Table<'d> {
         if !empty {
             self.reject_later(key);
         }
+    }
+}
+
+/// What was meant by a string in place of another type.
+fn meant(key: &str, expected: &str, node: &Node, written: &str) -> Option<String> {
+    let Value::String(text) = &node.value else { return None };
+    match expected {
+        expected if expected.starts_with("an array") => {
+            let items: Vec<_> = match text.contains("://") {
+                true => vec![shown(written)],
+                false => text.split(',').map(|item| format!("\"{}\"", shown(item.trim()))).collect(),
+            };
+            Some(format!("`{key} = [{}]`", items.join(", ")))
+        }
+        "an integer" | "a number" if text.parse::<i64>().is_ok_and(|number| number.to_string() == *text) => {
+            Some(format!("`{key} = {}`, without quotes", shown(text)))
+        }
+        "a boolean" if ["true", "false"].contains(&text.as_str()) => {
+            Some(format!("`{key} = {text}`, without quotes"))
+        }
+        _ => None,
+    }
+}
+
+/// How a value of that type is written.
+fn of_type(key: &str, expected: &str, node: &Node) -> Option<String> {
+    match (expected, &node.value) {
+        ("a boolean", _) => Some(format!("`{key} = true` or `{key} = false`")),
+        ("an integer", _) => Some("a whole number, without quotes".to_owned()),
+        // An item of a list has no key of its own.
+        ("a string", Value::Integer(_) | Value::Float(_) | Value::Boolean(_)) if key.ends_with(']') => {
+            Some("text in quotes".to_owned())
+        }
+        _ if key.ends_with(']') => None,
+        ("a string", Value::Integer(_) | Value::Float(_) | Value::Boolean(_)) => {
+            Some(format!("text in quotes: `{key} = \"…\"`"))
+        }
+        ("a string", Value::Array(items)) if items.len() == 1 => {
+            Some("one value, without `[` and `]`".to_owned())
+        }
+        ("a table", _) => Some(format!("`{key} = {{ … }}`")),
+        _ => None,
     }
 }

@@ -101,7 +101,7 @@ fn batch(root: &mut Table<'_>, stream: String, file: &Path) -> Option<Batch> {
 /// Once it is unclear what is called, none of these is a fault of its own.
 pub fn ignore(root: &mut Table<'_>) {
     for key in ["delivery", "reply"] {
-        if let Some(table) = root.table(key) {
+        if let Some(mut table) = root.table(key) {
             table.ignore_rest();
         }
     }

@@ -1,5 +1,5 @@
 //! Plays a cassette: a vendor over TLS on loopback that has its answers and no others, and tells what it was asked for.
-use super::Recorded;
+use super::{Recorded, refusal::Refusal};
 use crate::{
     demo::double::{DoubleError, Identity},
     exit::{Failure, Result},
@@ -17,7 +17,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 /// How the secrets begin that a test makes up.
@@ -41,6 +41,15 @@ pub struct Asked {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Which exchange answered; none = there is no such one.
     pub answered_by: Option<usize>,
+    /// It was refused, where its cassette has an answer, or none.
+    pub refused: bool,
+}
+
+impl Asked {
+    /// The same once more.
+    fn is_again(&self, before: &Self) -> bool {
+        (&self.method, &self.url, &self.body) == (&before.method, &before.url, &before.body)
+    }
 }
 
 /// What is played now.
@@ -49,8 +58,8 @@ struct Pass {
     exchanges: Vec<Recorded>,
     /// A read that begins at a checkpoint: what is `resumed` answers first, and else never.
     resumed: bool,
-    /// Every request is answered with it.
-    status: Option<u16>,
+    /// The request that this exchange would answer is refused, however often it comes.
+    refused: Option<(usize, Refusal)>,
     asked: Vec<Asked>,
 }
 
@@ -89,10 +98,10 @@ impl Player {
         &self.authority
     }
 
-    /// Forgets what it was asked for, and plays these from the beginning; `status` instead of every answer; `resumed` = to a read
-    /// that begins at a checkpoint.
-    pub fn play(&self, exchanges: &[Recorded], status: Option<u16>, resumed: bool) {
-        *locked(&self.pass) = Pass { exchanges: exchanges.to_vec(), resumed, status, asked: Vec::new() };
+    /// Forgets what it was asked for, and plays these from the beginning; `refused` = what comes instead of one answer, and for
+    /// what the cassette does not have; `resumed` = to a read that begins at a checkpoint.
+    pub fn play(&self, exchanges: &[Recorded], refused: Option<(usize, Refusal)>, resumed: bool) {
+        *locked(&self.pass) = Pass { exchanges: exchanges.to_vec(), resumed, refused, asked: Vec::new() };
     }
 
     /// What it was asked for since then.
@@ -117,22 +126,29 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, pass: Arc<Mutex<Pas
                 connections.spawn(async move {
                     // A peer that fails the handshake asked for nothing.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service = service_fn(|request| {
-                        let pass = Arc::clone(&pass);
-                        async move { answer(&pass, request).await }
+                    let lost = Arc::new(Notify::new());
+                    let losing = Arc::clone(&lost);
+                    let service = service_fn(move |request| {
+                        let (pass, losing) = (Arc::clone(&pass), Arc::clone(&losing));
+                        async move { answer(&pass, request, &losing).await }
                     });
                     let builder = auto::Builder::new(TokioExecutor::new());
                     // How the peer left is its own affair.
-                    let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+                    tokio::select! {
+                        _ended = builder.serve_connection(TokioIo::new(stream), service) => {}
+                        () = lost.notified() => {}
+                    }
                 });
             }
         }
     }
 }
 
+/// Tells `lost` where there is no answer, and the connection has to end.
 async fn answer(
     pass: &Mutex<Pass>,
     request: Request<Incoming>,
+    lost: &Notify,
 ) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
@@ -143,7 +159,15 @@ async fn answer(
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("https://{host}{}", without_credential(path));
     let (method, headers) = (head.method.to_string(), told_apart(&head.headers));
-    Ok(respond(&mut locked(pass), Asked { method, url, body, headers, answered_by: None }))
+    let asked = Asked { method, url, body, headers, answered_by: None, refused: false };
+    let response = respond(&mut locked(pass), asked);
+    match response {
+        Some(response) => Ok(response),
+        None => {
+            lost.notify_one();
+            std::future::pending().await
+        }
+    }
 }
 
 fn told_apart(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
@@ -163,8 +187,9 @@ fn without_credential(path: &str) -> String {
     if own.is_empty() && !added.is_empty() { path.to_owned() } else { format!("{path}?{}", own.join("&")) }
 }
 
-/// The first exchange that fits and has not answered yet, or else the last that fits: a request may be repeated.
-fn respond(pass: &mut Pass, mut asked: Asked) -> Response<Full<Bytes>> {
+/// The first exchange that fits and has not answered yet, or else the last that fits: a request may be repeated. None = the
+/// connection is lost.
+fn respond(pass: &mut Pass, mut asked: Asked) -> Option<Response<Full<Bytes>>> {
     let fits = |recorded: &Recorded| {
         recorded.method == asked.method
             && recorded.url == asked.url
@@ -175,18 +200,25 @@ fn respond(pass: &mut Pass, mut asked: Asked) -> Response<Full<Bytes>> {
         .filter(|at| is_played(&pass.exchanges[*at]) && fits(&pass.exchanges[*at]))
         .collect();
     fitting.sort_by_key(|at| !pass.exchanges[*at].resumed);
+    let refused_before = pass.asked.iter().find(|before| before.refused && asked.is_again(before));
     let used = |at: &usize| pass.asked.iter().any(|asked| asked.answered_by == Some(*at));
-    let found = fitting.iter().find(|at| !used(at)).or(fitting.last()).copied();
+    let found = match refused_before {
+        Some(before) => before.answered_by,
+        None => fitting.iter().find(|at| !used(at)).or(fitting.last()).copied(),
+    };
+    let refusal = pass.refused.filter(|(at, _)| found.is_none_or(|found| found == *at));
     asked.answered_by = found;
+    asked.refused = refusal.is_some();
     pass.asked.push(asked);
-    match (pass.status, found.and_then(|at| pass.exchanges.get(at))) {
-        (Some(status), _) => {
+    match (refusal, found.and_then(|at| pass.exchanges.get(at))) {
+        (Some((_, Refusal::ConnectionLost)), _) => None,
+        (Some((_, Refusal::Status(status))), _) => {
             let error = r#"{"error":{"message":"an answer of no cassette"}}"#;
             let headers = [("content-type".to_owned(), "application/json".to_owned())];
-            response(status, &headers, error.as_bytes())
+            Some(response(status, &headers, error.as_bytes()))
         }
-        (None, Some(recorded)) => response(recorded.status, &recorded.headers, &recorded.body),
-        (None, None) => response(501, &[], b"the cassette has no such exchange"),
+        (None, Some(recorded)) => Some(response(recorded.status, &recorded.headers, &recorded.body)),
+        (None, None) => Some(response(501, &[], b"the cassette has no such exchange")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A cassette as a file: TOML for people to read, from which the same cassette is read. Bodies are text where they are text, else
 //! base64; what would move a terminal or hide in an editor is escaped.
-use super::{Called, Cassette, Expected, Recorded};
+use super::{Called, Cassette, Expected, Recorded, Statuses};
 use crate::output;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_manifest::diagnose::is_hidden;
@@ -41,11 +41,7 @@ impl Cassette {
             }
             Expected::Handled { .. } | Expected::Rejected(_) | Expected::Removed(_) => return None,
         }
-        if !self.statuses.is_empty() {
-            let statuses =
-                self.statuses.iter().map(|(status, kind)| (status.to_string(), kind.clone().into()));
-            out.push_str(&format!("statuses = {}\n", inline(&Value::Object(statuses.collect()))));
-        }
+        out.push_str(&statuses(&self.statuses));
         self.exchanges.iter().for_each(|exchange| out.push_str(&exchange.print()));
         Some(out)
     }
@@ -61,6 +57,7 @@ impl Recorded {
         if self.resumed {
             out.push_str("resumed = true\n");
         }
+        out.push_str(&statuses(&self.statuses));
         out.push_str(&format!("status = {}\n", self.status));
         if !self.headers.is_empty() {
             let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
@@ -71,6 +68,15 @@ impl Recorded {
         }
         out
     }
+}
+
+/// A line where there are any.
+fn statuses(statuses: &Statuses) -> String {
+    if statuses.is_empty() {
+        return String::new();
+    }
+    let entries = statuses.iter().map(|(refusal, kind)| (refusal.key(), kind.clone().into()));
+    format!("statuses = {}\n", inline(&Value::Object(entries.collect())))
 }
 
 fn json(value: &Value) -> String {

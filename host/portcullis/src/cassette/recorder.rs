@@ -201,6 +201,7 @@ impl Taken {
         self.masked.extend(masked.map(|place| format!("exchange {number}, {place}")));
         self.exchanges.push(Recorded {
             resumed: false,
+            statuses: Default::default(),
             method: exchange.method.clone(),
             url: whole.url.clone(),
             request_body,

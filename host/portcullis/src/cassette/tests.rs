@@ -34,7 +34,7 @@ body = '{"items":[]}'
     assert_eq!((cassette.config["page-size"].as_i64(), cassette.max_records), (Some(2), Some(2)));
     let Expected::Records(records) = &cassette.expected else { panic!() };
     assert_eq!(records[1]["id"].to_string(), "9007199254740993");
-    assert_eq!(cassette.statuses[&404], "succeeds");
+    assert_eq!(cassette.statuses[&Refusal::Status(404)], "succeeds");
     let exchange = &cassette.exchanges[0];
     assert_eq!((exchange.method.as_str(), exchange.status), ("POST", 200));
     assert_eq!(exchange.request_body.as_deref(), Some(&br#"{"q":"x"}"#[..]));
@@ -191,6 +191,7 @@ fn what_is_no_text_is_base64() {
 fn a_printed_cassette_reads_well() {
     let exchange = |method: &str, request_body: Option<&[u8]>, body: &[u8]| Recorded {
         resumed: false,
+        statuses: Default::default(),
         method: method.to_owned(),
         url: "https://api.vendor.test/v1/things?limit=2".to_owned(),
         request_body: request_body.map(<[u8]>::to_vec),
@@ -206,7 +207,7 @@ fn a_printed_cassette_reads_well() {
         origins: BTreeMap::new(),
         max_records: Some(2),
         expected: Expected::Records(vec![serde_json::json!({"id": 1}), serde_json::json!({"id": "it's"})]),
-        statuses: [(404, SUCCEEDS.to_owned())].into(),
+        statuses: [(Refusal::Status(404), SUCCEEDS.to_owned())].into(),
         exchanges: vec![
             exchange("GET", None, b"{\n  \"a\": 'x'\n}\n"),
             exchange("POST", Some(b"{\"q\":\"'\"}"), &[0, 159, 146, 150]),
@@ -296,6 +297,7 @@ fn what_is_printed_is_read_again() {
                 statuses: BTreeMap::new(),
                 exchanges: vec![Recorded {
                     resumed: false,
+                    statuses: Default::default(),
                     method: "POST".to_owned(),
                     url: "https://a.test/x?a=b".to_owned(),
                     request_body: Some(joined.clone().into_bytes()),

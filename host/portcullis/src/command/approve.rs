@@ -1,5 +1,6 @@
 //! `approve`: shows what a connection's connector asks for, and pins it with its digest.
 mod proposal;
+mod unfit;
 
 use super::{
     confirm::confirmed,
@@ -17,10 +18,11 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock, RealRandom, new_id};
 use portcullis_grants::{Boundary, ManifestRule, OperatorRules, Rule};
-use portcullis_manifest::{Access, Approval, Connector, Lock, lock::PinnedNetwork};
+use portcullis_manifest::{Access, Approval, Component, Connector, Lock, lock::PinnedNetwork};
 use proposal::Proposal;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, time::Duration};
+pub use unfit::Unfit;
 
 /// Approves a connection.
 pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
@@ -30,9 +32,14 @@ pub fn run(arguments: &Arguments, options: &Approve) -> Result<Exit> {
     let meant = options.digest.as_ref().is_none_or(|digest| *digest == found.package.component.digest);
     let proposal = meant.then(|| Proposal::of(found.connection, found.former(), &found.package)).flatten();
     // A config that the new schema refuses is most likely one of the older version.
-    let mut asked = found.asked(&config).map_err(|failure| match &proposal {
-        Some(proposal) => proposal.beside(failure),
-        None => failure,
+    let mut asked = found.asked(&config).map_err(|failure| {
+        if let Some(unfit) = Unfit::of(&config, &options.connection).filter(|_| meant) {
+            unfit.print(arguments.json);
+        }
+        match &proposal {
+            Some(proposal) => proposal.beside(failure),
+            None => failure,
+        }
     })?;
     asked.proposal = proposal;
     if arguments.json {
@@ -114,16 +121,18 @@ impl<'c> Found<'c> {
             pinned::approval(config, self.connection, component, approval_id, clock.now().to_string())
                 .map_err(Failure::documents)?;
         approvals::known::refuse_asked(&config.data, &self.lock, &approval)?;
-        let difference = self.former().map(|former| {
-            let kept = approvals::seen_package(config, former);
-            let manifest = kept.as_ref().map(|kept| &kept.component.manifest);
-            let now = Side { approval: &approval, manifest: Some(&component.manifest) };
-            Difference::between(Side { approval: former, manifest }, now)
-        });
+        let difference = self.former().map(|former| difference(config, former, &approval, component));
         let Self { connection, package, signature, .. } = self;
         let boundary = &config.boundary;
         Ok(Asked { connection, approval, difference, signature, boundary, package, proposal: None })
     }
+}
+
+fn difference(config: &Config, former: &Approval, now: &Approval, component: &Component) -> Difference {
+    let kept = approvals::seen_package(config, former);
+    let manifest = kept.as_ref().map(|kept| &kept.component.manifest);
+    let now = Side { approval: now, manifest: Some(&component.manifest) };
+    Difference::between(Side { approval: former, manifest }, now)
 }
 
 fn newest(config: &Config, connection: &Connection) -> Result<Package> {

@@ -3,39 +3,46 @@ use crate::{
     approvals,
     cli::Arguments,
     config::Config,
-    exit::{Exit, Result},
-    files, output, registry,
+    exit::{Exit, Failure, Result},
+    output, registry,
 };
-use portcullis_manifest::{Approval, Component, embedded::digest_of};
+use portcullis_manifest::Approval;
 use serde_json::json;
+use std::collections::BTreeSet;
 
-/// Lists; reads no component, so a foreign file in the registry stops nobody.
+/// Lists. What is no connector is named as such, and stops nobody.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let lock = approvals::read_lock(&config)?;
     let entries = registry::list(&config.registry)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut unusable) = (Vec::new(), BTreeSet::new());
     for entry in &entries {
+        let found = registry::read(entry);
         let name = format!("{}/{}", entry.name.publisher, entry.name.name);
         let named: Vec<_> = lock
             .approvals
             .iter()
             .filter(|(_, approval)| approval.connector == entry.name && approval.version == entry.version)
             .collect();
-        let digest = if named.is_empty() { None } else { digest(entry) };
+        let digest = found.as_ref().ok().map(|package| &package.component.digest);
         let (these, others): (Vec<_>, Vec<_>) =
-            named.into_iter().partition(|(_, approval)| digest.as_ref() == Some(&approval.digest));
+            named.into_iter().partition(|(_, approval)| digest == Some(&approval.digest));
+        let fault = found.as_ref().err().map(Failure::line);
+        if fault.is_some() {
+            unusable.insert(entry.file.clone());
+        }
         let names =
             |of: &[(&String, &Approval)]| of.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>();
         let (these, others) = (names(&these), names(&others));
         if arguments.json {
             output::json_line(&json!({
                 "connector": name, "version": entry.version.to_string(), "file": entry.file.display().to_string(),
-                "approved_for": these, "other_bytes_approved_for": others,
+                "approved_for": these, "other_bytes_approved_for": others, "fault": fault,
             }));
         }
         let others = others.into_iter().map(|name| format!("{name}: other bytes than these"));
-        let shown: Vec<_> = these.into_iter().chain(others).collect();
+        let fault = fault.map(|fault| format!("not usable: {}", output::shown_line(&fault)));
+        let shown: Vec<_> = these.into_iter().chain(others).chain(fault).collect();
         rows.push(vec![name, entry.version.to_string(), shown.join(", ")]);
     }
     let mut connections = Vec::new();
@@ -49,7 +56,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         };
         let name = format!("{}/{}", connection.connector.publisher, connection.connector.name);
         let newest = registry::newest(&config.registry, &connection.connector, &connection.version).ok();
-        let newest = newest.map_or("none".to_owned(), |entry| entry.version.to_string());
+        let newest = newest.map_or("none".to_owned(), |entry| match unusable.contains(&entry.file) {
+            true => format!("{}, not usable", entry.version),
+            false => entry.version.to_string(),
+        });
         if arguments.json {
             output::json_line(&json!({
                 "connection": connection.name, "connector": name, "request": connection.version.to_string(),
@@ -65,10 +75,4 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         output::line(&output::table(&["CONNECTION", "CONNECTOR", "STATE", "NEWEST", "OWNER"], &connections));
     }
     Ok(Exit::Success)
-}
-
-/// Of the bytes that lie there now; none where they can't be read.
-fn digest(entry: &registry::Entry) -> Option<String> {
-    let bytes = files::read_like(&entry.file, registry::COMPONENT_BYTES_MAX, &Component::MAGIC).ok()?;
-    Some(digest_of(&bytes))
 }

@@ -1,5 +1,5 @@
 //! `review`: what the newest version asks for beyond what is approved. Pins, keeps and remembers nothing.
-use super::approve::{Asked, ask};
+use super::approve::{Asked, Unfit, ask};
 use crate::{
     approvals,
     cli::{Arguments, OneConnection},
@@ -16,13 +16,17 @@ use serde_json::{Value, json};
 /// Reviews one connection.
 pub fn run(arguments: &Arguments, options: &OneConnection) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
-    let reviewed = Reviewed::of(&config, &options.connection)?;
+    let reviewed = Reviewed::of(&config, &options.connection).inspect_err(|_| {
+        if let Some(unfit) = Unfit::of(&config, &options.connection) {
+            unfit.print(arguments.json);
+        }
+    })?;
     if arguments.json {
         output::json_line(&reviewed.as_json());
     } else {
         output::line(&reviewed.text());
     }
-    Ok(reviewed.verdict.exit())
+    Ok(reviewed.exit())
 }
 
 /// What is to be done about the newest version that fits.
@@ -54,16 +58,6 @@ impl Verdict {
             Self::Unsigned => "unsigned",
             Self::AsksForMore => "asks-for-more",
             Self::Differs => "differs",
-        }
-    }
-
-    /// For pipelines: whether somebody has to approve before it can run.
-    fn exit(self) -> Exit {
-        match self {
-            Self::Current | Self::Covered => Exit::Success,
-            Self::NotApproved | Self::Ended | Self::Unsigned | Self::AsksForMore | Self::Differs => {
-                Exit::NotApproved
-            }
         }
     }
 }
@@ -106,6 +100,11 @@ impl<'c> Reviewed<'c> {
             Some(_) => Verdict::Differs,
         };
         Ok(Self { connection, asked, former, verdict, runs })
+    }
+
+    /// For pipelines, as `update` ends: whether it waits for somebody who approves it.
+    pub fn exit(&self) -> Exit {
+        if self.verdict == Verdict::Current || self.takes() { Exit::Success } else { Exit::NotApproved }
     }
 
     /// Whether nobody has to be asked: it asks for nothing more, and the connection says that such a version is taken.

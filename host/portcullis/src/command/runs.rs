@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Lists runs, or shows one.
 pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
-    let filter = filter(&config, options)?;
+    let filter = filter(options)?;
     let wanted = options.command.as_ref().map(|RunsCommand::Show(RunsShow { run })| run.clone());
     let run = wanted.clone();
     let data = config.data.clone();
@@ -28,6 +28,10 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
         .await
         .map_err(|error| Failure::fault("the reader failed").because(&error))?;
     let (one, many) = read.map_err(|error| at_database("read", "state.db", &error))?;
+    // Runs of a connection that is not in the config any more are shown all the same.
+    if let Some(connection) = options.connection.as_ref().filter(|_| many.is_empty()) {
+        config.connection(connection)?;
+    }
     match (&wanted, one) {
         (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),
         (Some(_), Some(row)) => output::line(&row_text(&row)),
@@ -41,10 +45,7 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn filter(config: &Config, options: &Runs) -> Result<RunFilter> {
-    if let Some(connection) = &options.connection {
-        config.connection(connection)?;
-    }
+fn filter(options: &Runs) -> Result<RunFilter> {
     let open = options.outcome.as_deref() == Some("open");
     let outcome = match options.outcome.as_deref() {
         None | Some("open") => None,

@@ -6,6 +6,7 @@ mod mistakes;
 mod record;
 mod report;
 mod sandbox;
+mod uncalled;
 
 use crate::{
     cassette::{self, Cassette},
@@ -58,6 +59,11 @@ pub async fn run(arguments: &Arguments, options: &Test) -> Result<Exit> {
     if options.filter.is_none() && sandbox.component.roles.contains(&Role::Source) {
         report.add(discovered::compared(&sandbox, &chosen, &mut used).await?);
     }
+    if options.filter.is_none() {
+        for check in uncalled::of(&sandbox, &chosen).await? {
+            report.add(check);
+        }
+    }
     if options.filter.is_none() && are_held {
         report.add(unused(&sandbox, &used));
     }
@@ -81,7 +87,10 @@ pub fn chosen<'c>(
             _ => format!("there is no cassette in `{}`", folder.display()),
         };
         return Err(Failure::new(Exit::Usage, message)
-            .with_help("a cassette is a call with its exchanges: docs/authors/testing.md shows one"));
+            .with_help(
+                "a cassette is a call with its exchanges: `portcullis new` writes one, and `--record CONNECTION --stream NAME` makes one \
+                 of a live run",
+            ));
     }
     Ok(chosen)
 }

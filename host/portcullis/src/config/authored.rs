@@ -139,7 +139,10 @@ fn secrets(root: &mut Table<'_>, folder: &Path) -> Secrets {
             let help = Some(format!("`{}:…` works without a block; give this one another name", name.value));
             table.fault(name.span.clone(), format!("`{}` is a built-in provider", name.value), help);
         }
-        let Some(kind) = table.required_string("type") else { continue };
+        let Some(kind) = table.required_string("type") else {
+            table.ignore_rest();
+            continue;
+        };
         let provider: Arc<dyn Provider> = match kind.value.as_str() {
             "env" => Arc::new(EnvProvider::prefixed(
                 table.string("prefix").map_or(String::new(), |prefix| prefix.value),
@@ -201,13 +204,17 @@ fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, 
 }
 
 fn scheme(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
-    let kind = table.required_string("scheme")?;
+    let Some(kind) = table.required_string("scheme") else {
+        table.ignore_rest();
+        return None;
+    };
     match kind.value.as_str() {
         "bearer" => Some(Scheme::Bearer { secret: reference(table, "secret", providers)? }),
         "basic" => basic(table, providers),
         "api-key" => api_key(table, providers),
         later @ ("oauth2" | "jwt" | "hmac" | "sigv4" | "mtls") => {
             table.fault(kind.span.clone(), format!("scheme `{later}` is not supported yet"), None);
+            table.ignore_rest();
             None
         }
         other => {
@@ -220,20 +227,26 @@ fn scheme(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
                 format!("unknown scheme `{}`", portcullis_manifest::diagnose::shown(other)),
                 Some(help),
             );
+            table.ignore_rest();
             None
         }
     }
 }
 
 fn basic(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
-    let username = if table.kind("username") == Some(portcullis_manifest::diagnose::Kind::Table) {
-        let mut inner = table.table("username")?;
-        UserName::Secret(reference(&mut inner, "secret", providers)?)
-    } else {
-        UserName::Plain(table.required_string("username")?.value)
+    let username = match table.kind("username") {
+        Some(portcullis_manifest::diagnose::Kind::Table) => table
+            .table("username")
+            .and_then(|mut inner| reference(&mut inner, "secret", providers))
+            .map(UserName::Secret),
+        _ => table.required_string("username").map(|name| UserName::Plain(name.value)),
     };
-    let password = if table.has("password") { Some(reference(table, "password", providers)?) } else { None };
-    Some(Scheme::Basic { username, password })
+    let password = table.has("password").then(|| reference(table, "password", providers));
+    let password = match password {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Scheme::Basic { username: username?, password })
 }
 
 fn api_key(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {

@@ -22,16 +22,58 @@ pub fn approval(
     approval_id: String,
     approved_at: String,
 ) -> Result<Approval, Vec<Diagnostic>> {
-    let manifest = &component.manifest;
-    let (rules, from_response) = origins::expand(config, connection, manifest)?;
+    // Nothing can be said of rules over origins that are not known; of the rest, all at once.
+    let expanded = origins::expand(config, connection, &component.manifest).map_err(|mut faults| {
+        faults.extend(slot_faults(config, connection, component));
+        faults.extend(folders::faults(config, connection, &component.manifest));
+        faults
+    });
+    let (rules, from_response) = expanded?;
     let faults = faults(config, connection, component, &rules, &from_response);
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Approval {
-        approval_id,
+    let literal = (rules, from_response);
+    Ok(Approval { approval_id, approved_at, ..joined(config, connection, component, literal) })
+}
+
+/// What would be pinned once the config fits, and the names of the origins that nothing is bound to yet: each stands in it by a host
+/// that nobody has. To be compared and shown, never to be pinned.
+pub fn draft(
+    config: &Config,
+    connection: &Connection,
+    component: &Component,
+) -> Option<(Approval, Vec<String>)> {
+    let mut connection = connection.clone();
+    let used = origins::used(&component.manifest);
+    connection.origins.retain(|name, _| used.contains(name.as_str()));
+    let mut unbound = Vec::new();
+    for name in used {
+        if !connection.origins.contains_key(name) {
+            connection.origins.insert(name.to_owned(), placeholder(name).parse().ok()?);
+            unbound.push(name.to_owned());
+        }
+    }
+    let literal = origins::expand(config, &connection, &component.manifest).ok()?;
+    Some((joined(config, &connection, component, literal), unbound))
+}
+
+/// What stands for an origin that nothing is bound to (RFC 2606 section 2).
+pub fn placeholder(origin: &str) -> String {
+    format!("https://{origin}.origin.invalid")
+}
+
+fn joined(
+    config: &Config,
+    connection: &Connection,
+    component: &Component,
+    (rules, from_response): (Vec<ManifestRule>, Vec<FromResponse>),
+) -> Approval {
+    let manifest = &component.manifest;
+    Approval {
+        approval_id: String::new(),
         revoked: false,
-        approved_at,
+        approved_at: String::new(),
         connector: manifest.name.clone(),
         version: manifest.version.clone(),
         digest: component.digest.clone(),
@@ -45,7 +87,7 @@ pub fn approval(
         credentials: credentials(config, connection),
         folders: folders::pinned(connection, manifest),
         network: network(connection),
-    })
+    }
 }
 
 /// What is pinned of the bound credentials.

@@ -26,6 +26,7 @@ impl Place {
         let mut root = document.root();
         let data = root.string("data").map_or("data".to_owned(), |path| path.value);
         root.ignore_rest();
+        drop(root);
         let data = document.finish(Some(data)).map_err(faults)?;
         let folder = folder_of(file).to_owned();
         Ok(Self { data: plain(&folder.join(data)), folder })

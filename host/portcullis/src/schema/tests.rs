@@ -119,36 +119,42 @@ fn places() -> Vec<Place> {
     ]
 }
 
-/// `pairs`, where `key` has `value`, or is not there.
-fn with(pairs: &[(&str, &str)], key: &str, value: Option<&str>) -> Vec<String> {
-    let others = pairs.iter().filter(|(name, _)| *name != key);
+/// A key that has this value, or is not there.
+type Change<'c> = (&'c str, Option<&'c str>);
+
+/// `pairs` with these changes.
+fn with(pairs: &[(&str, &str)], changes: &[Change<'_>]) -> Vec<String> {
+    let others = pairs.iter().filter(|(name, _)| !changes.iter().any(|(key, _)| key == name));
     let others = others.map(|(name, value)| format!("{name} = {value}"));
-    others.chain(value.map(|value| format!("{key} = {value}"))).collect()
+    others.chain(changes.iter().filter_map(|(key, value)| Some(format!("{key} = {}", (*value)?)))).collect()
 }
 
 impl Place {
     /// The manifest in which this key has this value.
     fn with(&self, key: &str, value: &str) -> String {
-        self.text(key, Some(value))
+        self.text(&[(key, Some(value))])
     }
 
     /// The manifest in which this key is not there.
     fn without(&self, key: &str) -> String {
-        self.text(key, None)
+        self.text(&[(key, None)])
     }
 
-    fn text(&self, key: &str, value: Option<&str>) -> String {
+    fn text(&self, changes: &[Change<'_>]) -> String {
+        // From the innermost table out: each is the value of the one around it.
+        let inline = self.inline.iter().rev().fold(None, |inside: Option<(&str, String)>, (outer, inner)| {
+            let pairs = match &inside {
+                Some((key, value)) => with(inner, &[(*key, Some(value.as_str()))]),
+                None => with(inner, changes),
+            };
+            Some((*outer, format!("{{ {} }}", pairs.join(", "))))
+        });
         let mut text = String::new();
         for (part, pairs) in PARTS {
-            // From the innermost table out: each is the value of the one around it.
-            let (mut key, mut value) = (key, value.map(str::to_owned));
-            for (outer, inner) in self.inline.iter().rev() {
-                value = Some(format!("{{ {} }}", with(inner, key, value.as_deref()).join(", ")));
-                key = outer;
-            }
-            let lines = match part == self.part {
-                true => with(pairs, key, value.as_deref()),
-                false => with(pairs, "", None),
+            let lines = match &inline {
+                _ if part != self.part => with(pairs, &[]),
+                Some((key, value)) => with(pairs, &[(*key, Some(value.as_str()))]),
+                None => with(pairs, changes),
             };
             text.push_str(&format!("{part}\n{}\n", lines.join("\n")));
         }
@@ -247,6 +253,26 @@ fn every_key_is_accepted_by_the_parser_and_by_the_schema() {
         }
     }
     assert!(seen > 60, "{seen}");
+}
+
+#[test]
+fn one_fault_makes_no_other_key_unknown() {
+    let mut seen = 0;
+    for place in places() {
+        for key in place.section.keys {
+            for other in place.section.keys.iter().filter(|other| other.name != key.name) {
+                let Some(sample) = samples(other).into_iter().next() else { continue };
+                for broken in [None, Some("7.5"), Some("\"?\""), Some("[7]")] {
+                    let text = place.text(&[(key.name, broken), (other.name, Some(&sample))]);
+                    let faults = parse(&text).err().unwrap_or_default();
+                    let unknown = faults.iter().find(|fault| fault.starts_with("unknown key"));
+                    assert_eq!(unknown, None, "{faults:?}\n{text}");
+                    seen += faults.len();
+                }
+            }
+        }
+    }
+    assert!(seen > 500, "{seen}");
 }
 
 /// Every key that the parser asks for is a word in its source.

@@ -6,14 +6,14 @@ use crate::{
         pinned::{self, folders, origins::Narrowed},
     },
     exit::Failure,
-    registry::Package,
+    registry::{self, Package},
 };
 use async_trait::async_trait;
 use portcullis_contract::Schemas;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
 use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts};
 use portcullis_grants::{AddressPolicy, Grants};
-use portcullis_manifest::{Approval, Component, Delivery, Role, signing::Signing};
+use portcullis_manifest::{Approval, Component, Delivery, Diagnostic, Role, signing::Signing};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{
@@ -222,7 +222,8 @@ pub fn refuse_differences(
     component: &Component,
 ) -> Result<(), Failure> {
     let (id, time) = (approval.approval_id.clone(), approval.approved_at.clone());
-    let now = pinned::approval(config, connection, component, id, time).map_err(Failure::documents)?;
+    let now = pinned::approval(config, connection, component, id, time)
+        .map_err(|faults| faults_or_newer(config, connection, approval, faults))?;
     let mut differences = pinned::differences(approval, &now);
     if now.connector == approval.connector && !connection.version.matches(&approval.version) {
         differences.push(format!(
@@ -241,6 +242,29 @@ pub fn refuse_differences(
         format!("connection `{}` differs from what is approved: {}", connection.name, differences.join("; "));
     Err(Failure::new(crate::exit::Exit::NotApproved, message)
         .with_help(format!("portcullis approve {}", connection.name)))
+}
+
+/// What is wrong with a config that is one of a newer version is that this version is not approved.
+fn faults_or_newer(
+    config: &Config,
+    connection: &config::Connection,
+    approval: &Approval,
+    mut faults: Vec<Diagnostic>,
+) -> Failure {
+    let newer = || {
+        let newest = registry::newest(&config.registry, &connection.connector, &connection.version).ok()?;
+        let package = registry::read(&newest).ok().filter(|_| newest.version > approval.version)?;
+        pinned::approval(config, connection, &package.component, String::new(), String::new()).ok()?;
+        Some(newest.version)
+    };
+    let Some(newer) = newer() else { return Failure::documents(faults) };
+    let (name, approved) = (&connection.name, &approval.version);
+    let help = format!(
+        "{approved} is approved, and the config is one of {newer}: `portcullis approve {name}` shows what {newer} asks for, and pins \
+         it; {approved} runs with the config that it was approved with"
+    );
+    faults.iter_mut().for_each(|fault| fault.help = Some(help.clone()));
+    Failure::documents(faults)
 }
 
 /// What decides each request of the connection: the approved rules, the operator's and the boundary.

@@ -194,9 +194,9 @@ async fn rejecting(lines: &str) -> Result<Vec<u32>, CallError> {
 async fn lines_that_a_batch_has_not_are_no_answer() {
     assert_eq!(rejecting("[1,0]").await.unwrap(), [0, 1], "in order");
     for (lines, said) in [
-        ("[2]", "line 2 was rejected, counted from 0, and the batch has 2 lines"),
-        ("[4294967295]", "line 4294967295 was rejected, counted from 0, and the batch has 2 lines"),
-        ("[1,0,1]", "line 1, counted from 0, was rejected twice"),
+        ("[2]", "`line` 2 was rejected, and those of the batch are 0 to 1"),
+        ("[4294967295]", "`line` 4294967295 was rejected, and those of the batch are 0 to 1"),
+        ("[1,0,1]", "`line` 1 was rejected twice"),
     ] {
         match rejecting(lines).await {
             Err(CallError::InvalidAnswer(why)) => assert_eq!(why, said),

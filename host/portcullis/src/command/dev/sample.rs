@@ -192,7 +192,7 @@ fn signing(manifest: &Connector) -> Result<&Signing> {
     manifest.webhook.as_ref().map(|webhook| &webhook.signing).ok_or_else(|| {
         Failure::fault(format!("`{name}` does not say how its vendor signs what it delivers")).with_help(format!(
             "in connector.toml, with the vendor's scheme:\n\n[webhook]\nsigning = \"standard-webhooks\"\n\nthere are: {}; \
-             docs/authors/webhooks.md shows how another one is described",
+             another one is described: {{ algorithm = \"hmac-sha256\", header = \"x-signature\", encoding = \"hex\", signed = \"{{body}}\" }}",
             NAMES.join(", ")
         ))
     })

@@ -66,6 +66,9 @@ fn one(
     let name = connection.name.as_str();
     let about = format!("connections.{name}");
     let Some(approval) = lock.approvals.get(name) else {
+        // What can't be approved says why.
+        let newest = registry::newest(&config.registry, &connection.connector, &connection.version)?;
+        registry::read(&newest)?;
         findings.error(about, "it is not approved: nothing of it runs", format!("portcullis approve {name}"));
         return Ok(None);
     };

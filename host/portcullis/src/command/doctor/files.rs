@@ -4,6 +4,7 @@ use crate::{
     approvals,
     config::{Config, folder_of},
     exit::Failure,
+    output, registry,
 };
 use portcullis_store::LockError;
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
@@ -32,6 +33,26 @@ pub fn look(config: &Config, findings: &mut Findings) {
             format!("mkdir '{}'", config.registry.display()),
         );
     }
+    foreign(config, findings);
+}
+
+/// What lies at the place of a version and is not that version.
+fn foreign(config: &Config, findings: &mut Findings) {
+    let entries = match registry::list(&config.registry) {
+        Ok(entries) => entries,
+        Err(failure) => return findings.failure("registry", &failure, "make it readable"),
+    };
+    let mut usable = 0;
+    for entry in entries {
+        match registry::read(&entry) {
+            Ok(_) => usable += 1,
+            Err(failure) => {
+                let remedy = failure.help.clone().unwrap_or_default();
+                findings.warning("registry", failure.line(), remedy);
+            }
+        }
+    }
+    findings.ok("registry", format!("it holds {}", output::count(usable, "version")));
 }
 
 fn data(config: &Config, findings: &mut Findings) {

@@ -43,7 +43,10 @@ pub const ALL: [Part; 4] = [
         tests: include_str!("templates/source.tests.rs.in"),
         manifest: include_str!("templates/source.toml.in"),
         schemas: &[ITEM],
-        played: &[("cassettes/items.toml", include_str!("templates/items.cassette.toml"))],
+        played: &[
+            ("cassettes/check.toml", include_str!("templates/check.cassette.toml")),
+            ("cassettes/items.toml", include_str!("templates/items.cassette.toml")),
+        ],
         derives: true,
     },
     Part {

@@ -1,4 +1,6 @@
 //! What is checked of each cassette. A check that fails says what was expected, what came, and what to do.
+mod declared;
+mod refused;
 mod resumed;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     sandbox::{Chance, Connected, Ended, Sandbox},
 };
 use crate::{
-    cassette::{Called, Cassette, Expected, SUCCEEDS, player::Player},
+    cassette::{Called, Cassette, Expected, player::Player, refusal::Refusal},
     exit::Result,
     wiring,
 };
@@ -21,18 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Pages of one read: more is taken for paging without end.
 const PAGES_MAX: usize = 1_000;
-/// What a vendor's refusal has to become, where the cassette says nothing else.
-const STATUSES: [(u16, &str); 8] = [
-    (400, "invalid-input"),
-    (401, "unauthorized"),
-    (403, "forbidden"),
-    (404, "not-found"),
-    (409, "conflict"),
-    (422, "invalid-input"),
-    (429, "rate-limited"),
-    (503, "unavailable"),
-];
-
 /// What a check came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -77,6 +67,9 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
     let stage = Stage { sandbox, cassette, player };
     let mut checks = Vec::new();
     let first = stage.check("", async {
+        if let Some(fault) = declared::amiss(&sandbox.component.manifest, cassette) {
+            return Ok(Verdict::Fault(fault));
+        }
         let (came, ended) = stage.play(None, Position::Start).await?;
         used.extend(ended.iter().flat_map(|ended| &ended.exchanges).map(|row| row.manifest_place.clone()));
         let fault = stage.judge(&came, &ended);
@@ -96,11 +89,13 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
     if matches!(cassette.expected, Expected::Records(_)) {
         checks.push(stage.check("resumed", stage.resumed()).await?);
     }
-    if !cassette.exchanges.is_empty() && !matches!(cassette.expected, Expected::Error(_)) {
-        for (status, kind) in STATUSES {
-            let kind = cassette.statuses.get(&status).map_or(kind, String::as_str);
-            let name = format!("status {status}");
-            checks.push(stage.check(&name, stage.refused(status, kind)).await?);
+    if !matches!(cassette.expected, Expected::Error(_)) {
+        for (refusal, usual) in Refusal::USUAL {
+            let places = stage.refusable(refusal);
+            if !places.is_empty() {
+                let name = refusal.to_string();
+                checks.push(stage.check(&name, stage.refused(&places, refusal, usual)).await?);
+            }
         }
     }
     Ok(checks)
@@ -168,18 +163,18 @@ impl Stage<'_> {
     }
 
     /// The whole call: all pages of a stream.
-    async fn play(&self, status: Option<u16>, from: Position) -> Result<(Came, Vec<Ended>)> {
-        self.play_by(Chance::USUAL, status, from).await
+    async fn play(&self, refused: Option<(usize, Refusal)>, from: Position) -> Result<(Came, Vec<Ended>)> {
+        self.play_by(Chance::USUAL, refused, from).await
     }
 
     async fn play_by(
         &self,
         chance: Chance,
-        status: Option<u16>,
+        refused: Option<(usize, Refusal)>,
         from: Position,
     ) -> Result<(Came, Vec<Ended>)> {
         let resumed = matches!(from, Position::Checkpoint(_));
-        self.player.play(&self.cassette.exchanges, status, resumed);
+        self.player.play(&self.cassette.exchanges, refused, resumed);
         let connected = self.sandbox.connect(self.cassette, &self.player, chance)?;
         Ok(match &self.cassette.call {
             Called::Check => one(&connected, Operation::Check { config: connected.config() }).await,
@@ -346,26 +341,16 @@ impl Stage<'_> {
             }
             _ => return None,
         };
+        let what = |number: usize| match self.cassette.call {
+            Called::Stream(_) => format!("record {number}"),
+            _ => "the output".to_owned(),
+        };
         let schema = Schema::new(schema.to_string());
-        for (number, text) in (1..).zip(&texts) {
-            let faults = match schema.validate_in_time(text) {
-                Ok(faults) => faults,
-                Err(error) => return Some(error.to_string()),
-            };
-            if let Some(fault) = faults.first() {
-                let what = match self.cassette.call {
-                    Called::Stream(_) => format!("record {number}"),
-                    _ => "the output".to_owned(),
-                };
-                let place = if fault.pointer.is_empty() { "itself" } else { &fault.pointer };
-                return Some(format!(
-                    "{what} is not what its schema says: `{place}`: {}\nmake it what the schema says; where the vendor is right, \
-                     correct the schema's file, which connector.toml names",
-                    fault.message
-                ));
-            }
-        }
-        None
+        let fault =
+            (1..).zip(&texts).find_map(|(number, text)| declared::misfit(&schema, text, &what(number)))?;
+        Some(format!(
+            "{fault}\nmake it what the schema says; where the vendor is right, correct the schema's file, which connector.toml names"
+        ))
     }
 
     /// Names that the manifest calls sensitive for this call.
@@ -418,51 +403,23 @@ impl Stage<'_> {
             }
         }
         let (later, _) = self.play_by(Chance::LATER, None, Position::Start).await?;
-        if requests_differ(&asked, &self.player.asked()).is_none() && first.given() != later.given() {
+        if requests_differ(&asked, &self.player.asked()).is_some() {
+            return Ok(Verdict::Holds);
+        }
+        if first.given() != later.given() {
             return Ok(Verdict::Fault(
                 "the same call gives other bytes at another time: the clock is in it; take the time from what the vendor says"
                     .to_owned(),
             ));
         }
-        Ok(Verdict::Holds)
-    }
-
-    /// The kind of error of the lines that are written where the vendor answers as the cassette says; none where there are none,
-    /// or where they have several.
-    fn newly_rejected<'l>(&self, found: &'l BTreeMap<u32, String>) -> Option<&'l str> {
-        let before = match &self.cassette.expected {
-            Expected::Rejected(lines) => Some(lines),
-            _ => None,
-        };
-        let is_new = |line: &u32| before.is_none_or(|before| !before.contains_key(line));
-        let mut kinds = found.iter().filter(|(line, _)| is_new(line)).map(|(_, kind)| kind.as_str());
-        let first = kinds.next()?;
-        kinds.all(|kind| kind == first).then_some(first)
-    }
-
-    /// A vendor that refuses becomes the right kind of error, and is not asked again by hand.
-    async fn refused(&self, status: u16, kind: &str) -> Result<Verdict> {
-        let (came, ended) = self.play(Some(status), Position::Start).await?;
-        if let Some(repeated) = mistakes::repeated(&ended, &self.player.asked()) {
-            return Ok(Verdict::Fault(repeated));
+        if first != later {
+            return Ok(Verdict::Fault(
+                "the same answers give another checkpoint at another time: the clock is in it, and what changed at the vendor \
+                 meanwhile is never read; take it from the records, or from the vendor's `Date`, a header of the cassette"
+                    .to_owned(),
+            ));
         }
-        let help = || {
-            format!(
-                "\nwhere that is right: `[statuses]` with `{status} = \"{}\"` in the cassette",
-                came.kind()
-            )
-        };
-        let fault = match &came {
-            Came::Error(found, _) if found == kind => None,
-            // A destination may refuse the lines that the vendor refused, and write the others.
-            Came::Rejected(found) if self.newly_rejected(found).is_some_and(|found| found == kind) => None,
-            Came::Error(found, message) => {
-                Some(format!("{status} has to be `{kind}`, it is `{found}`: {message}{}", help()))
-            }
-            _ if kind == SUCCEEDS => None,
-            _ => Some(format!("{status} has to be `{kind}`, and it succeeded{}", help())),
-        };
-        Ok(fault.into())
+        Ok(Verdict::Holds)
     }
 }
 
@@ -521,13 +478,6 @@ impl Came {
         match self {
             Self::Pages(pages) => pages.iter(),
             _ => [].iter(),
-        }
-    }
-
-    fn kind(&self) -> &str {
-        match self {
-            Self::Error(kind, _) => kind,
-            _ => SUCCEEDS,
         }
     }
 }

@@ -7,12 +7,13 @@ use crate::{
 use portcullis_egress::Outcome;
 use portcullis_runtime::CallError;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A record is a row of somebody's table.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
-/// A shorter value is in many lines by chance.
+/// A shorter value is in many words by chance: it is looked for as a word of its own, and what is shorter still is not.
 const SENSITIVE_CHARS_MIN: usize = 6;
+const SENSITIVE_WORD_CHARS_MIN: usize = 3;
 const SHOWN_CHARS_MAX: usize = 400;
 
 /// One line of somebody's text, not too long.
@@ -63,7 +64,9 @@ pub fn ended(error: &CallError) -> String {
         CallError::NoSuchRole(_) => {
             "add the role to `roles` in connector.toml and to `connector!`, and build"
         }
-        CallError::InvalidAnswer(_) => "docs/authors/wit.md says what the function answers",
+        CallError::InvalidAnswer(_) => {
+            "the WIT says what the function answers: `sdk/wit` in the connector's folder"
+        }
         _ => return what,
     };
     format!("{what}\n{remedy}")
@@ -103,23 +106,20 @@ pub fn repeated(ended: &[Ended], asked: &[Asked]) -> Option<String> {
     if let Some(other) = asked_otherwise(asked) {
         return Some(by_hand(&other.method, &other.url));
     }
-    // What a credential adds to a query is not in the log.
-    let path = |url: &str| url.split('?').next().map(str::to_owned);
-    let bodies = |method: &str, url: &str| {
-        let same = asked.iter().filter(|asked| asked.method == method && path(&asked.url) == path(url));
-        same.map(|asked| asked.body.as_slice()).collect::<BTreeSet<_>>().len()
-    };
-    for ended in ended {
-        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for row in ended.exchanges.iter().filter(|row| row.attempt == 1) {
-            let count = counts.entry((&row.method, &row.url)).or_default();
-            *count += 1;
-            if *count > bodies(&row.method, &row.url).max(1) {
-                return Some(by_hand(&row.method, &row.url));
-            }
-        }
+    // Attempts in the order in which they arrived. What a credential adds to a query is not in the log.
+    let path = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+    let mut attempts: BTreeMap<(&str, String), VecDeque<u32>> = BTreeMap::new();
+    let rows = ended.iter().flat_map(|ended| &ended.exchanges);
+    for row in rows.filter(|row| !matches!(row.outcome, Outcome::Denied { .. })) {
+        attempts.entry((&row.method, path(&row.url))).or_default().push_back(row.attempt);
     }
-    None
+    let mut refused = BTreeSet::new();
+    asked.iter().find_map(|asked| {
+        let attempt = attempts.get_mut(&(&*asked.method, path(&asked.url)))?.pop_front()?;
+        let is_hosts = !asked.refused || attempt > 1;
+        let again = !is_hosts && !refused.insert((&asked.method, &asked.url, &asked.body));
+        again.then(|| by_hand(&asked.method, &asked.url))
+    })
 }
 
 fn by_hand(method: &str, url: &str) -> String {
@@ -137,7 +137,7 @@ fn asked_otherwise(asked: &[Asked]) -> Option<&Asked> {
     };
     asked.iter().enumerate().filter(|(_, asked)| asked.answered_by.is_none()).find_map(|(at, other)| {
         let (path, pairs) = parts(&other.url);
-        let before = asked[..at].iter().any(|before| {
+        let before = asked[..at].iter().filter(|before| before.refused).any(|before| {
             let (refused_path, refused) = parts(&before.url);
             (&before.method, &before.body, &refused_path) == (&other.method, &other.body, &path)
                 && refused.is_subset(&pairs)
@@ -201,7 +201,7 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
     }
     let lines = ended.iter().flat_map(|ended| &ended.logged);
     for line in lines {
-        if let Some((name, _)) = values.iter().find(|(_, value)| line.contains(value.as_str())) {
+        if let Some((name, _)) = values.iter().find(|(_, value)| holds(line, value)) {
             let why = match sensitive.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 true => "which the manifest calls sensitive",
                 false => "a secret by its name",
@@ -214,6 +214,17 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
     None
 }
 
+/// Whether a line has a value, a short one as a word of its own.
+fn holds(line: &str, value: &str) -> bool {
+    if value.chars().count() >= SENSITIVE_CHARS_MIN {
+        return line.contains(value);
+    }
+    let is_outside = |beside: Option<char>| beside.is_none_or(|beside| !beside.is_alphanumeric());
+    line.match_indices(value).any(|(at, _)| {
+        is_outside(line[..at].chars().next_back()) && is_outside(line[at + value.len()..].chars().next())
+    })
+}
+
 /// A cookie is what stands between its name and its attributes.
 fn secret_header(name: &str, value: &str) -> Option<(String, String)> {
     let cookie = || value.split(';').next()?.split_once('=').map(|(_, value)| value.trim());
@@ -222,10 +233,14 @@ fn secret_header(name: &str, value: &str) -> Option<(String, String)> {
         false if is_secret_by_name(name) => value,
         false => return None,
     };
-    (secret.chars().count() >= SENSITIVE_CHARS_MIN).then(|| (name.to_owned(), secret.to_owned()))
+    is_told_apart(secret).then(|| (name.to_owned(), secret.to_owned()))
 }
 
-/// The texts below sensitive names, at any depth.
+fn is_told_apart(value: &str) -> bool {
+    value.chars().count() >= SENSITIVE_WORD_CHARS_MIN
+}
+
+/// Texts and numbers below sensitive names, at any depth.
 fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String)>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, sensitive, values)),
@@ -234,8 +249,11 @@ fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String
                 let named =
                     is_secret_by_name(name) || sensitive.iter().any(|known| known.eq_ignore_ascii_case(name));
                 match value {
-                    Value::String(text) if named && text.chars().count() >= SENSITIVE_CHARS_MIN => {
+                    Value::String(text) if named && is_told_apart(text) => {
                         values.push((name.clone(), text.clone()));
+                    }
+                    Value::Number(number) if named && is_told_apart(&number.to_string()) => {
+                        values.push((name.clone(), number.to_string()));
                     }
                     other => collect(other, sensitive, values),
                 }
@@ -277,5 +295,22 @@ mod tests {
         assert_eq!(header("set-cookie", "sid=7f3a9c21e5; Path=/; HttpOnly").as_deref(), Some("7f3a9c21e5"));
         assert_eq!(header("x-auth-token", "7f3a9c21e5").as_deref(), Some("7f3a9c21e5"));
         assert_eq!(header("content-type", "application/json"), None);
+    }
+
+    #[test]
+    fn a_short_value_is_a_word_of_its_own() {
+        for (line, value) in
+            [("created Ada", "Ada"), ("name=Ada, id=7", "Ada"), ("pin 4711", "4711"), ("x7f3a9cx", "7f3a9c")]
+        {
+            assert!(holds(line, value), "{value} in {line}");
+        }
+        for (line, value) in [("created Adam", "Ada"), ("readable", "Ada"), ("14711 rows", "4711")] {
+            assert!(!holds(line, value), "{value} in {line}");
+        }
+        let mut values = Vec::new();
+        let record = serde_json::json!({"name": "Ada", "pin": 4711, "ok": true, "x": 7, "id": "a1b2c3"});
+        collect(&record, &["name", "pin", "ok", "x"].map(str::to_owned), &mut values);
+        values.sort();
+        assert_eq!(values, [("name", "Ada"), ("pin", "4711")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }

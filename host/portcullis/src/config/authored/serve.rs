@@ -160,13 +160,10 @@ fn path(table: &mut Table<'_>) -> Option<String> {
 /// One, or two during a rotation; none where the operator says so.
 fn secrets(table: &mut Table<'_>, providers: &Providers) -> Option<Vec<portcullis_secrets::Reference>> {
     let unsigned = table.boolean("unsigned").is_some_and(|unsigned| unsigned.value);
-    let has = ["secret", "previous-secret"].map(|key| table.has(key));
-    let mut read = Vec::new();
-    for (key, has) in ["secret", "previous-secret"].into_iter().zip(has) {
-        if has {
-            read.push(reference(table, key, providers)?);
-        }
-    }
+    let keys = ["secret", "previous-secret"];
+    let has = keys.map(|key| table.has(key));
+    let read = keys.map(|key| table.has(key).then(|| reference(table, key, providers)));
+    let read: Vec<_> = read.into_iter().flatten().collect::<Option<_>>()?;
     match (unsigned, has) {
         (true, [false, false]) => Some(Vec::new()),
         (true, _) => {

@@ -114,6 +114,31 @@ impl Place {
     }
 }
 
+#[test]
+fn one_fault_makes_no_other_key_unknown() {
+    let mut seen = 0;
+    for place in places() {
+        for key in place.section.keys {
+            for other in place.section.keys.iter().filter(|other| other.name != key.name) {
+                let sample = samples(other).remove(0);
+                for broken in [None, Some("7.5"), Some("\"?\""), Some("[7]")] {
+                    let changed = [key.name, other.name];
+                    let others = place.base.iter().filter(|(name, _)| !changed.contains(name)).copied();
+                    let changed = broken.map(|broken| (key.name, broken)).into_iter();
+                    let pairs = others.chain(changed).chain([(other.name, sample.as_str())]);
+                    let lines: String = pairs.map(|(name, value)| format!("{name} = {value}\n")).collect();
+                    let text = format!("{}{lines}{}", place.head, place.tail);
+                    let faults = parse(&text).err().unwrap_or_default();
+                    let unknown = faults.iter().find(|fault| fault.starts_with("unknown key"));
+                    assert_eq!(unknown, None, "{faults:?}\n{text}");
+                    seen += faults.len();
+                }
+            }
+        }
+    }
+    assert!(seen > 1_000, "{seen}");
+}
+
 fn parse(text: &str) -> Result<Config, Vec<String>> {
     let file = std::path::Path::new("/nowhere/portcullis.toml");
     authored::parse(file, text).map_err(|faults| faults.into_iter().map(|fault| fault.message).collect())

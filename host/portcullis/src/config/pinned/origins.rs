@@ -17,9 +17,7 @@ pub fn expand(
     connection: &Connection,
     manifest: &Connector,
 ) -> std::result::Result<(Vec<ManifestRule>, Vec<FromResponse>), Vec<Diagnostic>> {
-    let named = manifest.from_response.iter().flat_map(|from| [&from.rule.rule, &from.of]);
-    let requested = manifest.rules.iter().map(|rule| &rule.rule).chain(named);
-    let used: BTreeSet<&str> = requested.filter_map(RequestedRule::origin).collect();
+    let used = used(manifest);
     let here = connection.name.as_str();
     let mut faults = Vec::new();
     for name in connection.origins.keys().filter(|name| !used.contains(name.as_str())) {
@@ -47,6 +45,13 @@ pub fn expand(
         }
     }
     if faults.is_empty() { Ok((rules, from_response)) } else { Err(faults) }
+}
+
+/// The names of the origins that a connector's rules are over.
+pub fn used(manifest: &Connector) -> BTreeSet<&str> {
+    let named = manifest.from_response.iter().flat_map(|from| [&from.rule.rule, &from.of]);
+    let requested = manifest.rules.iter().map(|rule| &rule.rule).chain(named);
+    requested.filter_map(RequestedRule::origin).collect()
 }
 
 /// The literal `http` lists of actions and streams; an operation that narrows nothing has none.

@@ -1,0 +1,90 @@
+//! What a vendor may answer in place of what a cassette says, and the kind of error that has to come of it.
+use super::SUCCEEDS;
+use portcullis_runtime::ErrorKind;
+use std::fmt;
+
+/// Instead of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// A status of 400 to 599.
+    Status(u16),
+    /// The connection ends once the request is there.
+    ConnectionLost,
+}
+
+const CONNECTION_LOST: &str = "connection-lost";
+
+impl Refusal {
+    /// What each has to become where a cassette says nothing else: the table of docs/authors/errors.md.
+    pub const USUAL: [(Self, ErrorKind); 12] = [
+        (Self::Status(400), ErrorKind::InvalidInput),
+        (Self::Status(401), ErrorKind::Unauthorized),
+        (Self::Status(403), ErrorKind::Forbidden),
+        (Self::Status(404), ErrorKind::NotFound),
+        (Self::Status(409), ErrorKind::Conflict),
+        (Self::Status(422), ErrorKind::InvalidInput),
+        (Self::Status(429), ErrorKind::RateLimited),
+        (Self::Status(500), ErrorKind::Unavailable),
+        (Self::Status(502), ErrorKind::Unavailable),
+        (Self::Status(503), ErrorKind::Unavailable),
+        (Self::Status(504), ErrorKind::Unavailable),
+        (Self::ConnectionLost, ErrorKind::Unavailable),
+    ];
+
+    /// A key of `[statuses]`.
+    pub fn of_key(key: &str) -> Option<Self> {
+        if key == CONNECTION_LOST {
+            return Some(Self::ConnectionLost);
+        }
+        key.parse().ok().filter(|status| (400..=599).contains(status)).map(Self::Status)
+    }
+
+    /// The same, back.
+    pub fn key(self) -> String {
+        match self {
+            Self::Status(status) => status.to_string(),
+            Self::ConnectionLost => CONNECTION_LOST.to_owned(),
+        }
+    }
+
+    /// Whether one line of a batch can be what is wrong: of the others, the same batch may be written later, or by somebody else.
+    pub fn may_be_a_line(self) -> bool {
+        matches!(self, Self::Status(400 | 404 | 409 | 422))
+    }
+}
+
+/// The name of its check.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::ConnectionLost => f.write_str("connection lost"),
+        }
+    }
+}
+
+/// Whether `[statuses]` may name it.
+pub fn is_kind(word: &str) -> bool {
+    word == SUCCEEDS || ErrorKind::ALL.iter().any(|kind| kind.as_str() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_printed() {
+        for (refusal, _) in Refusal::USUAL {
+            assert_eq!(Refusal::of_key(&refusal.key()), Some(refusal));
+        }
+        for key in ["399", "600", "-404", "lost", ""] {
+            assert_eq!(Refusal::of_key(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn how_a_call_broke_off_is_no_kind() {
+        assert!(is_kind("succeeds") && is_kind("rate-limited"));
+        assert!(!is_kind("failed") && !is_kind("loop") && !is_kind("unauthorised"));
+    }
+}

@@ -1,0 +1,72 @@
+//! A newer version that the config does not fit yet: how it differs from what is approved, so that whoever binds what it lacks knows
+//! what for.
+use super::{Found, difference};
+use crate::{
+    config::{Config, pinned},
+    difference::Difference,
+    output,
+};
+use serde_json::{Value, json};
+
+/// The newest version, and what it would change.
+pub struct Unfit {
+    connection: String,
+    version: String,
+    approved: String,
+    difference: Difference,
+    /// Origins that nothing is bound to.
+    unbound: Vec<String>,
+}
+
+impl Unfit {
+    /// None where nothing is approved that it could be compared with, or where it is not even known what it would send.
+    pub fn of(config: &Config, connection: &str) -> Option<Self> {
+        let found = Found::of(config, connection).ok()?;
+        let (former, component) = (found.former()?, &found.package.component);
+        let (draft, unbound) = pinned::draft(config, found.connection, component)?;
+        if draft.version == former.version {
+            return None;
+        }
+        Some(Self {
+            connection: connection.to_owned(),
+            version: draft.version.to_string(),
+            approved: former.version.to_string(),
+            difference: difference(config, former, &draft, component),
+            unbound,
+        })
+    }
+
+    /// Above the faults of the config, which are the command's error.
+    pub fn print(&self, as_json: bool) {
+        if as_json {
+            output::json_line(&self.as_json());
+        } else {
+            output::line(&self.text());
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { connection, version, approved, difference, .. } = self;
+        let text = format!(
+            "`{connection}`: {version} is newer than {approved}, which is approved, and the config does not fit it yet\n\n{}\n",
+            difference.text()
+        );
+        self.with_names(&text)
+    }
+
+    fn as_json(&self) -> Value {
+        let difference = self.with_names(&self.difference.as_json().to_string());
+        json!({
+            "connection": self.connection, "verdict": "unfit", "approved": { "version": self.approved },
+            "newest": { "version": self.version },
+            "difference": serde_json::from_str::<Value>(&difference).unwrap_or(Value::Null),
+        })
+    }
+
+    /// What stands for an origin, as the manifest writes it.
+    fn with_names(&self, text: &str) -> String {
+        self.unbound.iter().fold(text.to_owned(), |text, name| {
+            text.replace(&pinned::placeholder(name), &format!("{{origin.{name}}}"))
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! A vendor that refuses one request of a call: each in turn, those before it are answered as the cassette says.
+use super::{Came, Fault, Stage, Verdict};
+use crate::{
+    cassette::{Expected, SUCCEEDS, refusal::Refusal},
+    command::test::mistakes,
+    exit::Result,
+};
+use portcullis_runtime::{ErrorKind, call::Position};
+use std::collections::BTreeMap;
+
+/// Exchanges of one cassette that are refused in turn: of more, the first and the last.
+const REFUSED_MAX: usize = 32;
+
+impl Stage<'_> {
+    /// Exchanges that this refusal would be another answer of.
+    pub(super) fn refusable(&self, refusal: Refusal) -> Vec<usize> {
+        let exchanges = self.cassette.exchanges.iter().enumerate();
+        let mut all: Vec<usize> =
+            exchanges.filter(|(_, exchange)| !exchange.resumed).map(|(at, _)| at).collect();
+        if let Some(last) = all.last().copied().filter(|_| all.len() > REFUSED_MAX) {
+            all.truncate(REFUSED_MAX - 1);
+            all.push(last);
+        }
+        // What comes of it, the cassette itself says.
+        all.retain(|at| Refusal::Status(self.cassette.exchanges[*at].status) != refusal);
+        all
+    }
+
+    /// A vendor that refuses becomes the right kind of error, and is not asked again by hand.
+    pub(super) async fn refused(
+        &self,
+        places: &[usize],
+        refusal: Refusal,
+        usual: ErrorKind,
+    ) -> Result<Verdict> {
+        let mut faults = Vec::new();
+        for at in places {
+            if let Some(fault) = self.refused_at(*at, refusal, usual).await? {
+                faults.push((*at, fault));
+            }
+        }
+        let Some((at, first)) = faults.first() else { return Ok(Verdict::Holds) };
+        let place = |at: usize| match self.cassette.exchanges.len() {
+            1 => String::new(),
+            _ => {
+                let exchange = &self.cassette.exchanges[at];
+                format!("exchange {} ({} {}): ", at + 1, exchange.method, exchange.url)
+            }
+        };
+        let others: Vec<_> = faults[1..].iter().map(|(at, _)| (at + 1).to_string()).collect();
+        let others = match others.as_slice() {
+            [] => String::new(),
+            others => format!("\nsomething is wrong with the refusal of exchange {}, too", others.join(", ")),
+        };
+        Ok(Verdict::Fault(format!("{}{first}{others}", place(*at))))
+    }
+
+    async fn refused_at(&self, at: usize, refusal: Refusal, usual: ErrorKind) -> Result<Fault> {
+        let own = &self.cassette.exchanges[at].statuses;
+        let said = own.get(&refusal).or_else(|| self.cassette.statuses.get(&refusal));
+        let kind = said.map_or(usual.as_str(), String::as_str);
+        let (came, ended) = self.play(Some((at, refusal)), Position::Start).await?;
+        if let Some(repeated) = mistakes::repeated(&ended, &self.player.asked()) {
+            return Ok(Some(repeated));
+        }
+        let what = match refusal {
+            Refusal::Status(status) => status.to_string(),
+            Refusal::ConnectionLost => "a lost connection".to_owned(),
+        };
+        if let Came::Rejected(found) = &came {
+            let new = self.newly_rejected(found);
+            match new.first() {
+                Some((line, found)) if !refusal.may_be_a_line() => {
+                    return Ok(Some(format!(
+                        "{what} is no fault of a line: line {line} was rejected with `{found}`, and is not sent again; return the error \
+                         instead, which ends the batch with `{kind}`"
+                    )));
+                }
+                // A destination may refuse the lines that the vendor refused, and write the others.
+                Some(_) if new.iter().all(|(_, found)| *found == kind) => return Ok(None),
+                // Those that it refuses as the cassette has it, in other words.
+                None if refusal.may_be_a_line() && found.values().any(|found| found == kind) => {
+                    return Ok(None);
+                }
+                _ => {}
+            }
+        }
+        Ok(match &came {
+            Came::Error(found, _) if found == kind => None,
+            Came::Error(found, message) => {
+                let help = self.help(at, refusal, found);
+                Some(format!("{what} has to be `{kind}`, it is `{found}`: {message}{help}"))
+            }
+            _ if kind == SUCCEEDS => None,
+            _ => Some(format!(
+                "{what} has to be `{kind}`, and it succeeded{}",
+                self.help(at, refusal, SUCCEEDS)
+            )),
+        })
+    }
+
+    /// What the cassette says where that is right; of a call that broke off, nothing.
+    fn help(&self, at: usize, refusal: Refusal, found: &str) -> String {
+        let is_kind = crate::cassette::refusal::is_kind(found);
+        if !is_kind {
+            return String::new();
+        }
+        let line = format!("statuses = {{ {} = \"{found}\" }}", refusal.key());
+        let place = match self.cassette.exchanges.len() {
+            1 => "in its `[[exchange]]`".to_owned(),
+            _ => format!("in `[[exchange]]` {} of the cassette", at + 1),
+        };
+        format!("\nwhere that is right: `{line}` {place}")
+    }
+
+    /// Lines that are written where the vendor answers as the cassette says, with the kind of each one's error.
+    fn newly_rejected<'l>(&self, found: &'l BTreeMap<u32, String>) -> Vec<(u32, &'l str)> {
+        let before = match &self.cassette.expected {
+            Expected::Rejected(lines) => Some(lines),
+            _ => None,
+        };
+        let is_new = |line: &u32| before.is_none_or(|before| !before.contains_key(line));
+        let new = found.iter().filter(|(line, _)| is_new(line));
+        new.map(|(line, kind)| (*line, kind.as_str())).collect()
+    }
+}

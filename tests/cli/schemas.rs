@@ -2,11 +2,12 @@
 
 use portcullis_manifest::{Component, Connector, embed::embed};
 use portcullis_tests::{
-    Project,
+    Project, binary,
     case::Case,
     guests::{self, Installed},
 };
 use serde_json::{Map, Value, json};
+use std::process::Command;
 
 /// The probe, and what its action `echo` says of its output.
 fn with_output(schema: Value) -> Installed {
@@ -41,6 +42,32 @@ fn one_that_takes_too_much_to_compile_is_not_approved() {
         for text in ["/actions/echo/output", "it takes more than 512 MiB"] {
             assert!(ran.stderr.contains(text), "{text}\n{}", ran.stderr);
         }
+    }
+}
+
+/// What this machine does not give is not the author's fault, and the bound that is told is the one that holds.
+#[test]
+fn lower_limits_of_the_machine_are_told_as_such() {
+    let long = "n".repeat(200_000);
+    let hog = with_output(
+        json!({ "properties": { long: { "properties": names(20_000, 0, |_| json!({ "not": {} })) } } }),
+    );
+    let small = with_output(json!({ "not": { "type": "null" } }));
+    for (component, kib, says) in [
+        (&hog, 150_000, "it takes more than 82 MiB of memory"),
+        (&small, 60_000, "can't be looked at"),
+        (&small, 150_000, ""),
+    ] {
+        let project = Project::new();
+        project.config(&Case::default().config()).install(component);
+        let script = format!("ulimit -d {kib}; exec \"$0\" inspect test/probe");
+        let ran =
+            Command::new("sh").args(["-c", &script]).arg(binary()).current_dir(project.path("")).output();
+        let ran = ran.unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(if says.is_empty() { 0 } else { 3 }), "{kib}: {said}");
+        assert!(said.contains(says), "{kib}: {said}");
+        assert_eq!(said.contains("its author"), says.contains("takes more"), "{kib}: {said}");
     }
 }
 

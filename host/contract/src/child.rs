@@ -6,7 +6,8 @@ use crate::{
     frame::{self, Answer, Question, Told},
     judge::{self, Judge, no_document},
     limits::{
-        CHILD_CPU_SECONDS_MAX, CHILD_FILES_MAX, CHILD_MEMORY_BYTES_MAX, CHILD_STACK_BYTES, SCHEMA_BYTES_MAX,
+        CHILD_CPU_SECONDS_MAX, CHILD_FILES_MAX, CHILD_MEMORY_BYTES_MAX, CHILD_NOT_BEGUN, CHILD_STACK_BYTES,
+        SCHEMA_BYTES_MAX,
     },
 };
 use portcullis_manifest::json;
@@ -22,20 +23,24 @@ use std::{
 
 /// The child's whole life. The binary calls it for `schema-child` before anything else. Returns the exit code.
 pub fn schema_child_main() -> i32 {
-    let served = restrict().and_then(|()| {
+    // The words of a panic may hold what a document holds, and more than the pipe does.
+    std::panic::set_hook(Box::new(|_| {
+        let _unheard = io::stderr().write_all(b"panicked");
+    }));
+    let begun = restrict().and_then(|()| {
         // Not joined: it ends with the process, or ends the process.
         thread::Builder::new().spawn(end_with_the_asker)?;
-        let thread = thread::Builder::new().stack_size(CHILD_STACK_BYTES).spawn(serve)?;
-        thread.join().unwrap_or_else(|_panic| Err(io::Error::other("the schema's validator failed")))
+        thread::Builder::new().stack_size(CHILD_STACK_BYTES).spawn(serve)
     });
-    match served {
-        Ok(()) => 0,
-        Err(error) => {
-            // Nobody is left to hear of a failing stderr.
-            let _unheard = io::stderr().write_all(error.to_string().as_bytes());
-            1
-        }
-    }
+    let (code, error) = match begun.map(thread::JoinHandle::join) {
+        Ok(Ok(Ok(()))) => return 0,
+        Ok(Ok(Err(error))) => (1, error),
+        Ok(Err(_panic)) => return 1,
+        Err(error) => (CHILD_NOT_BEGUN, error),
+    };
+    // Nobody is left to hear of a failing stderr.
+    let _unheard = io::stderr().write_all(error.to_string().as_bytes());
+    code
 }
 
 fn restrict() -> io::Result<()> {
@@ -87,7 +92,7 @@ fn serve() -> io::Result<()> {
                         judge = Some(compiled);
                         Answer::Schema
                     }
-                    Err(error) => Answer::NoSchema(error.0),
+                    Err(error) => Answer::NoSchema(error.words().to_owned()),
                 }
             }
             (_, None) => return Err(io::Error::other("a document before its schema")),
@@ -101,7 +106,8 @@ fn serve() -> io::Result<()> {
 }
 
 fn compiled(text: &[u8]) -> Result<Judge, SchemaError> {
-    let schema = json::parse(text, SCHEMA_BYTES_MAX).map_err(|error| SchemaError(no_document(&error)))?;
+    let schema =
+        json::parse(text, SCHEMA_BYTES_MAX).map_err(|error| SchemaError::Unusable(no_document(&error)))?;
     let judge = Judge::of(schema)?;
     // One whose references come back to themselves at one and the same value never comes to an end: it shows now.
     for value in [Value::Null, json!(true), json!(0), json!(""), json!([]), json!({})] {

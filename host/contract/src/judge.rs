@@ -6,6 +6,7 @@ use crate::{
 };
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use portcullis_manifest::{
+    diagnose::escaped,
     json::{self, JsonError},
     schema,
 };
@@ -20,7 +21,8 @@ pub(crate) struct Judge {
 impl Judge {
     pub(crate) fn of(schema: Value) -> Result<Self, SchemaError> {
         let compiled = schema::compile(&schema);
-        let validator = compiled.map_err(|error| SchemaError(shorten(&error.to_string())))?;
+        let validator =
+            compiled.map_err(|error| SchemaError::Unusable(shorten(&escaped(&error.to_string()))))?;
         Ok(Self { schema, validator })
     }
 
@@ -83,7 +85,7 @@ fn faults(schema: &Value, error: &ValidationError<'_>) -> Vec<Fault> {
             }]
         }
         _ => {
-            let message = shorten(&error.masked().to_string());
+            let message = shorten(&escaped(&error.masked().to_string()));
             vec![Fault { pointer: shorten(&parent), message, known: Arc::default() }]
         }
     }

@@ -34,6 +34,10 @@ pub const CHILD_MEMORY_BYTES_MAX: u64 = CHILD_STACK_BYTES as u64 + (512 << 20);
 pub const CHILD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// CPU time of one piece of its work, should nobody be left to kill it.
 pub const CHILD_CPU_SECONDS_MAX: u64 = 31;
+/// The exit code of a schema child that this machine lets read nothing.
+pub const CHILD_NOT_BEGUN: i32 = 2;
+/// That of a program whose libraries can't be loaded.
+pub const NOT_LOADED: i32 = 127;
 /// Open files of a schema child.
 pub const CHILD_FILES_MAX: u64 = 8;
 /// What a schema child is asked at once: the largest page, with the largest schema's twice.

@@ -6,7 +6,7 @@ use crate::{
     limits::{PLAIN_BYTES_MAX, PLAIN_DOCUMENT_BYTES_MAX, PLAIN_TOTAL_BYTES_MAX, SCHEMA_TIME_MAX},
     plain, worker,
 };
-use portcullis_manifest::json;
+use portcullis_manifest::{diagnose::escaped, json};
 use std::{
     cell::Cell,
     fmt,
@@ -27,7 +27,7 @@ pub struct Schema {
 pub struct Fault {
     /// JSON pointer to the place; empty = the document itself.
     pub pointer: String,
-    /// What was expected there.
+    /// What was expected there, on one line.
     pub message: String,
     /// The names that the schema has there, where the fault is a name that it does not have.
     pub known: Arc<[String]>,
@@ -38,12 +38,32 @@ impl Fault {
     pub fn whole(message: impl Into<String>) -> Self {
         Self { pointer: String::new(), message: message.into(), known: Arc::default() }
     }
+
+    /// The pointer on one line for people: names of a document may hold what a terminal obeys.
+    pub fn place(&self) -> String {
+        escaped(&self.pointer)
+    }
 }
 
-/// A text that is no schema, or one that can't be used.
+/// Why nothing can be held against a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the schema can't be used: {0}")]
-pub struct SchemaError(pub String);
+pub enum SchemaError {
+    /// It is none, or one that can't be used: its author's affair.
+    #[error("the schema can't be used: {0}")]
+    Unusable(String),
+    /// This machine, or whoever waited.
+    #[error("nothing can be held against a schema here: {0}")]
+    Here(String),
+}
+
+impl SchemaError {
+    /// What is wrong, alone.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Unusable(words) | Self::Here(words) => words,
+        }
+    }
+}
 
 /// The schemas of one connector: once there is `PLAIN_TOTAL_BYTES_MAX` of text, the others are for a process of their own.
 #[derive(Default)]
@@ -153,7 +173,7 @@ impl Schema {
                 return Ok(None);
             }
             let schema = json::parse(self.text.as_bytes(), PLAIN_BYTES_MAX)
-                .map_err(|error| SchemaError(no_document(&error)))?;
+                .map_err(|error| SchemaError::Unusable(no_document(&error)))?;
             plain::is_plain(&schema).then(|| Judge::of(schema)).transpose()
         });
         read.as_ref().map(Option::as_ref).map_err(Clone::clone)
@@ -175,10 +195,10 @@ fn in_time<T: Send>(work: impl FnOnce(&Stop) -> Result<T, SchemaError> + Send) -
                 watch.now();
             }
         });
-        watching.map_err(|error| SchemaError(format!("there is no thread for it: {error}")))?;
+        watching.map_err(|error| SchemaError::Here(format!("there is no thread for it: {error}")))?;
         let result = work(&stop);
         drop(done);
-        let late = || SchemaError(format!("it takes longer than {} s", SCHEMA_TIME_MAX.as_secs()));
+        let late = || SchemaError::Unusable(format!("it takes longer than {} s", SCHEMA_TIME_MAX.as_secs()));
         result.map_err(|error| if stop.is_over() { late() } else { error })
     })
 }

@@ -5,13 +5,13 @@ use crate::{
     frame::{self, Answer, Question},
     judge::{self, Judge, no_document},
     limits::{
-        CHILD_CPU_SECONDS_MAX, CHILD_MEMORY_BYTES_MAX, CHILD_STACK_BYTES, CHILD_STDERR_BYTES_MAX,
-        IDLE_CHILD_BYTES_MAX, IDLE_CHILDREN_MAX, SCHEMA_BYTES_MAX,
+        CHILD_CPU_SECONDS_MAX, CHILD_MEMORY_BYTES_MAX, CHILD_NOT_BEGUN, CHILD_STACK_BYTES,
+        CHILD_STDERR_BYTES_MAX, IDLE_CHILD_BYTES_MAX, IDLE_CHILDREN_MAX, NOT_LOADED, SCHEMA_BYTES_MAX,
     },
     stop::kill,
 };
 use portcullis_manifest::json;
-use rustix::process::Signal;
+use rustix::process::{Resource, Signal, getrlimit};
 use std::{
     collections::VecDeque,
     fs, io,
@@ -104,9 +104,10 @@ fn asked<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, Ended>) -> Result<T,
         answer => answer,
     };
     answer.map_err(|ended| match ended {
-        _ if stop.is_over() => SchemaError("nobody waits for it any more".to_owned()),
-        Ended::NoSchema(message) => SchemaError(message),
-        other => SchemaError(other.to_string()),
+        _ if stop.is_over() => SchemaError::Here("nobody waits for it any more".to_owned()),
+        Ended::NoSchema(message) => SchemaError::Unusable(message),
+        here @ (Ended::NotStarted(_) | Ended::Elsewhere(_)) => SchemaError::Here(here.to_string()),
+        other => SchemaError::Unusable(other.to_string()),
     })
 }
 
@@ -115,12 +116,16 @@ fn asked<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, Ended>) -> Result<T,
 enum Ended {
     #[error("{0}")]
     NoSchema(String),
-    #[error("it takes more than {} MiB of memory", (CHILD_MEMORY_BYTES_MAX - CHILD_STACK_BYTES as u64) >> 20)]
-    Memory,
-    #[error("it takes more than {CHILD_CPU_SECONDS_MAX} s of CPU time")]
-    Time,
+    /// Bytes that it may take.
+    #[error("it takes more than {} MiB of memory", .0 >> 20)]
+    Memory(u64),
+    /// Seconds that it may take.
+    #[error("it takes more than {0} s of CPU time")]
+    Time(u64),
     #[error("it nests too deep, or a reference comes back to itself at the same value")]
     Stack,
+    #[error("no process can be started for it: {0}")]
+    NotStarted(io::Error),
     #[error("the process that looked at it was ended by signal {0}")]
     Elsewhere(i32),
     #[error("the process that looked at it failed: {0}")]
@@ -141,7 +146,7 @@ impl Worker {
     fn about(program: &(PathBuf, Vec<String>), schema: &Arc<str>, stop: &Stop) -> Result<Self, Ended> {
         let mut worker = match idle(schema) {
             Some(worker) => worker,
-            None => Self::start(program).map_err(|error| Ended::Other(error.to_string()))?,
+            None => Self::start(program).map_err(Ended::NotStarted)?,
         };
         stop.watches(&worker.child);
         if worker.schema.as_ref() == Some(schema) {
@@ -197,13 +202,21 @@ impl Worker {
         let said = String::from_utf8_lossy(&said);
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
         match status.map(|status| (status.signal(), status)) {
-            Ok((Some(signal), _)) if signal == Signal::XCPU.as_raw() => Ended::Time,
-            Ok((Some(_), _)) if said.contains("memory allocation") => Ended::Memory,
+            Ok((Some(signal), _)) if signal == Signal::XCPU.as_raw() => {
+                Ended::Time(CHILD_CPU_SECONDS_MAX.min(least(&[Resource::Cpu])))
+            }
+            Ok((Some(_), _)) if said.contains("memory allocation") => {
+                let most = CHILD_MEMORY_BYTES_MAX.min(least(&[Resource::Data, Resource::As]));
+                Ended::Memory(most.saturating_sub(CHILD_STACK_BYTES as u64))
+            }
             Ok((Some(_), _)) if said.contains("overflowed its stack") => Ended::Stack,
             Ok((Some(signal), _)) => Ended::Elsewhere(signal),
             // The words of a panic may hold what the document holds.
             Ok((None, _)) if said.contains("panicked") => {
                 Ended::Other("its validator has a fault".to_owned())
+            }
+            Ok((None, status)) if matches!(status.code(), Some(CHILD_NOT_BEGUN | NOT_LOADED)) => {
+                Ended::NotStarted(io::Error::other(portcullis_manifest::diagnose::shown(&said)))
             }
             Ok((None, status)) => {
                 Ended::Other(format!("{status}: {}", portcullis_manifest::diagnose::shown(&said)))
@@ -247,6 +260,11 @@ impl Drop for Worker {
     }
 }
 
+/// The lowest of the hard limits that a child takes over from this process.
+fn least(resources: &[Resource]) -> u64 {
+    resources.iter().filter_map(|resource| getrlimit(*resource).maximum).min().unwrap_or(u64::MAX)
+}
+
 /// One that knows this schema already, or the one that waited longest where there are enough.
 fn idle(schema: &Arc<str>) -> Option<Worker> {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,13 +281,13 @@ fn idle(schema: &Arc<str>) -> Option<Worker> {
 fn here<T: Send>(schema: &Arc<str>, work: impl FnOnce(&Judge) -> T + Send) -> Result<T, SchemaError> {
     let compiled = || {
         let value = json::parse(schema.as_bytes(), SCHEMA_BYTES_MAX);
-        let value = value.map_err(|error| SchemaError(no_document(&error)))?;
+        let value = value.map_err(|error| SchemaError::Unusable(no_document(&error)))?;
         Judge::of(value).map(|judge| work(&judge))
     };
     let thread = thread::Builder::new().stack_size(CHILD_STACK_BYTES);
     thread::scope(|scope| match thread.spawn_scoped(scope, compiled) {
         Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-        Err(error) => Err(SchemaError(format!("there is no thread for it: {error}"))),
+        Err(error) => Err(SchemaError::Here(format!("there is no thread for it: {error}"))),
     })
 }
 

@@ -337,7 +337,7 @@ fn detail(ending: &Ending, fruit: &Fruit) -> Option<String> {
         (None, Some(output)) if output.len() > RUN_JSON_BYTES_MAX => {
             Some(format!("the output has {} bytes and was not stored", output.len()))
         }
-        _ => fruit.drift.first().map(|fault| shorten(&format!("`{}`: {}", fault.pointer, fault.message))),
+        _ => fruit.drift.first().map(|fault| shorten(&format!("`{}`: {}", fault.place(), fault.message))),
     }
 }
 

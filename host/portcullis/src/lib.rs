@@ -15,6 +15,7 @@ mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod guest;
+mod heap;
 mod output;
 mod publisher;
 mod registry;

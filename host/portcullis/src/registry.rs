@@ -5,6 +5,7 @@ use crate::{
 };
 use portcullis_contract::{Schema, SchemaError};
 use portcullis_manifest::{Component, Connector, ConnectorName, EmbeddedError, diagnose::nearest};
+use portcullis_runtime::CompileError;
 use semver::{Version, VersionReq};
 use std::{
     collections::BTreeSet,
@@ -45,14 +46,21 @@ impl Package {
     /// says: in children, before anybody is asked to approve it. What runs is checked again where it is compiled.
     pub fn judged(self) -> Result<Self> {
         if let Some((path, error)) = schema_fault(&self.component.manifest) {
+            if let SchemaError::Here(_) = error {
+                return Err(not_looked_at("the schemas", &self.file, &error));
+            }
             let pointer = path.iter().map(|step| format!("/{step}")).collect();
             let fault = EmbeddedError::Manifest { pointer, problem: error.to_string() };
             return Err(not_as_it_should_be(&self.file, &fault));
         }
         let child = (PathBuf::from(crate::OURSELVES), vec![crate::CHECK_CHILD.to_owned()]);
         let code = Component::code(&self.bytes).map_err(|error| not_a_connector(&self.file, &error))?;
-        portcullis_runtime::check_component(&child, &code)
-            .map_err(|error| not_a_connector(&self.file, &error))?;
+        portcullis_runtime::check_component(&child, &code).map_err(|error| match error {
+            CompileError::Child { .. } | CompileError::Engine(_) => {
+                not_looked_at("the code", &self.file, &error)
+            }
+            _ => not_a_connector(&self.file, &error),
+        })?;
         Ok(self)
     }
 }
@@ -68,6 +76,13 @@ pub fn schema_fault(manifest: &Connector) -> Option<(Vec<&str>, SchemaError)> {
 fn not_as_it_should_be(file: &Path, error: &EmbeddedError) -> Failure {
     let help = "its author has to correct it, and `portcullis build DIR` says where".to_owned();
     Failure { help: Some(help), ..not_a_connector(file, error) }
+}
+
+/// This machine's affair, and no fault of the file.
+fn not_looked_at(what: &str, file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::fault(format!("{what} of `{}` can't be looked at", file.display())).because(error).with_help(
+        "`ulimit -a` shows the limits of this machine, by which no process could be started for it",
+    )
 }
 
 fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -35,6 +35,25 @@ fn a_fault_names_its_place_and_never_the_value() {
     check(schema, "{\n\"name\": ", &[("", "not JSON (line 2, column 8)")]);
 }
 
+/// Names are the document's and patterns the schema's: neither moves a terminal.
+#[test]
+fn a_fault_is_one_line() {
+    let _alone = alone();
+    let hidden = |text: &str| text.chars().any(|c| c.is_control() || c == '\u{202e}');
+    // Plain, and not.
+    for more in ["", r#""not":{"type":"null"},"#] {
+        let schema = format!(
+            r#"{{{more}"properties":{{"a":{{"pattern":"^x\nerror: \u001b\u202e$"}}}},"additionalProperties":{{"type":"null"}}}}"#
+        );
+        let schema = Schema::new(schema);
+        let faults = schema.validate_in_time(r#"{"a":"y","b\nerror: \u202ec":1}"#).unwrap();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        for fault in faults {
+            assert!(!hidden(&fault.message) && !hidden(&fault.place()), "{fault:?}");
+        }
+    }
+}
+
 #[test]
 fn the_first_line_that_does_not_fit_is_told_and_none_after_the_end() {
     let _alone = alone();
@@ -122,7 +141,7 @@ fn a_document_with_two_meanings_fits_no_schema() {
     }
     // Nor is a schema with two meanings one.
     let refused = Schema::new(r#"{"type":"string","type":"number"}"#).compile_in_time().unwrap_err();
-    assert!(refused.0.contains("key twice"), "{refused}");
+    assert!(refused.words().contains("key twice"), "{refused}");
 }
 
 /// As deep as the runtime lets what a guest says pass.

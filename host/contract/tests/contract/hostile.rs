@@ -17,7 +17,7 @@ fn harmless(what: &str, schema: &Value, document: &Value) -> Result<Vec<(String,
         Ok(faults) => {
             Ok(said(&faults).into_iter().map(|(at, what)| (at.to_owned(), what.to_owned())).collect())
         }
-        Err(refused) => Err(refused.0),
+        Err(refused) => Err(refused.words().to_owned()),
     }
 }
 

@@ -139,7 +139,7 @@ fn who_stops_waiting_ends_it_at_once() {
     stop.now();
     // Killed, it takes no more of the CPU; by itself it would go on for half a minute.
     soon("nobody works on it", || work.is_finished());
-    assert_eq!(work.join().unwrap().unwrap_err().0, "nobody waits for it any more");
+    assert_eq!(work.join().unwrap().unwrap_err().words(), "nobody waits for it any more");
     assert!(children().iter().all(|child| before.contains(child)), "it is gone, and reaped");
     // Told before it begins, it does not begin.
     assert!(schema.validate("1", &stop).is_err());

@@ -244,11 +244,11 @@ impl Engine {
             Ok(Some(found)) => found,
             Err(error) => {
                 let what = "the page could not be held against the schema of";
-                return drift(format!("{what} `{stream}`: {}", error.0));
+                return drift(format!("{what} `{stream}`: {}", error.words()));
             }
         };
         let places: Vec<_> =
-            faults.iter().map(|fault| format!("`{}`: {}", fault.pointer, fault.message)).collect();
+            faults.iter().map(|fault| format!("`{}`: {}", fault.place(), fault.message)).collect();
         drift(format!(
             "record {line} of the page is not what the schema of `{stream}` says: {}",
             places.join("; ")

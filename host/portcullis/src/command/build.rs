@@ -174,7 +174,7 @@ fn folder(dir: &Path) -> Result<Folder> {
         None => Ok(folder),
         Some((path, error)) => {
             let key = path.last().copied().unwrap_or_default();
-            let message = format!("`{key}`: {}", error.0);
+            let message = format!("`{key}`: {}", error.words());
             Err(Failure::documents(vec![Folder::schema_fault(dir, &path, message)]))
         }
     }

@@ -66,7 +66,8 @@ pub fn explain(report: &RunReport) {
     for fault in &report.drift {
         output::note(&format!(
             "warning: the output differs from its schema at `{}`: {}",
-            fault.pointer, fault.message
+            fault.place(),
+            fault.message
         ));
     }
     if report.outcome == Outcome::Succeeded {
@@ -121,7 +122,7 @@ pub fn refused(error: EngineError) -> Failure {
                 let pointer = if fault.pointer.is_empty() {
                     "the whole input".to_owned()
                 } else {
-                    format!("`{}`", fault.pointer)
+                    format!("`{}`", fault.place())
                 };
                 let near =
                     near_property(&fault).map_or(String::new(), |near| format!(", did you mean `{near}`?"));

@@ -8,7 +8,7 @@ use crate::{
     cli::Arguments,
     config::Config,
     exit::{Exit, Failure, Result, at_file},
-    output,
+    heap, output,
     watch::Watcher,
     wiring::{Host, routes},
 };
@@ -68,6 +68,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let accepting = tokio::spawn(ingress.serve(stop.clone()));
     let stopping = stop.clone();
     let dispatching = tokio::spawn(async move { dispatcher.run(connections, stopping).await });
+    drop(tokio::task::spawn_blocking(heap::give_back));
     let _ = ready.send(Ready::Yes);
     announce(arguments, address, operator, &config);
 
@@ -166,6 +167,8 @@ impl Served<'_> {
             }
         }
         *watcher = self.watcher();
+        // Not waited for: nobody needs it now.
+        drop(tokio::task::spawn_blocking(heap::give_back));
         read
     }
 

@@ -185,7 +185,7 @@ fn config_faults(config: &Config, connection: &Connection, component: &Component
     {
         Ok(problems) => problems,
         Err(error) => {
-            let message = format!("the connector's config schema can't be used: {}", error.0);
+            let message = format!("the connector's config schema can't be used: {}", error.words());
             return vec![config.fault(&path[..2], message, None)];
         }
     };

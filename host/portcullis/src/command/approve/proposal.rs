@@ -125,12 +125,12 @@ fn judged(text: &str, connection: &Connection, schema: Option<&Value>) -> Said {
         return Said::Nothing("it takes no config any more: remove yours".to_owned());
     };
     match Schema::new(schema.to_string()).validate_in_time(text) {
-        Err(error) => Said::Nothing(format!("its config schema can't be used: {}", error.0)),
+        Err(error) => Said::Nothing(format!("its config schema can't be used: {}", error.words())),
         Ok(faults) => match faults.first() {
             None => Said::Config(config),
             Some(fault) => Said::Nothing(format!(
                 "what it gave is refused by its own schema: `config{}`: {}",
-                fault.pointer.replace('/', "."),
+                fault.place().replace('/', "."),
                 fault.message
             )),
         },

@@ -48,6 +48,6 @@ pub fn misfit(schema: &Schema, text: &str, what: &str) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let fault = faults.first()?;
-    let place = if fault.pointer.is_empty() { "itself" } else { &fault.pointer };
+    let place = if fault.pointer.is_empty() { "itself".to_owned() } else { fault.place() };
     Some(format!("{what} is not what its schema says: `{place}`: {}", fault.message))
 }

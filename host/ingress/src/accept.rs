@@ -2,6 +2,7 @@
 //! who sent it may be anybody.
 
 use crate::{
+    handshake::Answer,
     limits::{BODY_TIME, RETRY_AFTER, TARGET_BYTES_MAX},
     listen::Shared,
     peer,
@@ -20,6 +21,8 @@ use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Stored,
+    /// A vendor's question has its answer.
+    Answered(Answer),
     NoRoute,
     NotPost,
     TargetTooLong,
@@ -59,7 +62,9 @@ where
     let Some(route) = routes.at(path).filter(|_| head.uri.authority().is_none()) else {
         return Verdict::NoRoute;
     };
-    if head.method != Method::POST {
+    let query = head.uri.query().unwrap_or_default();
+    let asked = route.handshake.as_ref().and_then(|handshake| handshake.unsigned(&head.method, query));
+    if head.method != Method::POST && asked.is_none() {
         return Verdict::NotPost;
     }
     if matches!(route.check, Check::NotReady) {
@@ -69,19 +74,26 @@ where
     if let Some(Err(pause)) = route.bucket.as_ref().map(|bucket| bucket.take(shared.clock.monotonic())) {
         return refused(route, sender, "more requests than its rate", Verdict::TooMany(pause));
     }
+    if let Some(answer) = asked {
+        return answered(route, sender, answer);
+    }
     let body = match whole(shared, route, body).await {
         Ok(body) => body,
         Err(verdict) => return refused(route, sender, "its body", verdict),
     };
-    let query = head.uri.query().unwrap_or_default();
     let headers = named(&head.headers);
-    if let Check::Signed { verifier, .. } = &route.check {
+    let verifier = route.check.verifier();
+    if let Some(verifier) = verifier {
         let url = routes.public(path, query);
         let delivered =
             Delivered { method: head.method.as_str(), url: &url, headers: &headers, body: &body.bytes };
         if let Err(error) = verifier.verify(&delivered, shared.clock.now()) {
             return refused(route, sender, &error.to_string(), Verdict::Unsigned);
         }
+    }
+    let asked = route.handshake.as_ref().and_then(|handshake| handshake.signed(verifier, &body.bytes));
+    if let Some(answer) = asked {
+        return answered(route, sender, answer);
     }
     let delivery = NewDelivery {
         delivery_id: new_id("dlv", &*shared.clock, &*shared.random),
@@ -95,6 +107,10 @@ where
         headers: kept(route, headers),
         body: body.bytes.to_vec(),
     };
+    store(shared, route, sender, delivery).await
+}
+
+async fn store(shared: &Shared, route: &Arc<Route>, sender: IpAddr, delivery: NewDelivery) -> Verdict {
     let id = delivery.delivery_id.clone();
     match shared.store.accept_delivery(delivery, shared.room).await {
         Ok(Accepted::Stored) => {
@@ -106,6 +122,16 @@ where
         Err(error) => {
             tracing::error!(route = route.name, %error, "a delivery could not be stored: its sender is told to come again");
             Verdict::NotStored
+        }
+    }
+}
+
+fn answered(route: &Arc<Route>, sender: IpAddr, answer: Answer) -> Verdict {
+    match answer {
+        Answer::Refused => refused(route, sender, "a handshake of somebody else", Verdict::Unsigned),
+        answer => {
+            tracing::info!(route = route.name, %sender, "a handshake is answered");
+            Verdict::Answered(answer)
         }
     }
 }
@@ -167,7 +193,7 @@ fn kept(route: &Route, mut headers: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<
 
 fn response(verdict: &Verdict) -> Response<Full<Bytes>> {
     let (status, after) = match verdict {
-        Verdict::Stored => (StatusCode::OK, None),
+        Verdict::Stored | Verdict::Answered(_) => (StatusCode::OK, None),
         Verdict::NoRoute => (StatusCode::NOT_FOUND, None),
         Verdict::NotPost => (StatusCode::METHOD_NOT_ALLOWED, None),
         Verdict::TargetTooLong => (StatusCode::URI_TOO_LONG, None),
@@ -179,9 +205,19 @@ fn response(verdict: &Verdict) -> Response<Full<Bytes>> {
         Verdict::NoRoom(pause) => (StatusCode::SERVICE_UNAVAILABLE, Some(*pause)),
         Verdict::NotStored => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_AFTER)),
     };
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let (kind, body) = match verdict {
+        Verdict::Answered(Answer::Text(text)) => (Some("text/plain; charset=utf-8"), text.clone()),
+        Verdict::Answered(Answer::Json(text)) => (Some("application/json"), text.clone()),
+        _ => (None, String::new()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    if let Some(kind) = kind {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        // What is said back is nobody's page, whatever it looks like.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     if *verdict == Verdict::NotPost {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
     }

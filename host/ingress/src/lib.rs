@@ -3,10 +3,12 @@
 
 mod accept;
 mod bucket;
+mod handshake;
 pub mod limits;
 mod listen;
 mod peer;
 mod route;
 
+pub use handshake::Handshake;
 pub use listen::{Ingress, Shared};
 pub use route::{Check, Route, RouteError, Routes};

@@ -31,3 +31,7 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX && BODY_BYTES_MAX <= BODIES_BYTES_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < HEADERS_BYTES_MAX);
+/// A body that may be a vendor's handshake.
+pub const HANDSHAKE_BODY_BYTES_MAX: usize = 8 * 1024;
+/// What of it is said back.
+pub const HANDSHAKE_TEXT_BYTES_MAX: usize = 2 * 1024;

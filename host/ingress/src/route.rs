@@ -1,6 +1,6 @@
 //! Where a vendor delivers to: a path, whose connection it is for, and how a delivery shows who sent it.
 
-use crate::{bucket::Bucket, limits::BODY_BYTES_MAX};
+use crate::{Handshake, bucket::Bucket, limits::BODY_BYTES_MAX};
 use ipnet::IpNet;
 use portcullis_secrets::webhook::Verifier;
 use std::{collections::HashMap, sync::Arc};
@@ -25,6 +25,7 @@ pub struct Route {
     pub(crate) name: String,
     pub(crate) connection: String,
     pub(crate) check: Check,
+    pub(crate) handshake: Option<Handshake>,
     pub(crate) body_bytes_max: u64,
     pub(crate) bucket: Option<Bucket>,
 }
@@ -46,6 +47,15 @@ pub enum RouteError {
     SamePath(String, String),
 }
 
+impl Check {
+    pub(crate) fn verifier(&self) -> Option<&Verifier> {
+        match self {
+            Self::Signed { verifier, .. } => Some(verifier),
+            Self::Unsigned | Self::NotReady => None,
+        }
+    }
+}
+
 impl Route {
     /// `body_bytes_max` is cut to what a connector is handed at most.
     pub fn new(
@@ -59,9 +69,16 @@ impl Route {
             name: name.to_owned(),
             connection: connection.to_owned(),
             check,
+            handshake: None,
             body_bytes_max: body_bytes_max.min(BODY_BYTES_MAX),
             bucket: per_second.map(Bucket::new),
         }
+    }
+
+    /// One whose vendor asks something first.
+    #[must_use]
+    pub fn with_handshake(self, handshake: Option<Handshake>) -> Self {
+        Self { handshake, ..self }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 mod depth;
 mod document;
+mod private;
 mod table;
 mod units;
 
@@ -91,15 +92,18 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// A value of a document as a message may show it: shortened, controls and direction marks escaped.
+/// A value of a document as a message may show it: shortened, without what may be a pasted secret, controls and direction marks escaped.
 pub fn shown(text: &str) -> String {
+    let private = private::in_words(text);
     let mut out = String::new();
-    for (count, character) in text.chars().enumerate() {
+    for (count, (at, character)) in text.char_indices().enumerate() {
         if count == crate::limits::SHOWN_CHARACTERS_MAX {
             out.push('…');
             break;
         }
-        if is_hidden(character) {
+        if private.iter().any(|range| range.contains(&at)) {
+            out.push('*');
+        } else if is_hidden(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);

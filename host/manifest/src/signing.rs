@@ -4,10 +4,12 @@
 use crate::limits::{NAME_BYTES_MAX, SIGNED_PARTS_MAX, SIGNING_TEXT_BYTES_MAX, TOLERANCE_MAX};
 use std::{fmt, str::FromStr, time::Duration};
 
+mod handshake;
 mod named;
 mod template;
 mod words;
 
+pub use handshake::Handshake;
 pub use named::NAMES;
 pub use template::TemplateError;
 pub(crate) use words::separator;
@@ -180,6 +182,15 @@ impl Signing {
     /// Its name, where it has one.
     pub fn name(&self) -> Option<&'static str> {
         self.name
+    }
+
+    /// What a vendor of this name asks first, where it does.
+    pub(crate) fn handshake(&self) -> Option<Handshake> {
+        match self.name {
+            Some("slack") => Some(Handshake::Slack),
+            Some("zoom") => Some(Handshake::Zoom),
+            _ => None,
+        }
     }
 
     /// What it means.

@@ -25,6 +25,7 @@ mod inspect;
 mod live;
 mod logs;
 mod manual;
+mod named;
 mod new;
 mod period;
 mod read;

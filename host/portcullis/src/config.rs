@@ -90,6 +90,8 @@ pub struct Webhook {
     pub path: String,
     /// Any of them may sign; none = nothing is signed, and that is meant.
     pub secrets: Vec<Reference>,
+    /// Known to a vendor that shows it when it first asks (`meta`).
+    pub verify_token: Option<Reference>,
     /// Of one delivery.
     pub body_bytes_max: u64,
     /// Taken of this route.
@@ -234,7 +236,10 @@ impl Config {
             );
             match near {
                 Some(near) => failure.with_help(format!("did you mean `{near}`?")),
-                None => failure.with_help(format!("add a table `[connections.{name}]`")),
+                None if authored::is_connection_name(name) => {
+                    failure.with_help(format!("add a table `[connections.{name}]`"))
+                }
+                None => failure.with_help("`portcullis connectors` lists those that there are"),
             }
         })
     }

@@ -106,18 +106,28 @@ pub struct Entry {
     pub file: PathBuf,
 }
 
-/// Everything that has the form of an entry, sorted; other files are none of the registry's business.
-pub fn list(registry: &Path) -> Result<Vec<Entry>> {
-    let mut found = Vec::new();
+/// Everything that has the form of an entry, sorted, and the folders that can't be read; other files are none of the registry's
+/// business.
+pub fn list(registry: &Path) -> Result<(Vec<Entry>, Vec<Failure>)> {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for publisher in folder_names(registry)? {
-        for name in folder_names(&registry.join(&publisher))? {
+        let names = folder_names(&registry.join(&publisher)).unwrap_or_else(|failure| {
+            unread.push(failure.with_help(READABLE));
+            Vec::new()
+        });
+        for name in names {
             let Ok(parsed) = format!("{publisher}/{name}").parse::<ConnectorName>() else { continue };
-            found.extend(versions(registry, &parsed)?);
+            match versions(registry, &parsed) {
+                Ok(versions) => found.extend(versions),
+                Err(failure) => unread.push(failure.with_help(READABLE)),
+            }
         }
     }
     found.sort();
-    Ok(found)
+    Ok((found, unread))
 }
+
+const READABLE: &str = "make it readable for the user who runs portcullis";
 
 /// All versions of one connector, oldest first.
 pub fn versions(registry: &Path, name: &ConnectorName) -> Result<Vec<Entry>> {
@@ -145,6 +155,7 @@ pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Re
         ));
         let names: BTreeSet<String> = list(registry)
             .unwrap_or_default()
+            .0
             .iter()
             .map(|entry| format!("{}/{}", entry.name.publisher, entry.name.name))
             .collect();
@@ -164,7 +175,14 @@ pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Re
 
 /// The entry's file, and that it is what its path says.
 pub fn read(entry: &Entry) -> Result<Package> {
+    let unreadable = || {
+        let opened = fs::File::open(&entry.file);
+        opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    };
     let package = opened(&entry.file, FOREIGN).map_err(|failure| match &failure.help {
+        // A link may lead elsewhere tomorrow.
+        _ if entry.file.is_symlink() => failure.with_help(FOREIGN),
+        None if unreadable() => failure.with_help(READABLE),
         Some(_) => failure,
         None => failure.with_help(FOREIGN),
     })?;

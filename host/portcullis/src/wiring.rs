@@ -20,7 +20,7 @@ use connections::{Loaded, Loader};
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
 use portcullis_egress::{Egress, ExchangeSink};
 use portcullis_engine::Engine;
-use portcullis_manifest::signing::Signing;
+use portcullis_manifest::connector::Webhook;
 use portcullis_runtime::{Runtime, RuntimeSettings};
 use portcullis_store::{DataLock, ExchangeLog, Holdings, LockError, SqliteStore, Store, StoreError};
 pub use scratch::Scratch;
@@ -143,9 +143,9 @@ impl Host {
         Self { engine, store, loader, exchanges, egress, runtime }
     }
 
-    /// How the vendor of a connection signs what it delivers, where its connector says so.
-    pub async fn signing(&self, connection: &str) -> Result<Option<Signing>> {
-        self.loader.load(connection).await.map(|loaded| loaded.signing.clone())
+    /// How the vendor of a connection delivers, where its connector says so.
+    pub async fn webhook(&self, connection: &str) -> Result<Option<Webhook>> {
+        self.loader.load(connection).await.map(|loaded| loaded.webhook.clone())
     }
 
     /// Removes history that is over its bounds.

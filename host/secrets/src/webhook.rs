@@ -121,6 +121,11 @@ impl Verifier {
         }
     }
 
+    /// What the holder of the first secret signs: none where the scheme's key makes no HMAC.
+    pub fn prove(&self, text: &[u8]) -> Option<Vec<u8>> {
+        self.keys.first().filter(|key| matches!(key, Key::Hmac(_)))?.sign(&[text.into()]).ok()
+    }
+
     /// The time of signing in a header: as it is written, and what it says.
     fn time<'a>(
         &self,

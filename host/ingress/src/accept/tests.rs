@@ -3,14 +3,17 @@
 
 use super::*;
 use crate::{
-    Routes,
+    Handshake, Routes,
     limits::{BODIES_BYTES_MAX, BODY_BYTES_DEFAULT},
 };
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use portcullis_clock::{Clock, SeededClock, SeededRandom, Timestamp};
 use portcullis_manifest::signing::{Proof, Signing};
-use portcullis_secrets::webhook::{Sample, Signer, Verifier};
+use portcullis_secrets::{
+    Secret,
+    webhook::{Sample, Signer, Verifier},
+};
 use portcullis_store::{Backlog, DataLock, DeliveryFilter, DeliveryRow, SqliteStore, Store};
 use std::convert::Infallible;
 
@@ -39,10 +42,23 @@ impl Setting {
         let secret_header =
             matches!(signing.scheme().proof, Proof::Secret(_)).then(|| signing.scheme().header.clone());
         let check = Check::Signed { verifier: Box::new(verifier), secret_header };
-        let signed = Route::new("one", "billing", check, body_bytes_max, per_second);
+        let handshake = match scheme {
+            "slack" => Some(Handshake::Slack),
+            "zoom" => Some(Handshake::Zoom),
+            _ => None,
+        };
+        let signed =
+            Route::new("one", "billing", check, body_bytes_max, per_second).with_handshake(handshake);
         let open = Route::new("open", "billing", Check::Unsigned, body_bytes_max, None);
         let early = Route::new("early", "billing", Check::NotReady, body_bytes_max, None);
-        let routes = [("/in".to_owned(), signed), ("/open".to_owned(), open), ("/early".to_owned(), early)];
+        let asked = |name: &str, handshake| {
+            Route::new(name, "billing", Check::Unsigned, body_bytes_max, None).with_handshake(Some(handshake))
+        };
+        let graph = asked("graph", Handshake::Graph);
+        let meta = asked("meta", Handshake::Meta(Secret::new(b"tok en+0123".to_vec())));
+        let routes =
+            [("/in", signed), ("/open", open), ("/early", early), ("/graph", graph), ("/meta", meta)];
+        let routes = routes.map(|(path, route)| (path.to_owned(), route));
         let routes = Routes::new(PUBLIC, vec!["10.0.0.0/8".parse().unwrap()], routes).unwrap();
         let shared = Shared::new(store.clone(), timed, random, room, Arc::default(), routes);
         Self { shared, store, clock, signer, _data: data }
@@ -71,6 +87,16 @@ impl Setting {
 
     async fn sent(&self, request: Request<Full<Bytes>>) -> u16 {
         answer(&self.shared, "10.0.0.9".parse().unwrap(), request).await.status().as_u16()
+    }
+
+    /// Status, type and body of the answer.
+    async fn asked(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
+        let answered = answer(&self.shared, "10.0.0.9".parse().unwrap(), request).await;
+        let kind = answered.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        assert_eq!(answered.headers().contains_key("x-content-type-options"), kind.is_some());
+        let status = answered.status().as_u16();
+        let body = answered.into_body().collect().await.unwrap().to_bytes();
+        (status, kind.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
     }
 
     async fn rows(&self) -> Vec<DeliveryRow> {
@@ -235,4 +261,89 @@ async fn a_route_has_its_rate() {
     assert_eq!(answered.headers()["retry-after"], "1");
     setting.clock.advance(Duration::from_secs(2));
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+#[tokio::test]
+async fn what_a_vendor_asks_in_a_signed_body_is_answered_and_stored_nowhere() {
+    let slack = Setting::usual("slack").await;
+    let body = br#"{"token":"x","challenge":"3eZbrw1aB","type":"url_verification"}"#;
+    assert_eq!(slack.asked(slack.signed("/in", body)).await, (200, TEXT.to_owned(), "3eZbrw1aB".to_owned()));
+    // From nobody else, and nothing that moves a reader.
+    let unsigned = Request::post("/in").body(Full::new(Bytes::from_static(body))).unwrap();
+    assert_eq!(slack.asked(unsigned).await.0, 401);
+    for challenge in ["a\\nb", "\\u0000", "\u{e9}"] {
+        let body = format!(r#"{{"challenge":"{challenge}","type":"url_verification"}}"#);
+        assert_eq!(slack.asked(slack.signed("/in", body.as_bytes())).await.0, 401, "{challenge}");
+    }
+    let long = format!(r#"{{"challenge":"{}","type":"url_verification"}}"#, "a".repeat(3000));
+    assert_eq!(slack.asked(slack.signed("/in", long.as_bytes())).await.0, 401);
+    assert_eq!(slack.rows().await, []);
+    // What only looks like it is a delivery: another type, none, no JSON, and what is too large for one.
+    let large = format!(r#"{{"type":"url_verification","challenge":"a","x":"{}"}}"#, "a".repeat(9000));
+    for body in [r#"{"type":"event_callback","challenge":"a"}"#, "{", r#"["url_verification"]"#, &large] {
+        assert_eq!(
+            slack.asked(slack.signed("/in", body.as_bytes())).await,
+            (200, String::new(), String::new())
+        );
+    }
+    assert_eq!(slack.rows().await.len(), 4);
+
+    let zoom = Setting::usual("zoom").await;
+    let body = br#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event":"endpoint.url_validation"}"#;
+    let (status, kind, answer) = zoom.asked(zoom.signed("/in", body)).await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["plainToken"], "qgg8vlvZRS6UYooatFL8Aw");
+    // By a second implementation: the host's own signer, which signs what it is given.
+    let verifier =
+        Verifier::new(Signing::named("zoom").unwrap().scheme(), std::slice::from_ref(zoom.signer.secret()));
+    let tag = verifier.unwrap().prove(b"qgg8vlvZRS6UYooatFL8Aw").unwrap();
+    let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((hex.len(), answer["encryptedToken"].as_str()), (64, Some(hex.as_str())));
+    assert_eq!(zoom.rows().await, []);
+    // Nobody answers it where it was not said.
+    let stripe = Setting::usual("stripe").await;
+    assert_eq!(stripe.asked(stripe.signed("/in", body)).await, (200, String::new(), String::new()));
+    assert_eq!(stripe.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_vendor_asks_in_a_query_is_answered_and_stored_nowhere() {
+    let setting = Setting::usual("stripe").await;
+    let send = async |method: &str, target: &str| {
+        let request = Request::builder().method(method).uri(target).body(Full::new(Bytes::new())).unwrap();
+        setting.asked(request).await
+    };
+    let said = |text: &str| (200, TEXT.to_owned(), text.to_owned());
+    assert_eq!(
+        send("POST", "/graph?validationToken=Validation%3a+Testing%20it").await,
+        said("Validation: Testing it")
+    );
+    assert_eq!(send("POST", "/graph?a=b&validationToken=%3Cscript%3E").await, said("<script>"));
+    let asks = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
+    assert_eq!(send("GET", &format!("/meta?{asks}tok%20en%2B0123")).await, said("1158201444"));
+    for (method, target, status) in [
+        ("POST", "/graph?validationToken=%0d%0a".to_owned(), 401),
+        ("POST", format!("/graph?validationToken={}", "a".repeat(2049)), 401),
+        ("GET", "/graph?validationToken=a".to_owned(), 405),
+        ("GET", format!("/meta?{asks}tok+en+0123"), 401),
+        ("GET", format!("/meta?{asks}"), 401),
+        ("GET", "/meta?hub.mode=subscribe&hub.verify_token=tok%20en%2B0123".to_owned(), 401),
+        (
+            "GET",
+            "/meta?hub.mode=unsubscribe&hub.challenge=1&hub.verify_token=tok%20en%2B0123".to_owned(),
+            405,
+        ),
+        ("GET", "/meta".to_owned(), 405),
+        ("GET", format!("/in?{asks}tok%20en%2B0123"), 405),
+    ] {
+        assert_eq!(send(method, &target).await.0, status, "{method} {target:.80}");
+    }
+    assert_eq!(setting.rows().await, []);
+    // A delivery is one.
+    assert_eq!(send("POST", "/graph").await, (200, String::new(), String::new()));
+    assert_eq!(send("POST", &format!("/meta?{asks}tok%20en%2B0123")).await.0, 200);
+    assert_eq!(setting.rows().await.len(), 2);
 }

@@ -385,7 +385,7 @@ fn check_action(name: &str, action: &Action, connector: &Connector, faults: &mut
         })
     };
     if let Some(rule) = lacking {
-        let help = "add `idempotency = { header = …, window = … }` to its `[[http]]` table, narrow the action's `http`, or write `delivery = \"at-most-once\"`";
+        let help = "add `idempotency = { header = \"Idempotency-Key\", window = \"24h\" }` to its `[[http]]` table, narrow the action's `http`, or write `delivery = \"at-most-once\"`";
         faults.with_help(
             &at("delivery"),
             format!("`at-least-once` needs `idempotency` on every unsafe rule, and `{rule}` has none"),

@@ -8,7 +8,7 @@ use crate::{
         },
         Key, Names, Section,
     },
-    signing::NAMES,
+    signing::{Handshake, NAMES},
 };
 
 /// The whole file.
@@ -205,7 +205,15 @@ pub const STREAMS: &[Section] = &[Section {
 /// `[webhook]`
 pub static WEBHOOK: Section = Section {
     words: "How the vendor signs. The host verifies it before the connector sees anything.",
-    keys: &[Key::new("signing", WordOrTable(&NAMES, SIGNING), "a vendor's name, or what it does").required()],
+    keys: &[
+        Key::new("signing", WordOrTable(&NAMES, SIGNING), "a vendor's name, or what it does").required(),
+        Key::new(
+            "handshake",
+            Choice(&Handshake::WORDS),
+            "what the vendor asks of the address before it delivers, which the host answers: `graph` (Microsoft), `meta`; with `signing` \
+             `slack` or `zoom` theirs goes without saying",
+        ),
+    ],
 };
 
 const SIGNATURE_HEADER: Key = Key::new("header", Text, "where the signature stands").required();

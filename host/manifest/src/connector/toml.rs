@@ -165,7 +165,10 @@ fn rules(root: &mut Table<'_>) -> Rules {
         return (rules, from_responses, places);
     }
     for (i, mut table) in root.tables("http").into_iter().enumerate() {
-        table.such_as(&[("allow", "[\"GET https://api.example.com/v1/items\"]")]);
+        table.such_as(&[
+            ("allow", "[\"GET https://api.example.com/v1/items\"]"),
+            ("why", "\"read the items\""),
+        ]);
         let attributes = attributes(&mut table);
         let why = table.required_string("why");
         if table.has("from-response") {

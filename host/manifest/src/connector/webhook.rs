@@ -5,8 +5,8 @@ use crate::{
     diagnose::{Kind, Table, nearest, parse_duration, print_duration, shown},
     json::{Object, fault},
     signing::{
-        Algorithm, Encoding, Key, NAMES, Place, Proof, SECRET, Scheme, Signature, Signing, TOLERANCE_DEFAULT,
-        Timestamp, Unit, separator,
+        Algorithm, Encoding, Handshake, Key, NAMES, Place, Proof, SECRET, Scheme, Signature, Signing,
+        TOLERANCE_DEFAULT, Timestamp, Unit, WordError, separator,
     },
 };
 use serde_json::{Map, Value, json};
@@ -16,6 +16,16 @@ use serde_json::{Map, Value, json};
 pub struct Webhook {
     /// How the vendor signs.
     pub signing: Signing,
+    /// What it asks before it delivers.
+    pub handshake: Option<Handshake>,
+}
+
+impl Webhook {
+    /// `handshake` as written; else the one of the vendor by whose name it signs.
+    fn new(signing: Signing, handshake: Option<Handshake>) -> Self {
+        let handshake = handshake.or_else(|| signing.handshake());
+        Self { signing, handshake }
+    }
 }
 
 const JWT: &str = "jwt";
@@ -23,9 +33,9 @@ const JWT: &str = "jwt";
 /// The table of `connector.toml`.
 pub(super) fn authored(root: &mut Table<'_>) -> Option<Webhook> {
     let mut table = root.table("webhook")?;
+    let handshake = table.parse::<Handshake>("handshake").map(|handshake| handshake.value);
     if table.kind("signing") == Some(Kind::Table) {
-        let signing = described(table.table("signing")?)?;
-        return Some(Webhook { signing });
+        return Some(Webhook::new(described(table.table("signing")?)?, handshake));
     }
     let written = table.required_string("signing")?;
     let signing = Signing::named(&written.value);
@@ -33,7 +43,7 @@ pub(super) fn authored(root: &mut Table<'_>) -> Option<Webhook> {
         let (message, help) = unknown(&written.value);
         table.fault(written.span, message, Some(help));
     }
-    Some(Webhook { signing: signing? })
+    Some(Webhook::new(signing?, handshake))
 }
 
 /// What is said of a name that is none.
@@ -48,13 +58,16 @@ fn unknown(name: &str) -> (String, String) {
     (format!("unknown scheme `{}`", shown(name)), help)
 }
 
+/// Keys that may stand beside `algorithm`.
+const DESCRIBED: [&str; 7] = ["header", "prefix", "encoding", "separator", "signed", "timestamp", "key"];
+
 fn described(mut table: Table<'_>) -> Option<Signing> {
     let algorithm = match table.required_string("algorithm") {
         Some(word) if word.value == SECRET => None,
         Some(word) if word.value != JWT => match table.parse::<Algorithm>("algorithm") {
             Some(algorithm) => Some(algorithm.value),
             None => {
-                table.ignore_rest();
+                table.ignore(&DESCRIBED);
                 return None;
             }
         },
@@ -64,7 +77,7 @@ fn described(mut table: Table<'_>) -> Option<Signing> {
                 table.fault(later.span, format!("`{JWT}` is not supported yet"), help);
             }
             // Which keys belong there depends on it.
-            table.ignore_rest();
+            table.ignore(&DESCRIBED);
             return None;
         }
     };
@@ -132,7 +145,10 @@ pub(super) fn print(webhook: &Webhook) -> Value {
         Some(name) => json!(name),
         None => print_scheme(webhook.signing.scheme()),
     };
-    json!({ "signing": signing })
+    match webhook.handshake {
+        Some(handshake) => json!({ "signing": signing, "handshake": handshake.as_str() }),
+        None => json!({ "signing": signing }),
+    }
 }
 
 fn print_scheme(scheme: &Scheme) -> Value {
@@ -180,8 +196,16 @@ pub(super) fn embedded(mut object: Object<'_>) -> Result<Webhook, EmbeddedError>
         }
         described => Signing::described(scheme(Object::new(object.at("signing"), described)?)?),
     };
+    let handshake = match object.string("handshake")? {
+        Some(word) => {
+            let parsed =
+                word.parse().map_err(|error: WordError| fault(&object.at("handshake"), error.to_string()));
+            Some(parsed?)
+        }
+        None => None,
+    };
     object.finish()?;
-    Ok(Webhook { signing })
+    Ok(Webhook::new(signing, handshake))
 }
 
 fn scheme(mut object: Object<'_>) -> Result<Scheme, EmbeddedError> {
@@ -235,6 +259,13 @@ pub(super) fn check(connector: &Connector, faults: &mut Faults) {
     if !connector.roles.contains(&Role::Webhook) {
         let help = Some("add `webhook` to `roles`".to_owned());
         faults.with_help(&["webhook"], "`[webhook]` needs the role `webhook`", help);
+    }
+    let is_hmac = |signature: &Signature| signature.algorithm != Algorithm::Ed25519;
+    let signs = matches!(&webhook.signing.scheme().proof, Proof::Signature(signature) if is_hmac(signature));
+    if webhook.handshake == Some(Handshake::Zoom) && !signs {
+        let help =
+            Some("it is answered by the secret of an HMAC: another `signing`, or no `handshake`".to_owned());
+        faults.with_help(&["webhook", "handshake"], "`zoom` needs a secret that signs", help);
     }
     // A name stands for what was checked when it was written down.
     if webhook.signing.name().is_some() {

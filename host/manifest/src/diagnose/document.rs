@@ -1,6 +1,6 @@
 //! One parsed TOML text with the faults found in it. They are collected; a value is handed out only when there are none.
 //! Bounded in size and depth before anything recursive sees the text.
-use super::{Diagnostic, Location, depth, shown, table::Table};
+use super::{Diagnostic, Location, depth, private, shown, table::Table};
 use crate::limits::{FAULTS_MAX, TOML_BYTES_MAX, TOML_DEPTH_MAX};
 use std::{
     cell::RefCell,
@@ -109,7 +109,7 @@ impl Document {
         let text: Arc<str> = Arc::from(text);
         let at = |span: Range<usize>, message: String| Diagnostic {
             file: file.to_owned(),
-            location: Some(Location::new(text.clone(), span)),
+            location: Some(Location::new(mask(&text, &[]), span)),
             message,
             help: None,
         };
@@ -273,13 +273,10 @@ impl Document {
     }
 }
 
-/// The same text with `*` in the ranges: excerpts never show what may be a pasted secret.
+/// The same text with `*` in the ranges: excerpts never show what may be a pasted secret, neither there nor beside it.
 fn mask(text: &Arc<str>, ranges: &[Range<usize>]) -> Arc<str> {
-    if ranges.is_empty() {
-        return text.clone();
-    }
     let mut bytes = text.as_bytes().to_vec();
-    for range in ranges {
+    for range in ranges.iter().chain(&private::in_document(text)) {
         for byte in bytes.get_mut(range.clone()).unwrap_or_default() {
             if *byte != b'\n' {
                 *byte = b'*';

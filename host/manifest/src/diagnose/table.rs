@@ -91,7 +91,16 @@ impl<'d> Table<'d> {
         self.document.fault(span, message, help);
     }
 
-    /// Stops caring about unknown keys, after a fault made the rest meaningless, or left open which keys belong there.
+    /// Asks for keys that may belong there, after a fault left open which of them do.
+    pub fn ignore(&mut self, keys: &[&str]) {
+        for key in keys {
+            if let Some(entry) = self.take(key) {
+                self.document.mask(&entry.node);
+            }
+        }
+    }
+
+    /// Stops caring about unknown keys, after a fault made the rest meaningless.
     pub fn ignore_rest(&mut self) {
         self.open = true;
     }
@@ -150,8 +159,8 @@ impl<'d> Table<'d> {
         example.map(|(key, example)| format!("`{key} = {example}`"))
     }
 
-    fn missing(&self, key: &str) {
-        let line = self.example(key).unwrap_or_else(|| format!("`{key} = …`"));
+    fn missing(&self, key: &str, form: &str) {
+        let line = self.example(key).unwrap_or_else(|| format!("`{key} = {form}`"));
         let help = match self.in_words() {
             place if place.is_empty() => format!("add {line}"),
             place => format!("add {line} to {place}"),
@@ -172,9 +181,9 @@ impl<'d> Table<'d> {
         }
     }
 
-    fn required<T>(&self, key: &str, value: Option<T>) -> Option<T> {
+    fn required<T>(&self, key: &str, form: &str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.has(key) {
-            self.missing(key);
+            self.missing(key, form);
         }
         value
     }
@@ -188,7 +197,7 @@ impl<'d> Table<'d> {
     /// A string that must be there.
     pub fn required_string(&mut self, key: &str) -> Option<Spanned<String>> {
         let value = self.string(key);
-        self.required(key, value)
+        self.required(key, "\"…\"", value)
     }
 
     fn text(&self, key: &str, node: &Node) -> Option<Spanned<String>> {
@@ -208,7 +217,7 @@ impl<'d> Table<'d> {
     /// A string that parses and must be there.
     pub fn required_parse<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<Spanned<T>> {
         let value = self.parse(key);
-        self.required(key, value)
+        self.required(key, "\"…\"", value)
     }
 
     fn parsed<T: FromStr<Err: Display>>(&self, key: &str, text: &Spanned<String>) -> Option<Spanned<T>> {
@@ -228,7 +237,9 @@ impl<'d> Table<'d> {
         } else {
             format!("`{key}` is `{}`: {}", shown(&text.value), shown(&error))
         };
-        self.fault(text.span.clone(), message, None);
+        // An item of a list has the example of the list.
+        let listed = key.split('[').next().unwrap_or(key);
+        self.fault(text.span.clone(), message, self.example(listed));
     }
 
     /// A string that parses, and that nobody may see where it does not: neither message nor excerpt repeat it.
@@ -254,7 +265,7 @@ impl<'d> Table<'d> {
     /// `parse_masked` for a key that must be there.
     pub fn required_parse_masked<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<Spanned<T>> {
         let value = self.parse_masked(key);
-        self.required(key, value)
+        self.required(key, "\"…\"", value)
     }
 
     /// An integer in a range.
@@ -283,7 +294,7 @@ impl<'d> Table<'d> {
         range: std::ops::RangeInclusive<i64>,
     ) -> Option<Spanned<i64>> {
         let value = self.integer(key, range);
-        self.required(key, value)
+        self.required(key, "1", value)
     }
 
     /// A finite number; `25` and `25.0` are both read.
@@ -316,25 +327,27 @@ impl<'d> Table<'d> {
 
     /// A duration such as `24h`.
     pub fn duration(&mut self, key: &str) -> Option<Spanned<Duration>> {
-        self.unit(key, ["s", "h"], parse_duration)
+        self.unit(key, "`30s`, `5m` or `24h`", parse_duration)
     }
 
     /// A size such as `64MiB`.
     pub fn bytes(&mut self, key: &str) -> Option<Spanned<u64>> {
-        self.unit(key, ["B", "MiB"], parse_bytes)
+        self.unit(key, "`64KiB` or `64MiB`", parse_bytes)
     }
 
     fn unit<T>(
         &mut self,
         key: &str,
-        units: [&str; 2],
+        such_as: &str,
         read: impl FnOnce(&str) -> Result<T, UnitError>,
     ) -> Option<Spanned<T>> {
         let node = &self.take(key)?.node;
-        if let Value::Integer(Some(number)) = &node.value {
-            let [small, large] = units.map(|unit| format!("`{key} = \"{number}{unit}\"`"));
-            let message = format!("`{key}`: expected a string, found an integer without its unit");
-            self.fault(node.span.clone(), message, Some(format!("{small}, or {large}")));
+        if matches!(node.value, Value::Integer(_) | Value::Float(_)) {
+            let message = format!("`{key}`: expected a string, found a number without its unit");
+            let help = self
+                .example(key)
+                .unwrap_or_else(|| format!("a whole number and its unit, in quotes: {such_as}"));
+            self.fault(node.span.clone(), message, Some(help));
             return None;
         }
         let text = self.text(key, node)?;
@@ -362,7 +375,7 @@ impl<'d> Table<'d> {
     /// A list of strings that must be there.
     pub fn required_strings(&mut self, key: &str) -> Option<Vec<Spanned<String>>> {
         let value = self.strings(key);
-        self.required(key, value)
+        self.required(key, "[\"…\"]", value)
     }
 
     /// A list of strings that parse; those that do not are reported and left out.

@@ -81,14 +81,14 @@ fn types_ranges_and_missing_keys() {
     assert_eq!(
         found,
         [
-            "f.toml:1:1: `z` is missing / add `z = …`",
+            "f.toml:1:1: `z` is missing / add `z = 1`",
             "f.toml:1:5: `a`: expected a string, found an integer / text in quotes: `a = \"…\"`",
             "f.toml:2:5: `b`: expected a boolean, found a string / `b = true` or `b = false`",
             "f.toml:3:6: `c[0]`: expected a string, found an integer / text in quotes",
             "f.toml:4:5: `d` is `70000`: expected 0 to 65535",
             "f.toml:5:5: `e` is `9223372036854775808`: expected 0 to 65535",
             "f.toml:6:5: `f`: expected a finite number",
-            "f.toml:7:1: `i` is missing in `g[0]` / add `i = …` to that `[[g]]`",
+            "f.toml:7:1: `i` is missing in `g[0]` / add `i = \"…\"` to that `[[g]]`",
             "f.toml:8:5: `h`: expected a table, found a boolean / `h = { … }`",
         ]
     );

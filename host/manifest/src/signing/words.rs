@@ -17,6 +17,9 @@ pub enum WordError {
     /// No such unit.
     #[error("expected `seconds`, `milliseconds` or `rfc3339`")]
     Unit,
+    /// No such handshake.
+    #[error("expected `slack`, `zoom`, `graph` or `meta`")]
+    Handshake,
     /// No such separator.
     #[error("expected `,`, `;` or a space")]
     Separator,

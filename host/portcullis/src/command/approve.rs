@@ -310,6 +310,11 @@ fn text(asked: &Asked<'_>) -> String {
     if let Some(webhook) = &manifest.webhook {
         lines.push("\nwhat is delivered to it is signed as".to_owned());
         lines.push(format!("  {}", output::shown_line(&webhook.signing.to_string())));
+        lines.extend(
+            webhook
+                .handshake
+                .map(|asked| format!("  the host answers the handshake of `{}`", asked.as_str())),
+        );
     }
     lines.extend(secrets(approval, manifest));
     lines.extend(folders(connection, approval, package));

@@ -14,7 +14,10 @@ use std::collections::BTreeSet;
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let lock = approvals::read_lock(&config)?;
-    let entries = registry::list(&config.registry)?;
+    let (entries, unread) = registry::list(&config.registry)?;
+    for failure in unread {
+        output::note(&format!("warning: {}", output::shown_line(&failure.line())));
+    }
     let (mut rows, mut unusable) = (Vec::new(), BTreeSet::new());
     for entry in &entries {
         let found = registry::read(entry);

@@ -1,5 +1,5 @@
 //! `deliveries`: what vendors delivered, and what became of it, read without a lock; and a person's word on what is dead.
-use super::{asked, confirm::confirmed, period, report::json_or_text};
+use super::{asked, confirm::confirmed, named, period, report::json_or_text};
 use crate::{
     cli::{Arguments, Deliveries, DeliveriesCommand, OneDelivery, ReplayDelivery},
     config::Config,
@@ -26,6 +26,9 @@ pub async fn run(arguments: &Arguments, options: &Deliveries) -> Result<Exit> {
     };
     let filter = filter(options)?;
     let (one, many) = read(&config, filter, wanted.clone()).await?;
+    if let Some(connection) = options.connection.as_ref().filter(|_| many.is_empty()) {
+        named::connection(&config, connection).await?;
+    }
     match (&wanted, one) {
         (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),
         (Some(_), Some(row)) => output::line(&row_text(&row)),

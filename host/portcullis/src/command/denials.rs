@@ -1,7 +1,7 @@
 //! `denials`: refused requests of the exchange log by the rule that would have let them pass, and the fewest rules of a
 //! connection's `allow` that let the chosen ones pass. Judged by the rules of today: what a person did meanwhile counts. Opens
 //! the database read-only; writes nothing.
-use super::period;
+use super::{named, period};
 use crate::{
     approvals,
     cli::{Arguments, Denials},
@@ -37,7 +37,7 @@ pub async fn run(arguments: &Arguments, options: &Denials) -> Result<Exit> {
 
 async fn rows(config: &Config, options: &Denials) -> Result<Vec<ExchangeRow>> {
     if let Some(name) = &options.connection {
-        config.connection(name)?;
+        named::connection(config, name).await?;
     }
     let (since, until) = period::parse(&options.period, RealClock.now())?;
     let filter = ExchangeFilter {

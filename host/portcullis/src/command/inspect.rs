@@ -127,6 +127,11 @@ fn operations(lines: &mut Vec<String>, manifest: &Connector) {
     if let Some(webhook) = &manifest.webhook {
         lines.push("\ndeliveries".to_owned());
         lines.push(format!("  signed as {}", output::shown_line(&webhook.signing.to_string())));
+        lines.extend(
+            webhook
+                .handshake
+                .map(|asked| format!("  the host answers the handshake of `{}`", asked.as_str())),
+        );
     }
     if !manifest.actions.is_empty() {
         lines.push("\nactions".to_owned());

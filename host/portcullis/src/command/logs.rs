@@ -2,7 +2,7 @@
 mod detail;
 mod har;
 
-use super::{announced, period, report::cancel_on_signal};
+use super::{announced, named, period, report::cancel_on_signal};
 use crate::{
     cli::{Arguments, Logs},
     config::Config,
@@ -24,11 +24,10 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// Shows exchanges, oldest first.
 pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
-    let known = options.connection.as_ref().map_or(Ok(()), |name| config.connection(name).map(drop));
     let data = config.data.clone();
-    let log = Log { data: config.data, filter: filter(options)?, reader: None, seen: Mark::default() };
+    let log = Log { data: data.clone(), filter: filter(options)?, reader: None, seen: Mark::default() };
     if options.follow {
-        known?;
+        known_connection(&config, options).await?;
         if let Some(run_id) = &options.run {
             known_run(&data, run_id).await?;
         }
@@ -38,7 +37,7 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
     let (_, rows) = read(log, Log::newest).await?;
     // What was logged of one that is not in the config any more is shown all the same.
     if rows.is_empty() {
-        known?;
+        known_connection(&config, options).await?;
         refuse_unknown(&data, options).await?;
     }
     match rows.as_slice() {
@@ -47,6 +46,13 @@ pub async fn run(arguments: &Arguments, options: &Logs) -> Result<Exit> {
         rows => show(arguments.json, rows),
     }
     Ok(Exit::Success)
+}
+
+async fn known_connection(config: &Config, options: &Logs) -> Result<()> {
+    match &options.connection {
+        Some(name) => named::connection(config, name).await,
+        None => Ok(()),
+    }
 }
 
 /// A number that nobody has is a mistake; a run may have sent nothing.

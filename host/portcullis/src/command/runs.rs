@@ -1,5 +1,5 @@
 //! `runs`: what ran, and how it ended. Opens the database read-only and needs no lock.
-use super::{period, report::json_or_text};
+use super::{named, period, report::json_or_text};
 use crate::{
     cli::{Arguments, Runs, RunsCommand, RunsShow},
     config::Config,
@@ -30,7 +30,7 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     let (one, many) = read.map_err(|error| at_database("read", "state.db", &error))?;
     // Runs of a connection that is not in the config any more are shown all the same.
     if let Some(connection) = options.connection.as_ref().filter(|_| many.is_empty()) {
-        config.connection(connection)?;
+        named::connection(&config, connection).await?;
     }
     match (&wanted, one) {
         (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),

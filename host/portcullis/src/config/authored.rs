@@ -21,6 +21,8 @@ use std::{
 mod connection;
 mod serve;
 
+pub use connection::is_name as is_connection_name;
+
 /// Of history.
 const AGE_MIN: Duration = Duration::from_secs(3600);
 /// Tables of later versions.
@@ -140,7 +142,7 @@ fn secrets(root: &mut Table<'_>, folder: &Path) -> Secrets {
             table.fault(name.span.clone(), format!("`{}` is a built-in provider", name.value), help);
         }
         let Some(kind) = table.required_string("type") else {
-            table.ignore_rest();
+            table.ignore(&["path", "prefix"]);
             continue;
         };
         let provider: Arc<dyn Provider> = match kind.value.as_str() {
@@ -163,14 +165,14 @@ fn secrets(root: &mut Table<'_>, folder: &Path) -> Secrets {
                     format!("secrets of type `{later}` are not supported yet"),
                     None,
                 );
-                table.ignore_rest();
+                table.ignore(&["path", "prefix"]);
                 continue;
             }
             other => {
                 let help = Some("one of `file`, `directory`, `env`".to_owned());
                 let shown = portcullis_manifest::diagnose::shown(other);
                 table.fault(kind.span.clone(), format!("unknown type of secrets `{shown}`"), help);
-                table.ignore_rest();
+                table.ignore(&["path", "prefix"]);
                 continue;
             }
         };
@@ -203,9 +205,12 @@ fn credentials(root: &mut Table<'_>, providers: &Providers) -> BTreeMap<String, 
     read
 }
 
+/// Keys that may stand beside `scheme`.
+const OF_SCHEMES: [&str; 6] = ["secret", "username", "password", "header", "query", "prefix"];
+
 fn scheme(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
     let Some(kind) = table.required_string("scheme") else {
-        table.ignore_rest();
+        table.ignore(&OF_SCHEMES);
         return None;
     };
     match kind.value.as_str() {
@@ -214,7 +219,7 @@ fn scheme(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
         "api-key" => api_key(table, providers),
         later @ ("oauth2" | "jwt" | "hmac" | "sigv4" | "mtls") => {
             table.fault(kind.span.clone(), format!("scheme `{later}` is not supported yet"), None);
-            table.ignore_rest();
+            table.ignore(&OF_SCHEMES);
             None
         }
         other => {
@@ -227,7 +232,7 @@ fn scheme(table: &mut Table<'_>, providers: &Providers) -> Option<Scheme> {
                 format!("unknown scheme `{}`", portcullis_manifest::diagnose::shown(other)),
                 Some(help),
             );
-            table.ignore_rest();
+            table.ignore(&OF_SCHEMES);
             None
         }
     }

@@ -190,6 +190,11 @@ const WEBHOOKS: &[Section] = &[Section {
         Key::new("path", Text, "as vendors send it: `/hooks/stripe`").required(),
         Key::new("secret", Reference, "where the secret is that signs, or the vendor's public key"),
         Key::new("previous-secret", Reference, "one that still signs, during a rotation"),
+        Key::new(
+            "verify-token",
+            Reference,
+            "where the token is that you gave the vendor, and that it shows when it first asks (`handshake = \"meta\"`)",
+        ),
         Key::new("unsigned", Flag, "`true`: anybody who knows the address delivers").or("false"),
         Key::new("body", Bytes, "of one delivery; at most 8MiB").or("1MiB"),
         Key::new("requests-per-second", Rate, "further ones are answered 429; absent = no bound of its own"),

@@ -4,10 +4,10 @@ use crate::command::near_property;
 use portcullis_egress::Roots;
 use portcullis_grants::{Boundary, BoundaryRule, FromResponse, Grants, ManifestRule, Rule, cover};
 use portcullis_manifest::{
-    Approval, Component, Connector, Diagnostic,
+    Approval, Component, Connector, Diagnostic, Slot,
     diagnose::{nearest, shown},
     embedded::digest_of,
-    lock::{PinnedCredential, PinnedNetwork},
+    lock::{PinnedCredential, PinnedFolder, PinnedNetwork},
 };
 use std::collections::BTreeMap;
 
@@ -37,26 +37,57 @@ pub fn approval(
     Ok(Approval { approval_id, approved_at, ..joined(config, connection, component, literal) })
 }
 
-/// What would be pinned once the config fits, and the names of the origins that nothing is bound to yet: each stands in it by a host
-/// that nobody has. To be compared and shown, never to be pinned.
+/// What a version would have pinned, were all that it asks for granted: what the config binds, else what is approved, else words
+/// for what nobody bound yet. Nothing of the config's own faults is in it. To be compared and shown, never to be pinned. Beside it the
+/// names of the origins that nothing is bound to: each stands in it by a host that nobody has.
 pub fn draft(
     config: &Config,
     connection: &Connection,
     component: &Component,
+    former: &Approval,
 ) -> Option<(Approval, Vec<String>)> {
-    let mut connection = connection.clone();
-    let used = origins::used(&component.manifest);
+    let (mut connection, manifest) = (connection.clone(), &component.manifest);
+    let used = origins::used(manifest);
     connection.origins.retain(|name, _| used.contains(name.as_str()));
     let mut unbound = Vec::new();
-    for name in used {
-        if !connection.origins.contains_key(name) {
-            connection.origins.insert(name.to_owned(), placeholder(name).parse().ok()?);
-            unbound.push(name.to_owned());
-        }
+    for name in used.iter().filter(|name| !connection.origins.contains_key(**name)).collect::<Vec<_>>() {
+        let origin = match former.origins.get(*name) {
+            Some(origin) => origin.clone(),
+            None => {
+                unbound.push((*name).to_owned());
+                placeholder(name).parse().ok()?
+            }
+        };
+        connection.origins.insert((*name).to_owned(), origin);
     }
-    let literal = origins::expand(config, &connection, &component.manifest).ok()?;
-    Some((joined(config, &connection, component, literal), unbound))
+    let literal = origins::expand(config, &connection, manifest).ok()?;
+    let mut drafted = joined(config, &connection, component, literal);
+    let fits = |slot: &String, pinned: &PinnedCredential| {
+        manifest.slots.get(slot).is_some_and(|declared| takes(declared, &pinned.scheme))
+    };
+    drafted.credentials.retain(|slot, pinned| fits(slot, pinned));
+    let missing: Vec<_> =
+        manifest.slots.iter().filter(|(slot, _)| !drafted.credentials.contains_key(*slot)).collect();
+    for (slot, declared) in missing {
+        let approved = former.credentials.get(slot).filter(|pinned| fits(slot, pinned)).cloned();
+        let pinned = approved.unwrap_or_else(|| PinnedCredential {
+            credential: NOT_BOUND.to_owned(),
+            scheme: declared.schemes.join(" or "),
+            place: "where its scheme puts it".to_owned(),
+        });
+        drafted.credentials.insert(slot.clone(), pinned);
+    }
+    for (name, requested) in
+        manifest.folders.iter().filter(|(name, _)| !connection.folders.contains_key(*name))
+    {
+        let path = former.folders.get(name).map_or(NOT_BOUND, |approved| approved.path.as_str()).to_owned();
+        drafted.folders.insert(name.clone(), PinnedFolder { path, access: requested.access });
+    }
+    Some((drafted, unbound))
 }
+
+/// Where a version asks for what nobody bound.
+const NOT_BOUND: &str = "not bound yet";
 
 /// What stands for an origin that nothing is bound to (RFC 2606 section 2).
 pub fn placeholder(origin: &str) -> String {
@@ -115,6 +146,20 @@ fn network(connection: &Connection) -> PinnedNetwork {
             Roots::System => "system".to_owned(),
         },
     }
+}
+
+/// Whether a component knows something of the config that another one does not: a slot, a folder, an origin, or what `config` holds.
+pub fn knows_more(config: &Config, connection: &Connection, newer: &Component, older: &Component) -> bool {
+    let (new, old) = (&newer.manifest, &older.manifest);
+    let slot = |slot: &String| new.slots.contains_key(slot) && !old.slots.contains_key(slot);
+    let folder = |folder: &String| new.folders.contains_key(folder) && !old.folders.contains_key(folder);
+    let (new_origins, old_origins) = (origins::used(new), origins::used(old));
+    let origin = |name: &String| new_origins.contains(name.as_str()) && !old_origins.contains(name.as_str());
+    let fits = |component: &Component| config_faults(config, connection, component).is_empty();
+    connection.credentials.keys().any(slot)
+        || connection.folders.keys().any(folder)
+        || connection.origins.keys().any(origin)
+        || (!fits(older) && fits(newer))
 }
 
 /// What is wrong between the config and the component, each with its line in the config.
@@ -197,12 +242,21 @@ fn config_faults(config: &Config, connection: &Connection, component: &Component
             .map(|name| name.replace("~1", "/").replace("~0", "~"))
             .collect();
         let path: Vec<&str> = path.iter().copied().chain(names.iter().map(String::as_str)).collect();
-        let help = near_property(&problem).map(|near| format!("did you mean `{near}`?"));
+        let help = near_property(&problem).map_or_else(
+            || "the connector's config schema says so: `portcullis inspect` shows it".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
         let place =
             if names.is_empty() { "config".to_owned() } else { format!("config.{}", names.join(".")) };
-        config.fault_masked(&path, format!("`{}`: {}", shown(&place), problem.message), help)
+        config.fault_masked(&path, format!("`{}`: {}", shown(&place), problem.message), Some(help))
     };
     problems.into_iter().map(fault).collect()
+}
+
+/// Whether a slot takes a credential of this scheme.
+fn takes(declared: &Slot, scheme: &str) -> bool {
+    let general = scheme.split("-key").next().filter(|_| scheme.starts_with("api-key")).map(|_| "api-key");
+    declared.schemes.iter().any(|accepted| accepted == scheme || Some(accepted.as_str()) == general)
 }
 
 fn slot_faults(config: &Config, connection: &Connection, component: &Component) -> Vec<Diagnostic> {
@@ -218,10 +272,7 @@ fn slot_faults(config: &Config, connection: &Connection, component: &Component) 
         };
         let Some(credential) = config.credentials.get(name) else { continue };
         let scheme = credential.scheme_name();
-        let general =
-            scheme.split("-key").next().filter(|_| scheme.starts_with("api-key")).map(|_| "api-key");
-        let accepted = |accepted: &String| accepted == scheme || Some(accepted.as_str()) == general;
-        if !declared.schemes.iter().any(accepted) {
+        if !takes(declared, scheme) {
             let schemes = declared.schemes.join(", ");
             let message = format!("slot `{slot}` takes {schemes}; credential `{name}` is {scheme}");
             faults.push(config.fault(&at(slot), message, None));

@@ -2,7 +2,7 @@
 //! narrowed to and takes, which properties the exchange log masks, and how deliveries are verified.
 use super::{Found, Kind};
 use portcullis_grants::{RequestedRule, cover};
-use portcullis_manifest::{Connector, Delivery, signing::Signing};
+use portcullis_manifest::{Connector, Delivery, connector::Webhook};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Compares two manifests; one that is not there can't be shown to declare anything.
@@ -50,13 +50,20 @@ pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found
 
 /// Of two schemes neither can be shown to let pass less than the other.
 fn signing(former: &Connector, now: &Connector, found: &mut Found) {
-    let signing = |connector: &Connector| connector.webhook.as_ref().map(|webhook| webhook.signing.clone());
-    let (from, to) = (signing(former), signing(now));
-    if from.as_ref().map(Signing::scheme) == to.as_ref().map(Signing::scheme) {
+    let (from, to) = (former.webhook.as_ref(), now.webhook.as_ref());
+    let compared = |webhook: Option<&Webhook>| {
+        webhook.map(|webhook| (webhook.signing.scheme().clone(), webhook.handshake))
+    };
+    if compared(from) == compared(to) {
         return;
     }
-    let shown =
-        |signing: Option<Signing>| signing.map_or("not said".to_owned(), |signing| signing.to_string());
+    let shown = |webhook: Option<&Webhook>| {
+        let Some(Webhook { signing, handshake }) = webhook else { return "not said".to_owned() };
+        match handshake {
+            Some(handshake) => format!("{signing}, handshake of {}", handshake.as_str()),
+            None => signing.to_string(),
+        }
+    };
     let (from, to) = (shown(from), shown(to));
     let note = match from == to {
         true => {

@@ -13,7 +13,7 @@ use portcullis_contract::Schemas;
 use portcullis_egress::{ConnectionSettings, Egress, NetworkSettings};
 use portcullis_engine::{ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts};
 use portcullis_grants::{AddressPolicy, Grants};
-use portcullis_manifest::{Approval, Component, Delivery, Diagnostic, Role, signing::Signing};
+use portcullis_manifest::{Approval, Component, Delivery, Diagnostic, Role, connector::Webhook};
 use portcullis_runtime::{Debt, Folder, Limits, Prepared, Runtime};
 use portcullis_store::Store;
 use std::{
@@ -27,8 +27,8 @@ pub struct Loaded {
     approval_id: String,
     /// What the engine sees.
     pub facts: Arc<ConnectionFacts>,
-    /// How its vendor signs what it delivers.
-    pub signing: Option<Signing>,
+    /// How its vendor signs what it delivers, and what it asks first.
+    pub webhook: Option<Webhook>,
     /// The literal `http` lists of its operations.
     pub narrowed: Narrowed,
     /// The compiled component.
@@ -157,7 +157,7 @@ impl Loader {
         Ok(Loaded {
             approval_id: approval.approval_id.clone(),
             facts: Arc::new(facts(connection, approval, &component, connection_id, connector)),
-            signing: component.manifest.webhook.as_ref().map(|webhook| webhook.signing.clone()),
+            webhook: component.manifest.webhook.clone(),
             narrowed,
             prepared,
             egress,
@@ -221,19 +221,22 @@ pub fn refuse_differences(
     approval: &Approval,
     component: &Component,
 ) -> Result<(), Failure> {
-    let (id, time) = (approval.approval_id.clone(), approval.approved_at.clone());
-    let now = pinned::approval(config, connection, component, id, time)
-        .map_err(|faults| faults_or_newer(config, connection, approval, faults))?;
-    let mut differences = pinned::differences(approval, &now);
-    if now.connector == approval.connector && !connection.version.matches(&approval.version) {
+    let mut differences = Vec::new();
+    if connection.connector != approval.connector {
+        let name = &connection.connector;
+        differences.push(format!("connector: the config names {}/{}", name.publisher, name.name));
+    } else if !connection.version.matches(&approval.version) {
         differences.push(format!(
             "version: approved {}, the config asks for {}",
             approval.version, connection.version
         ));
     }
-    if connection.connector != approval.connector {
-        let name = &connection.connector;
-        differences.push(format!("connector: the config names {}/{}", name.publisher, name.name));
+    // What a config of another connector or version says does not fit this one: that is no fault of its lines.
+    let (id, time) = (approval.approval_id.clone(), approval.approved_at.clone());
+    match pinned::approval(config, connection, component, id, time) {
+        Ok(now) => differences.extend(pinned::differences(approval, &now)),
+        Err(_) if !differences.is_empty() => {}
+        Err(faults) => return Err(faults_or_newer(config, connection, approval, component, faults)),
     }
     if differences.is_empty() {
         return Ok(());
@@ -249,23 +252,32 @@ fn faults_or_newer(
     config: &Config,
     connection: &config::Connection,
     approval: &Approval,
+    component: &Component,
     mut faults: Vec<Diagnostic>,
 ) -> Failure {
     let newer = || {
-        let newest = registry::newest(&config.registry, &connection.connector, &connection.version).ok()?;
-        let package = registry::read(&newest).ok().filter(|_| newest.version > approval.version)?;
-        pinned::approval(config, connection, &package.component, String::new(), String::new()).ok()?;
-        Some(newest.version)
+        let all = registry::versions(&config.registry, &connection.connector).ok()?;
+        let fitting = |entry: &&registry::Entry| {
+            entry.version > approval.version && connection.version.matches(&entry.version)
+        };
+        all.iter().rev().filter(fitting).take(NEWER_LOOKED_AT_MAX).find_map(|entry| {
+            let package = registry::read(entry).ok()?;
+            pinned::knows_more(config, connection, &package.component, component)
+                .then(|| entry.version.clone())
+        })
     };
     let Some(newer) = newer() else { return Failure::documents(faults) };
     let (name, approved) = (&connection.name, &approval.version);
     let help = format!(
-        "{approved} is approved, and the config is one of {newer}: `portcullis approve {name}` shows what {newer} asks for, and pins \
+        "{approved} is approved, and the config is one of {newer}: `portcullis approve {name}` shows what the newest asks for, and pins \
          it; {approved} runs with the config that it was approved with"
     );
     faults.iter_mut().for_each(|fault| fault.help = Some(help.clone()));
     Failure::documents(faults)
 }
+
+/// Newer versions that a config which does not fit is held against, the newest first.
+const NEWER_LOOKED_AT_MAX: usize = 5;
 
 /// What decides each request of the connection: the approved rules, the operator's and the boundary.
 pub fn grants(

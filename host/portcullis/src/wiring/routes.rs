@@ -5,8 +5,8 @@ use crate::{
     exit::{Failure, Result, at_file},
     files,
 };
-use portcullis_ingress::{Check, Route, Routes};
-use portcullis_manifest::signing::{Proof, Signing};
+use portcullis_ingress::{Check, Handshake, Route, Routes};
+use portcullis_manifest::signing::{Handshake as Asked, Proof, Signing};
 use portcullis_secrets::webhook::Verifier;
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -28,16 +28,17 @@ pub async fn found(config: &Config, host: &Host) -> Result<Found> {
     let (mut routes, mut connections) = (Vec::new(), BTreeSet::new());
     for webhook in config.webhooks.values() {
         connections.insert(webhook.connection.clone());
-        let check = match check(config, host, webhook).await {
-            Ok(check) => check,
+        let (check, handshake) = match check(config, host, webhook).await {
+            Ok(found) => found,
             Err(failure) => {
                 let (route, why) = (&webhook.name, failure.line());
                 tracing::warn!(route, why, "the route takes nothing until that is mended");
-                Check::NotReady
+                (Check::NotReady, None)
             }
         };
         let Webhook { name, connection, path, body_bytes_max, requests_per_second, .. } = webhook;
-        let route = Route::new(name, connection, check, *body_bytes_max, *requests_per_second);
+        let route = Route::new(name, connection, check, *body_bytes_max, *requests_per_second)
+            .with_handshake(handshake);
         routes.push((path.clone(), route));
     }
     let serve = &config.serve;
@@ -47,12 +48,17 @@ pub async fn found(config: &Config, host: &Host) -> Result<Found> {
     Ok(Found { routes, connections: connections.into_iter().collect() })
 }
 
-async fn check(config: &Config, host: &Host, webhook: &Webhook) -> Result<Check> {
-    let signing = host.signing(&webhook.connection).await?;
+async fn check(config: &Config, host: &Host, webhook: &Webhook) -> Result<(Check, Option<Handshake>)> {
+    let declared = host.webhook(&webhook.connection).await?;
+    let asked = declared.as_ref().and_then(|declared| declared.handshake);
+    let handshake = match asked {
+        Some(asked) => Some(handshake(config, webhook, asked).await?),
+        None => None,
+    };
     if webhook.secrets.is_empty() {
-        return Ok(Check::Unsigned);
+        return Ok((Check::Unsigned, handshake));
     }
-    let signing = signing.ok_or_else(|| {
+    let signing = declared.map(|declared| declared.signing).ok_or_else(|| {
         let message = format!("the connector of `{}` does not say how its vendor signs", webhook.connection);
         Failure::fault(message).with_help("`[webhook] signing` in its connector.toml")
     })?;
@@ -65,7 +71,27 @@ async fn check(config: &Config, host: &Host, webhook: &Webhook) -> Result<Check>
     let verifier = Verifier::new(scheme, &secrets)
         .map_err(|error| Failure::fault("its secret does not fit the scheme").because(&error))?;
     let secret_header = matches!(scheme.proof, Proof::Secret(_)).then(|| scheme.header.clone());
-    Ok(Check::Signed { verifier: Box::new(verifier), secret_header })
+    Ok((Check::Signed { verifier: Box::new(verifier), secret_header }, handshake))
+}
+
+async fn handshake(config: &Config, webhook: &Webhook, asked: Asked) -> Result<Handshake> {
+    Ok(match asked {
+        Asked::Slack => Handshake::Slack,
+        Asked::Zoom => Handshake::Zoom,
+        Asked::Graph => Handshake::Graph,
+        Asked::Meta => {
+            let reference = webhook.verify_token.as_ref().ok_or_else(|| {
+                Failure::fault("its vendor shows a token when it first asks, and the route has none")
+                    .with_help(
+                        "`verify-token = \"file:…\"`: the token that you type where the webhook is set up",
+                    )
+            })?;
+            let token = config.providers.fetch(reference).await;
+            Handshake::Meta(
+                token.map_err(|error| Failure::fault("its `verify-token` can't be read").because(&error))?,
+            )
+        }
+    })
 }
 
 /// What `ingress` is shaken hands with; none = plain HTTP.

@@ -2,6 +2,7 @@
 //! what for.
 use super::{Found, difference};
 use crate::{
+    approvals,
     config::{Config, pinned},
     difference::Difference,
     output,
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 pub struct Unfit {
     connection: String,
     version: String,
+    digest: String,
     approved: String,
+    is_ended: bool,
     difference: Difference,
     /// Origins that nothing is bound to.
     unbound: Vec<String>,
@@ -23,14 +26,17 @@ impl Unfit {
     pub fn of(config: &Config, connection: &str) -> Option<Self> {
         let found = Found::of(config, connection).ok()?;
         let (former, component) = (found.former()?, &found.package.component);
-        let (draft, unbound) = pinned::draft(config, found.connection, component)?;
+        let (draft, unbound) = pinned::draft(config, found.connection, component, former)?;
         if draft.version == former.version {
             return None;
         }
+        let is_ended = approvals::is_revoked(&config.data, connection, former);
         Some(Self {
             connection: connection.to_owned(),
             version: draft.version.to_string(),
             approved: former.version.to_string(),
+            is_ended,
+            digest: draft.digest.clone(),
             difference: difference(config, former, &draft, component),
             unbound,
         })
@@ -47,18 +53,29 @@ impl Unfit {
 
     fn text(&self) -> String {
         let Self { connection, version, approved, difference, .. } = self;
+        let stands = if self.is_ended { "revoked" } else { "approved" };
         let text = format!(
-            "`{connection}`: {version} is newer than {approved}, which is approved, and the config does not fit it yet\n\n{}\n",
-            difference.text()
+            "`{connection}`: {version} is newer than {approved}, which is {stands}, and the config does not fit it yet\n\n{}\n\nnext: {}\n",
+            difference.text(),
+            self.next()
         );
         self.with_names(&text)
+    }
+
+    fn next(&self) -> String {
+        let Self { connection, approved, .. } = self;
+        let until = match self.is_ended {
+            true => "nothing runs until then".to_owned(),
+            false => format!("{approved} runs on while the config is the one that it was approved with"),
+        };
+        format!("bind what the config lacks, as below, and `portcullis approve {connection}`; {until}")
     }
 
     fn as_json(&self) -> Value {
         let difference = self.with_names(&self.difference.as_json().to_string());
         json!({
-            "connection": self.connection, "verdict": "unfit", "approved": { "version": self.approved },
-            "newest": { "version": self.version },
+            "connection": self.connection, "verdict": "unfit", "approved": { "version": self.approved, "ended": self.is_ended },
+            "newest": { "version": self.version, "digest": self.digest }, "next": self.next(),
             "difference": serde_json::from_str::<Value>(&difference).unwrap_or(Value::Null),
         })
     }

@@ -51,7 +51,7 @@ pub fn look(config: &Config, findings: &mut Findings) -> Vec<Usable> {
         match one(config, &lock, connection, findings) {
             Ok(Some(found)) => usable.push(found),
             Ok(None) => {}
-            Err(failure) => findings.failure(&about, &failure, super::CORRECT),
+            Err(failure) => findings.failure(&about, &failure, "correct that line of the config"),
         }
     }
     usable

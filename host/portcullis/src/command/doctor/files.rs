@@ -21,7 +21,7 @@ pub fn look(config: &Config, findings: &mut Findings) {
         safe &= writable(what, path, findings);
     }
     if safe {
-        findings.ok("files", "nobody else may write to config, lock or registry");
+        findings.ok("files", "nobody else may write to config, lock or the folder of the registry");
     }
     if !config.registry.is_dir() {
         findings.warning(
@@ -39,7 +39,10 @@ pub fn look(config: &Config, findings: &mut Findings) {
 /// What lies at the place of a version and is not that version.
 fn foreign(config: &Config, findings: &mut Findings) {
     let entries = match registry::list(&config.registry) {
-        Ok(entries) => entries,
+        Ok((entries, unread)) => {
+            unread.iter().for_each(|failure| findings.failure("registry", failure, "make it readable"));
+            entries
+        }
         Err(failure) => return findings.failure("registry", &failure, "make it readable"),
     };
     let mut usable = 0;

@@ -90,7 +90,8 @@ pub fn read(
     })
 }
 
-pub(super) fn is_name(text: &str) -> bool {
+/// Whether this can be the name of a connection.
+pub fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')
 }
@@ -285,6 +286,7 @@ fn limits(mut table: Table<'_>) -> Limits {
 
 fn network(mut table: Table<'_>, folder: &Path) -> Network {
     let mut read = Network::default();
+    table.such_as(&[("addresses", "[\"10.1.0.0/16\", \"192.0.2.7/32\"]")]);
     table.reject_later("proxy");
     for (from, to) in table.string_map("connect-to") {
         match (host_port(&from.value), host_port(&to.value)) {

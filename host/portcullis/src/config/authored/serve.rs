@@ -34,6 +34,11 @@ impl Default for Serve {
 /// Reads `[serve]`; faults are reported on its document.
 pub fn read(mut table: Table<'_>, folder: &Path, providers: &Providers) -> Serve {
     let default = Serve::default();
+    table.such_as(&[
+        ("ingress", "\"127.0.0.1:8080\""),
+        ("operator", "\"127.0.0.1:8081\""),
+        ("trusted-proxies", "[\"10.1.0.0/16\"]"),
+    ]);
     let ingress = table.parse::<SocketAddr>("ingress").map_or(default.ingress, |address| address.value);
     let operator = table.parse::<SocketAddr>("operator").map_or(default.operator, |address| address.value);
     let public_url = table.parse::<Origin>("public-url").map(|origin| origin.value.to_string());
@@ -123,6 +128,7 @@ fn webhook(
     }
     let path = path(table);
     let secrets = secrets(table, providers);
+    let verify_token = table.has("verify-token").then(|| reference(table, "verify-token", providers));
     let body_bytes_max = table.bytes("body");
     if let Some(size) = body_bytes_max.as_ref().filter(|size| size.value > BODY_BYTES_MAX) {
         table.fault(size.span.clone(), "`body` must be at most 8MiB: no connector is handed more", None);
@@ -138,6 +144,10 @@ fn webhook(
         connection: connection?.value,
         path: path?,
         secrets: secrets?,
+        verify_token: match verify_token {
+            Some(read) => Some(read?),
+            None => None,
+        },
         body_bytes_max: body_bytes_max.map_or(BODY_BYTES_DEFAULT, |size| size.value),
         requests_per_second: rate.map(|rate| rate.value),
     })

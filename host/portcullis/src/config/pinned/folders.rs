@@ -90,8 +90,13 @@ fn protected(config: &Config) -> Vec<(&'static str, PathBuf)> {
         ("the lock", config.lock_file()),
     ];
     let references = config.credentials.values().flat_map(|credential| credential.references());
-    for reference in
-        references.filter(|reference| matches!(reference.provider.as_str(), "file" | "directory"))
+    let delivered =
+        config.webhooks.values().flat_map(|webhook| webhook.secrets.iter().chain(&webhook.verify_token));
+    let private = config.serve.certificate.iter().map(|certificate| &certificate.private_key);
+    for reference in references
+        .chain(delivered)
+        .chain(private)
+        .filter(|reference| matches!(reference.provider.as_str(), "file" | "directory"))
     {
         places.push(("a secret", own.join(&reference.path)));
     }

@@ -231,7 +231,7 @@ const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
         "Outcome::done_raw(answer.error_for_status()?.into_text()?)",
         "if answer.status() >= 400 {\n        http::post(format!(\"{API}/items\")).query(\"retry\", 1).json(fields).send()?;\n    }\n    Outcome::done_raw(answer.error_for_status()?.into_text()?)",
         "FAIL  create-item status 400",
-        "retry=1 was asked for again by hand",
+        "retry=1 was asked for by hand",
     ),
     (
         "Ok(vec![items.primary_key([\"id\"]).cursor_field(\"updated_at\")])",
@@ -289,7 +289,7 @@ const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
         "let answer = asked.send()?.error_for_status()?;",
         "let again = asked.url();\n    let first = asked.send()?;\n    let first = if read.token().is_some() && first.status() == 429 { http::get(again).send()? } else { first };\n    let answer = first.error_for_status()?;",
         "FAIL  items status 429",
-        "cursor=p2 was asked for again by hand",
+        "cursor=p2 was asked for by hand",
     ),
     (
         "let answer = asked.send()?.error_for_status()?;",
@@ -456,6 +456,16 @@ fn a_rejected_line_is_one_that_the_vendor_refuses() {
     let fits = "Err(error) if error.kind() == ErrorKind::InvalidInput";
     for (is, check, says) in [
         (
+            "Err(error) if error.kind() == ErrorKind::InvalidInput && line == 0 => drop(error),\n                Err(error) if error.kind() == ErrorKind::InvalidInput",
+            "FAIL  write-items status 422",
+            "exchange 1 (PUT https://api.example.com/v1/items/a): 422 has to be `invalid-input`, and it succeeded",
+        ),
+        (
+            "Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => rejected.push(Rejected { line, error: portcullis_sdk::Error::invalid_input(error.message().to_owned()) }),\n                Err(error) if error.kind() == ErrorKind::InvalidInput",
+            "FAIL  write-items status 404",
+            "404 has to be `not-found`, and line 1 was rejected with `invalid-input`",
+        ),
+        (
             "Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unavailable)",
             "FAIL  write-items status 503",
             "503 is no fault of a line: line 1 was rejected with `unavailable`",
@@ -477,4 +487,41 @@ fn a_rejected_line_is_one_that_the_vendor_refuses() {
         let said = both(&author.portcullis("", &["test", "lake"]));
         assert!(said.contains(check) && said.contains(says), "{check}: {said}");
     }
+}
+
+/// Several requests at once, and each refused in turn: that is no repetition, whatever arrives first. What is asked for by hand after a
+/// refusal is one, though it says something else.
+#[test]
+fn several_at_once_are_no_repetition_and_another_body_is_one() {
+    let author = Author::new();
+    begun(&author);
+    let _alone = guests::alone();
+    let (file, cassette) =
+        (author.path("weather/src/lib.rs"), author.path("weather/tests/cassettes/create-item.toml"));
+    let (good, recorded) = (fs::read_to_string(&file).unwrap(), fs::read_to_string(&cassette).unwrap());
+    let first = "let answer = http::post";
+    let together = format!(
+        "for answer in http::send_all((1..=3).map(|id| http::get(format!(\"{{API}}/items\")).query(\"id\", id))) {{\n        \
+         answer?.error_for_status()?;\n    }}\n    {first}"
+    );
+    let manifest = author.path("weather/connector.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let narrow = "http = [\"POST https://api.example.com/v1/items\"]";
+    let both = "http = [\"POST https://api.example.com/v1/items\", \"GET https://api.example.com/v1/items\"]";
+    assert!(text.contains(narrow) && good.contains(first));
+    fs::write(&manifest, text.replacen(narrow, both, 1)).unwrap();
+    fs::write(&file, good.replacen(first, &together, 1)).unwrap();
+    let more = ["1", "2", "3"].map(|id| {
+        format!("\n[[exchange]]\nrequest = \"GET https://api.example.com/v1/items?id={id}\"\nstatus = 200\nbody = '{{}}'\n")
+    });
+    fs::write(&cassette, recorded.clone() + &more.concat()).unwrap();
+    for _ in 0..3 {
+        let said = author.portcullis("", &["test", "weather", "--filter", "create-item"]);
+        assert!(said.status.success(), "{}", self::both(&said));
+    }
+    fs::write(&cassette, recorded).unwrap();
+    let again = "if answer.status() == 503 {\n        http::post(format!(\"{API}/items\")).json(&7).send()?.error_for_status()?;\n    }\n    Outcome::done_raw(answer";
+    fs::write(&file, good.replacen("Outcome::done_raw(answer", again, 1)).unwrap();
+    let said = self::both(&author.portcullis("", &["test", "weather", "--filter", "create-item"]));
+    assert!(said.contains("FAIL  create-item status 503") && said.contains("asked for by hand"), "{said}");
 }

@@ -153,7 +153,7 @@ fn mistakes_of_webhooks_and_destinations_are_named() {
             "by-hand",
             batch(&send(&["1", "1"]), NO_ERRORS, post),
             "by-hand status 503",
-            "was asked for again by hand",
+            "was asked for by hand",
         ),
         ("other-count", complete(3), "other-count", "3 records are to be removed, 4 were"),
     ];
@@ -288,8 +288,8 @@ fn mistakes_are_named() {
                 &format!("output = '{{\"ok\":2,\"failed\":null}}'\n{NO_ERRORS}"),
                 &[(url, 200, "x")],
             ),
-            "by-hand status 400",
-            "was asked for again by hand",
+            "by-hand status 500",
+            "was asked for by hand",
         ),
         ("spins", action("spin", "{}", "output = '{}'", &[]), "spins", "CPU"),
         (

@@ -314,8 +314,10 @@ fn statuses(table: &mut Table<'_>) -> Statuses {
     let mut statuses = Statuses::new();
     for (key, kind) in table.string_map("statuses") {
         let Some(refusal) = Refusal::of_key(&key.value) else {
-            let help = "`statuses` has entries like `404 = \"succeeds\"` or `connection-lost = \"conflict\"`";
-            table.fault(key.span, format!("`{}` is no status", shown(&key.value)), Some(help.to_owned()));
+            let played: Vec<_> =
+                Refusal::USUAL.iter().map(|(refusal, _)| format!("`{}`", refusal.key())).collect();
+            let help = format!("an entry such as `404 = \"succeeds\"`, of {}", played.join(", "));
+            table.fault(key.span, format!("`{}` is no status that is played", shown(&key.value)), Some(help));
             continue;
         };
         if !refusal::is_kind(&kind.value) {

@@ -13,11 +13,10 @@ use hyper_util::{
     server::conn::auto,
 };
 use std::{
-    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 /// How the secrets begin that a test makes up.
@@ -126,30 +125,28 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, pass: Arc<Mutex<Pas
                 connections.spawn(async move {
                     // A peer that fails the handshake asked for nothing.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let lost = Arc::new(Notify::new());
-                    let losing = Arc::clone(&lost);
                     let service = service_fn(move |request| {
-                        let (pass, losing) = (Arc::clone(&pass), Arc::clone(&losing));
-                        async move { answer(&pass, request, &losing).await }
+                        let pass = Arc::clone(&pass);
+                        async move { answer(&pass, request).await }
                     });
                     let builder = auto::Builder::new(TokioExecutor::new());
                     // How the peer left is its own affair.
-                    tokio::select! {
-                        _ended = builder.serve_connection(TokioIo::new(stream), service) => {}
-                        () = lost.notified() => {}
-                    }
+                    let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         }
     }
 }
 
-/// Tells `lost` where there is no answer, and the connection has to end.
+/// Ends the connection of HTTP/1.1, or the stream of HTTP/2, of this request alone.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is lost")]
+struct Lost;
+
 async fn answer(
     pass: &Mutex<Pass>,
     request: Request<Incoming>,
-    lost: &Notify,
-) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
+) -> std::result::Result<Response<Full<Bytes>>, Lost> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let body = body.map_or_else(|_| Vec::new(), |body| body.to_bytes().to_vec());
@@ -160,14 +157,7 @@ async fn answer(
     let url = format!("https://{host}{}", without_credential(path));
     let (method, headers) = (head.method.to_string(), told_apart(&head.headers));
     let asked = Asked { method, url, body, headers, answered_by: None, refused: false };
-    let response = respond(&mut locked(pass), asked);
-    match response {
-        Some(response) => Ok(response),
-        None => {
-            lost.notify_one();
-            std::future::pending().await
-        }
-    }
+    respond(&mut locked(pass), asked).ok_or(Lost)
 }
 
 fn told_apart(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {

@@ -6,7 +6,7 @@ use std::fmt;
 /// Instead of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
-    /// A status of 400 to 599.
+    /// Another status.
     Status(u16),
     /// The connection ends once the request is there.
     ConnectionLost,
@@ -31,12 +31,9 @@ impl Refusal {
         (Self::ConnectionLost, ErrorKind::Unavailable),
     ];
 
-    /// A key of `[statuses]`.
+    /// A key of `statuses`: one that is played.
     pub fn of_key(key: &str) -> Option<Self> {
-        if key == CONNECTION_LOST {
-            return Some(Self::ConnectionLost);
-        }
-        key.parse().ok().filter(|status| (400..=599).contains(status)).map(Self::Status)
+        Self::USUAL.into_iter().map(|(refusal, _)| refusal).find(|refusal| refusal.key() == key)
     }
 
     /// The same, back.
@@ -50,6 +47,12 @@ impl Refusal {
     /// Whether one line of a batch can be what is wrong: of the others, the same batch may be written later, or by somebody else.
     pub fn may_be_a_line(self) -> bool {
         matches!(self, Self::Status(400 | 404 | 409 | 422))
+    }
+
+    /// Whether it says something of what was asked for, by which a connector may well ask for something else: what is not there
+    /// can be made.
+    pub fn is_an_answer(self) -> bool {
+        self.may_be_a_line()
     }
 }
 
@@ -77,7 +80,7 @@ mod tests {
         for (refusal, _) in Refusal::USUAL {
             assert_eq!(Refusal::of_key(&refusal.key()), Some(refusal));
         }
-        for key in ["399", "600", "-404", "lost", ""] {
+        for key in ["399", "418", "600", "-404", "connection_lost", ""] {
             assert_eq!(Refusal::of_key(key), None, "{key}");
         }
     }

@@ -1,13 +1,13 @@
 //! What a connector should not do, though its answer be right.
 use super::sandbox::Ended;
 use crate::{
-    cassette::{Called, Cassette, player::Asked},
+    cassette::{Called, Cassette, player::Asked, refusal::Refusal},
     output::shown_line,
 };
 use portcullis_egress::Outcome;
 use portcullis_runtime::CallError;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record is a row of somebody's table.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
@@ -102,78 +102,89 @@ pub fn large_record<'p>(pages: impl Iterator<Item = &'p [u8]>) -> Option<String>
 
 /// A guest-level repetition of a request that the vendor refused: retries are the host's, with backoff and a budget. The same URL
 /// with another body is another request: a destination sends a record each.
-pub fn repeated(ended: &[Ended], asked: &[Asked]) -> Option<String> {
-    if let Some(other) = asked_otherwise(asked) {
+pub fn repeated(cassette: &Cassette, refusal: Refusal, ended: &[Ended], asked: &[Asked]) -> Option<String> {
+    if let Some(other) = asked_otherwise(refusal, asked) {
         return Some(by_hand(&other.method, &other.url));
     }
-    // Attempts in the order in which they arrived. What a credential adds to a query is not in the log.
+    // What a credential adds to a query is not in the log: rows are told apart by their paths. Several may be under way at once.
     let path = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
-    let mut attempts: BTreeMap<(&str, String), VecDeque<u32>> = BTreeMap::new();
+    let is_refused = |status: Option<u16>| match refusal {
+        Refusal::Status(refused) => status == Some(refused),
+        Refusal::ConnectionLost => status.is_none(),
+    };
+    let mut sent: BTreeMap<(&str, String), usize> = BTreeMap::new();
     let rows = ended.iter().flat_map(|ended| &ended.exchanges);
-    for row in rows.filter(|row| !matches!(row.outcome, Outcome::Denied { .. })) {
-        attempts.entry((&row.method, path(&row.url))).or_default().push_back(row.attempt);
+    let rows = rows.filter(|row| row.attempt == 1 && !matches!(row.outcome, Outcome::Denied { .. }));
+    for row in rows.filter(|row| is_refused(row.status)) {
+        *sent.entry((&row.method, path(&row.url))).or_default() += 1;
     }
-    let mut refused = BTreeSet::new();
-    asked.iter().find_map(|asked| {
-        let attempt = attempts.get_mut(&(&*asked.method, path(&asked.url)))?.pop_front()?;
-        let is_hosts = !asked.refused || attempt > 1;
-        let again = !is_hosts && !refused.insert((&asked.method, &asked.url, &asked.body));
-        again.then(|| by_hand(&asked.method, &asked.url))
-    })
+    for ((method, path_of), count) in sent {
+        let here = || asked.iter().filter(|asked| asked.method == method && path(&asked.url) == path_of);
+        let as_recorded = |asked: &&Asked| {
+            let answer = asked.answered_by.and_then(|at| cassette.exchanges.get(at));
+            !asked.refused && is_refused(answer.map(|exchange| exchange.status))
+        };
+        let refused: BTreeSet<_> =
+            here().filter(|asked| asked.refused).map(|asked| (&asked.url, &asked.body)).collect();
+        let expected = refused.len() + here().filter(as_recorded).count();
+        if let Some((url, _)) = refused.first().filter(|_| count > expected) {
+            return Some(by_hand(method, url));
+        }
+    }
+    None
 }
 
 fn by_hand(method: &str, url: &str) -> String {
     format!(
-        "{method} {url} was asked for again by hand after the vendor had refused it: return the error, the host retries"
+        "{method} {url} was asked for by hand after the vendor had refused a request: return the error, the host retries, and looks \
+         after credentials"
     )
 }
 
-/// One that no cassette has, and that was refused before but for what its query says more.
-fn asked_otherwise(asked: &[Asked]) -> Option<&Asked> {
-    let parts = |url: &str| {
-        let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned);
-        (path.to_owned(), pairs.collect::<BTreeSet<_>>())
-    };
+/// One that no cassette has, after a refusal: of what says nothing of what was asked for, any; else the same with another query or
+/// body.
+fn asked_otherwise(refusal: Refusal, asked: &[Asked]) -> Option<&Asked> {
+    let path = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
     asked.iter().enumerate().filter(|(_, asked)| asked.answered_by.is_none()).find_map(|(at, other)| {
-        let (path, pairs) = parts(&other.url);
-        let before = asked[..at].iter().filter(|before| before.refused).any(|before| {
-            let (refused_path, refused) = parts(&before.url);
-            (&before.method, &before.body, &refused_path) == (&other.method, &other.body, &path)
-                && refused.is_subset(&pairs)
-        });
-        before.then_some(other)
+        let mut before = asked[..at].iter().filter(|before| before.refused);
+        let is_again = |before: &Asked| {
+            !refusal.is_an_answer()
+                || (&before.method, path(&before.url)) == (&other.method, path(&other.url))
+        };
+        before.any(is_again).then_some(other)
     })
 }
 
 /// How the name of a property ends that holds a secret, without `-` and `_`.
-const SECRET_NAMES: [&str; 20] = [
-    "accesstoken",
-    "refreshtoken",
-    "idtoken",
-    "authtoken",
-    "sessiontoken",
-    "bearertoken",
-    "apitoken",
+const SECRET_NAMES: [&str; 18] = [
     "secret",
     "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
     "apikey",
     "privatekey",
     "secretkey",
     "accesskey",
-    "csrftoken",
-    "xsrftoken",
-    "passwd",
-    "passphrase",
     "authorization",
     "credential",
+    "credentials",
+    "connectionstring",
+    "sessionid",
+    "cookie",
     "jwt",
+    "otp",
 ];
+
+/// Of a token that says where a list goes on.
+const PLACES: [&str; 7] = ["page", "next", "cursor", "sync", "continuation", "resume", "position"];
 
 fn is_secret_by_name(name: &str) -> bool {
     let plain: String =
         name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    plain == "token" || SECRET_NAMES.iter().any(|known| plain.ends_with(known))
+    let is_token = plain.ends_with("token") && !PLACES.iter().any(|place| plain.contains(place));
+    is_token || SECRET_NAMES.iter().any(|known| plain.ends_with(known))
 }
 
 /// A log line with the value of a property that the manifest calls sensitive, or that is a secret by its name.
@@ -182,22 +193,20 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
     collect(&cassette.config, sensitive, &mut values);
     for exchange in &cassette.exchanges {
         values.extend(exchange.headers.iter().filter_map(|(name, value)| secret_header(name, value)));
+        let query = exchange.url.split_once('?').map_or("", |(_, query)| query);
+        collect(&form(query.as_bytes()), sensitive, &mut values);
         for body in exchange.request_body.iter().chain([&exchange.body]) {
-            if let Ok(body) = serde_json::from_slice::<Value>(body) {
-                collect(&body, sensitive, &mut values);
-            }
+            documents(body).iter().for_each(|body| collect(body, sensitive, &mut values));
         }
     }
     let given: Vec<&[u8]> = match &cassette.call {
         Called::Action { input, .. } => vec![input.as_bytes()],
         Called::Delivery(delivery) => vec![&delivery.body],
-        Called::Batch(batch) => batch.records.split(|byte| *byte == b'\n').collect(),
+        Called::Batch(batch) => vec![&batch.records],
         Called::Check | Called::Stream(_) | Called::Complete { .. } => Vec::new(),
     };
     for given in given {
-        if let Ok(given) = serde_json::from_slice::<Value>(given) {
-            collect(&given, sensitive, &mut values);
-        }
+        documents(given).iter().for_each(|given| collect(given, sensitive, &mut values));
     }
     let lines = ended.iter().flat_map(|ended| &ended.logged);
     for line in lines {
@@ -214,8 +223,32 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
     None
 }
 
-/// Whether a line has a value, a short one as a word of its own.
+/// A body that is JSON, lines of it, or a form.
+fn documents(body: &[u8]) -> Vec<Value> {
+    if let Ok(whole) = serde_json::from_slice(body) {
+        return vec![whole];
+    }
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(serde_json::from_slice).collect::<Result<_, _>>().unwrap_or_else(|_| vec![form(body)])
+}
+
+fn form(text: &[u8]) -> Value {
+    let pairs = form_urlencoded::parse(text);
+    Value::Object(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())
+}
+
+/// Whether a line has a value, as it is or as JSON writes it.
 fn holds(line: &str, value: &str) -> bool {
+    let written = Value::from(value).to_string();
+    let plain: String = written
+        .chars()
+        .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) })
+        .collect();
+    [value, written.trim_matches('"'), plain.trim_matches('"')].iter().any(|value| has(line, value))
+}
+
+/// A short one as a word of its own.
+fn has(line: &str, value: &str) -> bool {
     if value.chars().count() >= SENSITIVE_CHARS_MIN {
         return line.contains(value);
     }
@@ -237,10 +270,11 @@ fn secret_header(name: &str, value: &str) -> Option<(String, String)> {
 }
 
 fn is_told_apart(value: &str) -> bool {
-    value.chars().count() >= SENSITIVE_WORD_CHARS_MIN
+    // What a recording masked is no value.
+    value.chars().count() >= SENSITIVE_WORD_CHARS_MIN && value.bytes().any(|byte| byte != b'*')
 }
 
-/// Texts and numbers below sensitive names, at any depth.
+/// Texts and numbers below sensitive names, at any depth, with the name of each.
 fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String)>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, sensitive, values)),
@@ -248,18 +282,28 @@ fn collect(value: &Value, sensitive: &[String], values: &mut Vec<(String, String
             for (name, value) in map {
                 let named =
                     is_secret_by_name(name) || sensitive.iter().any(|known| known.eq_ignore_ascii_case(name));
-                match value {
-                    Value::String(text) if named && is_told_apart(text) => {
-                        values.push((name.clone(), text.clone()));
-                    }
-                    Value::Number(number) if named && is_told_apart(&number.to_string()) => {
-                        values.push((name.clone(), number.to_string()));
-                    }
-                    other => collect(other, sensitive, values),
+                match named {
+                    true => leaves(name, value, values),
+                    false => collect(value, sensitive, values),
                 }
             }
         }
         _ => {}
+    }
+}
+
+fn leaves(name: &str, value: &Value, values: &mut Vec<(String, String)>) {
+    let mut leaf = |text: String| {
+        if is_told_apart(&text) {
+            values.push((name.to_owned(), text));
+        }
+    };
+    match value {
+        Value::String(text) => leaf(text.clone()),
+        Value::Number(number) => leaf(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| leaves(name, item, values)),
+        Value::Object(map) => map.values().for_each(|item| leaves(name, item, values)),
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
@@ -277,6 +321,10 @@ mod tests {
             "password",
             "Authorization",
             "session-token",
+            "bot_token",
+            "session_id",
+            "cookie",
+            "db_connection_string",
         ] {
             assert!(is_secret_by_name(name), "{name}");
         }
@@ -308,9 +356,14 @@ mod tests {
             assert!(!holds(line, value), "{value} in {line}");
         }
         let mut values = Vec::new();
-        let record = serde_json::json!({"name": "Ada", "pin": 4711, "ok": true, "x": 7, "id": "a1b2c3"});
-        collect(&record, &["name", "pin", "ok", "x"].map(str::to_owned), &mut values);
-        values.sort();
-        assert_eq!(values, [("name", "Ada"), ("pin", "4711")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        let record = serde_json::json!({"name": "Ada", "pin": 4711, "ok": true, "x": 7, "id": "a1b2c3", "tags": ["blue22"]});
+        collect(&record, &["name", "pin", "ok", "x", "tags"].map(str::to_owned), &mut values);
+        for body in
+            ["{\"token\":\"first1\"}\n{\"token\":\"second2\"}\n", "a=b&password=third%203", "password=***"]
+        {
+            documents(body.as_bytes()).iter().for_each(|document| collect(document, &[], &mut values));
+        }
+        let found: Vec<_> = values.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(found, ["Ada", "4711", "blue22", "first1", "second2", "third 3"]);
     }
 }

@@ -32,6 +32,15 @@ pub fn amiss(manifest: &Connector, cassette: &Cassette) -> Option<String> {
     }
 }
 
+/// Whether a cassette shows that the host refuses an input: the connector is never called, and nothing is sent.
+pub fn is_refused_by_the_host(manifest: &Connector, cassette: &Cassette) -> bool {
+    let Called::Action { name, input } = &cassette.call else { return false };
+    let action = manifest.actions.get(name).or_else(|| manifest.actions.get(ANY_NAME));
+    cassette.exchanges.is_empty()
+        && cassette.expected == Expected::Error(ErrorKind::InvalidInput.as_str().to_owned())
+        && action.is_some_and(|action| misfit(&Schema::new(action.input.to_string()), input, "").is_some())
+}
+
 fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n String>) -> String {
     let known: Vec<&str> = known.map(String::as_str).collect();
     let remedy = match nearest(name, known.iter().copied()) {

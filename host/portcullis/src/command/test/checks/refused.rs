@@ -60,8 +60,13 @@ impl Stage<'_> {
         let said = own.get(&refusal).or_else(|| self.cassette.statuses.get(&refusal));
         let kind = said.map_or(usual.as_str(), String::as_str);
         let (came, ended) = self.play(Some((at, refusal)), Position::Start).await?;
-        if let Some(repeated) = mistakes::repeated(&ended, &self.player.asked()) {
-            return Ok(Some(repeated));
+        // Who says what comes of such an answer may ask again: a poll for what is not there yet, for one.
+        if !(said.is_some() && refusal.is_an_answer())
+            && let Some(repeated) = mistakes::repeated(self.cassette, refusal, &ended, &self.player.asked())
+        {
+            let help =
+                if refusal.is_an_answer() { self.help(at, refusal, came.kind()) } else { String::new() };
+            return Ok(Some(repeated + &help));
         }
         let what = match refusal {
             Refusal::Status(status) => status.to_string(),
@@ -78,11 +83,20 @@ impl Stage<'_> {
                 }
                 // A destination may refuse the lines that the vendor refused, and write the others.
                 Some(_) if new.iter().all(|(_, found)| *found == kind) => return Ok(None),
-                // Those that it refuses as the cassette has it, in other words.
-                None if refusal.may_be_a_line() && found.values().any(|found| found == kind) => {
+                Some((line, found)) => {
+                    let help = self.help(at, refusal, found);
+                    return Ok(Some(format!(
+                        "{what} has to be `{kind}`, and line {line} was rejected with `{found}`{help}"
+                    )));
+                }
+                // The vendor refuses the line that it refuses in the cassette, in other words.
+                None if refusal.may_be_a_line()
+                    && self.cassette.exchanges[at].status >= 400
+                    && found.values().any(|found| found == kind) =>
+                {
                     return Ok(None);
                 }
-                _ => {}
+                None => {}
             }
         }
         Ok(match &came {

@@ -1,6 +1,13 @@
 //! A read that begins where an earlier one said that a later one may.
-use super::{Came, Stage, Verdict, values};
-use crate::{command::test::compared::differ, exit::Result};
+use super::{Came, Fault, Stage, Verdict, values};
+use crate::{
+    cassette::player::Asked,
+    command::test::{
+        compared::{differ, requests_differ},
+        sandbox::Chance,
+    },
+    exit::Result,
+};
 use portcullis_runtime::call::Position;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -28,6 +35,9 @@ impl Stage<'_> {
                 continue;
             }
             tried += 1;
+            if is_last && let Some(fault) = self.tells_the_time(&came, &asked, checkpoint).await? {
+                return Ok(Verdict::Fault(fault));
+            }
             let fault = self.unexpected().or_else(|| match &came {
                 Came::Pages(_) if is_last && asks && asked.is_empty() => {
                     Some("it asks for nothing: whatever is new then, it never reads".to_owned())
@@ -61,6 +71,16 @@ impl Stage<'_> {
             }
             _ => Verdict::Holds,
         })
+    }
+
+    /// The same read at another time: what it asks for is the same, and where a later one begins is not.
+    async fn tells_the_time(&self, came: &Came, asked: &[Asked], from: &str) -> Result<Fault> {
+        let from = Position::Checkpoint(from.to_owned());
+        let (later, _) = self.play_by(Chance::LATER, None, from.clone()).await?;
+        let differs = requests_differ(asked, &self.player.asked()).is_none() && later != *came;
+        // What it was asked for is looked at after this.
+        self.play(None, from).await?;
+        Ok(differs.then(|| super::CLOCK.to_owned()))
     }
 
     /// All records again, from the answers of the whole read: the checkpoint changed nothing. The last one may well come again, where

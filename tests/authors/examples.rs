@@ -90,7 +90,7 @@ fn an_order_is_one_event() {
 #[test]
 fn examples_hold_their_cassettes() {
     let author = Author::elsewhere();
-    for (name, cassettes) in [("weather", 2), ("orders", 2)] {
+    for (name, cassettes) in [("weather", 2), ("orders", 2), ("issues", 2)] {
         let folder = checkout().join("connectors/examples").join(name);
         let _alone = guests::alone();
         let ran = author.portcullis("", &["test", folder.to_str().unwrap()]);

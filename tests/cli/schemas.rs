@@ -54,7 +54,7 @@ fn lower_limits_of_the_machine_are_told_as_such() {
     );
     let small = with_output(json!({ "not": { "type": "null" } }));
     for (component, kib, says) in [
-        (&hog, 150_000, "it takes more than 82 MiB of memory"),
+        (&hog, 150_000, "it takes more than 82 MiB of memory, which is a limit of this machine"),
         (&small, 60_000, "can't be looked at"),
         (&small, 150_000, ""),
     ] {
@@ -67,7 +67,7 @@ fn lower_limits_of_the_machine_are_told_as_such() {
         let said = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(ran.status.code(), Some(if says.is_empty() { 0 } else { 3 }), "{kib}: {said}");
         assert!(said.contains(says), "{kib}: {said}");
-        assert_eq!(said.contains("its author"), says.contains("takes more"), "{kib}: {said}");
+        assert!(!said.contains("its author"), "{kib}: {said}");
     }
 }
 

@@ -106,7 +106,9 @@ fn asked<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, Ended>) -> Result<T,
     answer.map_err(|ended| match ended {
         _ if stop.is_over() => SchemaError::Here("nobody waits for it any more".to_owned()),
         Ended::NoSchema(message) => SchemaError::Unusable(message),
-        here @ (Ended::NotStarted(_) | Ended::Elsewhere(_)) => SchemaError::Here(here.to_string()),
+        here @ (Ended::NotStarted(_) | Ended::Elsewhere(_) | Ended::Limit(_)) => {
+            SchemaError::Here(here.to_string())
+        }
         other => SchemaError::Unusable(other.to_string()),
     })
 }
@@ -116,12 +118,13 @@ fn asked<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, Ended>) -> Result<T,
 enum Ended {
     #[error("{0}")]
     NoSchema(String),
-    /// Bytes that it may take.
-    #[error("it takes more than {} MiB of memory", .0 >> 20)]
-    Memory(u64),
-    /// Seconds that it may take.
-    #[error("it takes more than {0} s of CPU time")]
-    Time(u64),
+    #[error("it takes more than {} MiB of memory", (CHILD_MEMORY_BYTES_MAX - CHILD_STACK_BYTES as u64) >> 20)]
+    Memory,
+    #[error("it takes more than {CHILD_CPU_SECONDS_MAX} s of CPU time")]
+    Time,
+    /// A lower one than ours.
+    #[error("it takes more than {0}, which is a limit of this machine")]
+    Limit(String),
     #[error("it nests too deep, or a reference comes back to itself at the same value")]
     Stack,
     #[error("no process can be started for it: {0}")]
@@ -203,11 +206,23 @@ impl Worker {
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
         match status.map(|status| (status.signal(), status)) {
             Ok((Some(signal), _)) if signal == Signal::XCPU.as_raw() => {
-                Ended::Time(CHILD_CPU_SECONDS_MAX.min(least(&[Resource::Cpu])))
+                match getrlimit(Resource::Cpu).maximum {
+                    Some(lower) if lower < CHILD_CPU_SECONDS_MAX => {
+                        Ended::Limit(format!("{lower} s of CPU time"))
+                    }
+                    _ => Ended::Time,
+                }
             }
             Ok((Some(_), _)) if said.contains("memory allocation") => {
-                let most = CHILD_MEMORY_BYTES_MAX.min(least(&[Resource::Data, Resource::As]));
-                Ended::Memory(most.saturating_sub(CHILD_STACK_BYTES as u64))
+                // The child sets the soft limit of the first itself, and takes over the second.
+                let lower = [getrlimit(Resource::Data).maximum, getrlimit(Resource::As).current];
+                match lower.into_iter().flatten().min() {
+                    Some(lower) if lower < CHILD_MEMORY_BYTES_MAX => {
+                        let most = lower.saturating_sub(CHILD_STACK_BYTES as u64) >> 20;
+                        Ended::Limit(format!("{most} MiB of memory"))
+                    }
+                    _ => Ended::Memory,
+                }
             }
             Ok((Some(_), _)) if said.contains("overflowed its stack") => Ended::Stack,
             Ok((Some(signal), _)) => Ended::Elsewhere(signal),
@@ -258,11 +273,6 @@ impl Drop for Worker {
         kill(&self.child);
         let _reaped = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
     }
-}
-
-/// The lowest of the hard limits that a child takes over from this process.
-fn least(resources: &[Resource]) -> u64 {
-    resources.iter().filter_map(|resource| getrlimit(*resource).maximum).min().unwrap_or(u64::MAX)
 }
 
 /// One that knows this schema already, or the one that waited longest where there are enough.

@@ -127,8 +127,10 @@ pub fn escaped(text: &str) -> String {
 
 /// A control, a direction mark or a character of no width: what a terminal would obey and not show.
 pub fn is_hidden(c: char) -> bool {
-    let marks = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    c.is_control() || marks
+    let marks =
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
+    let unseen = matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    c.is_control() || marks || unseen
 }
 
 #[cfg(test)]

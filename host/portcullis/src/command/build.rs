@@ -8,6 +8,7 @@ use crate::{
     registry::Package,
 };
 use portcullis_clock::{Clock as _, RealClock};
+use portcullis_contract::SchemaError;
 use portcullis_manifest::{
     Component, Connector, EmbeddedError, Folder,
     diagnose::{nearest, shown},
@@ -172,6 +173,11 @@ fn folder(dir: &Path) -> Result<Folder> {
     // Before the compiler is asked, and at its line.
     match registry::schema_fault(&folder.connector) {
         None => Ok(folder),
+        Some((_, error @ SchemaError::Here(_))) => {
+            let message = format!("the schemas of `{}` can't be looked at", dir.display());
+            let help = "no fault of them: `ulimit -a` shows the limits of this machine";
+            Err(Failure::fault(message).because(&error).with_help(help))
+        }
         Some((path, error)) => {
             let key = path.last().copied().unwrap_or_default();
             let message = format!("`{key}`: {}", error.words());

@@ -1,6 +1,7 @@
 //! Joins a connection's config with its component: what would be pinned, what is wrong, and what differs from the lock.
 use super::{Config, Connection, operator_list};
 use crate::command::near_property;
+use portcullis_contract::SchemaError;
 use portcullis_egress::Roots;
 use portcullis_grants::{Boundary, BoundaryRule, FromResponse, Grants, ManifestRule, Rule, cover};
 use portcullis_manifest::{
@@ -229,6 +230,11 @@ fn config_faults(config: &Config, connection: &Connection, component: &Component
         .validate_in_time(&connection.config.to_string())
     {
         Ok(problems) => problems,
+        Err(SchemaError::Here(why)) => {
+            let message = format!("`config` can't be held against the connector's schema here: {why}");
+            let help = "no fault of that line: `ulimit -a` shows the limits of this machine".to_owned();
+            return vec![config.fault(&path[..2], message, Some(help))];
+        }
         Err(error) => {
             let message = format!("the connector's config schema can't be used: {}", error.words());
             return vec![config.fault(&path[..2], message, None)];

@@ -226,7 +226,7 @@ fn a_folder_without_a_connector_says_what_makes_one() {
 }
 
 /// Edits of what `new` writes, and the check of `test` that tells each of them, with its words; none = it holds.
-const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
+const ONLY_PLAYED: [(&str, &str, &str, &str); 16] = [
     (
         "Outcome::done_raw(answer.error_for_status()?.into_text()?)",
         "if answer.status() >= 400 {\n        http::post(format!(\"{API}/items\")).query(\"retry\", 1).json(fields).send()?;\n    }\n    Outcome::done_raw(answer.error_for_status()?.into_text()?)",
@@ -257,12 +257,18 @@ const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
         "skip  discover",
         "asks for `GET https://api.example.com/v1/items?limit=7`, which no cassette has",
     ),
-    // What a cassette knows, it may ask for.
+    // What a cassette knows, it may ask for, and has to look at the answer.
+    (
+        "Ok(vec![items.",
+        "http::get(format!(\"{API}/items?limit=100\")).send()?.error_for_status()?; Ok(vec![items.",
+        "ok    discover",
+        "",
+    ),
     (
         "Ok(vec![items.",
         "http::get(format!(\"{API}/items?limit=100\")).send()?; Ok(vec![items.",
-        "ok    discover",
-        "",
+        "FAIL  discover",
+        "limit=100: 401 has to be `unauthorized`, and it succeeded",
     ),
     (
         ".json(fields)",
@@ -285,6 +291,13 @@ const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
         "FAIL  items status 404",
         "cursor=p2): 404 has to be `not-found`, and it succeeded\n      where that is right: `statuses = { 404 = \"succeeds\" }` in `[[exchange]]` 2",
     ),
+    // What that of a later read becomes.
+    (
+        "let answer = asked.send()?.error_for_status()?;",
+        "let first = asked.send()?;\n    if read.since().is_some() && first.status() == 503 {\n        return read.finish(Page::new(), None);\n    }\n    let answer = first.error_for_status()?;",
+        "FAIL  items status 503",
+        "503 has to be `unavailable`, and it succeeded",
+    ),
     (
         "let answer = asked.send()?.error_for_status()?;",
         "let again = asked.url();\n    let first = asked.send()?;\n    let first = if read.token().is_some() && first.status() == 429 { http::get(again).send()? } else { first };\n    let answer = first.error_for_status()?;",
@@ -301,6 +314,13 @@ const ONLY_PLAYED: [(&str, &str, &str, &str); 13] = [
         "read.finish(page, next)",
         "if next.is_some() {\n        return read.finish(page, next);\n    }\n    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();\n    page.checkpoint(&now.to_string())?;\n    Ok(page)",
         "FAIL  items again",
+        "another checkpoint at another time: the clock is in it",
+    ),
+    // The same, where nothing is new.
+    (
+        "read.finish(page, next)",
+        "if read.since().is_none() {\n        return read.finish(page, next);\n    }\n    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();\n    page.checkpoint(&now.to_string())?;\n    Ok(page)",
+        "FAIL  items resumed",
         "another checkpoint at another time: the clock is in it",
     ),
 ];

@@ -235,6 +235,46 @@ fn a_connector_that_proposes_nothing_is_approved_by_hand() {
     }
 }
 
+/// What a version asks for is told apart from what the operator changed or mistyped.
+#[test]
+fn what_is_the_configs_own_is_no_demand_of_a_version() {
+    let (first, second) = (numbered(&guests::probe(""), "1.0.0", 1, 1), wanting_pages("1.1.0", 1));
+    let config = Case::default().config();
+    let project = Project::new();
+    project.config(&config).install(&first).approve("probe", &first).install(&second);
+    let review = project.run(&["review", "probe"]);
+    review.exits(3);
+    assert!(review.stdout.contains("COVERED: it asks for the same"), "{}", review.stdout);
+    assert!(review.stdout.contains("config schema: `config` may hold"), "{}", review.stdout);
+    assert!(review.stdout.contains("1.0.0 runs on while"), "{}", review.stdout);
+    // Of what stands beside the place nothing is shown.
+    assert!(!review.stderr.contains("connector ="), "{}", review.stderr);
+
+    let network = "[connections.probe.network]\n";
+    let changed = config.replacen(network, &format!("{network}roots = \"system\"\n"), 1);
+    assert_ne!(changed, config);
+    let review = project.config(&changed).run(&["review", "probe"]);
+    review.exits(3);
+    assert!(review.stdout.contains("COVERED") && !review.stdout.contains("roots"), "{}", review.stdout);
+    assert!(review.stdout.contains("1.0.0 does not run"), "{}", review.stdout);
+
+    // No version has that slot.
+    let mistyped = Case { slots: "kye = \"live\"".to_owned(), ..Case::default().bearer() };
+    let mistyped = mistyped.config().replacen("allow =", "config = { pages = 1 }\nallow =", 1);
+    let call = project.config(&mistyped).run(&["call", "probe", "echo", "{}"]);
+    call.exits(3);
+    assert!(call.stderr.contains("the connector has no slot `kye`"), "{}", call.stderr);
+    assert!(!call.stderr.contains("the config is one of"), "{}", call.stderr);
+
+    // Back to what is older, which takes no such slot either.
+    let fitting = config.replacen("allow =", "config = { pages = 1 }\nallow =", 1);
+    project.config(&fitting).approve("probe", &second);
+    fs::remove_file(project.path("registry/test/probe/1.1.0.wasm")).unwrap();
+    let review = project.config(&mistyped).run(&["review", "probe"]);
+    review.exits(3);
+    assert!(review.stdout.contains("1.0.0 is older than 1.1.0"), "{}", review.stdout);
+}
+
 #[test]
 fn the_numbers_are_pinned_and_inspected() {
     let component = numbered(&guests::probe(""), "1.0.0", 7, 5);

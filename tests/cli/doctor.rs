@@ -84,7 +84,7 @@ fn kept(project: &Project) -> std::path::PathBuf {
     fs::read_dir(project.path("data/components")).unwrap().next().unwrap().unwrap().path()
 }
 
-const BROKEN: [Broken; 26] = [
+const BROKEN: [Broken; 28] = [
     Broken(
         "config",
         |project| edit(project, "portcullis.toml", "allow =", "alow ="),
@@ -120,6 +120,22 @@ const BROKEN: [Broken; 26] = [
             fs::copy(project.path("registry/test/probe/1.0.0.wasm"), folder.join("1.0.0.wasm")).unwrap();
         },
         ["warning", "registry", "holds `test/probe` 1.0.0", "remove it from the registry"],
+    ),
+    Broken(
+        "a version with a letter",
+        |project| {
+            let folder = project.path("registry/test/probe");
+            fs::copy(folder.join("1.0.0.wasm"), folder.join("v1.0.1.wasm")).unwrap();
+        },
+        ["warning", "registry", "v1.0.1.wasm` is at no place of a version", "PUBLISHER/NAME/VERSION.wasm"],
+    ),
+    Broken(
+        "a component beside the publishers",
+        |project| {
+            fs::copy(project.path("registry/test/probe/1.0.0.wasm"), project.path("registry/probe.wasm"))
+                .unwrap();
+        },
+        ["warning", "registry", "probe.wasm` is at no place of a version", "PUBLISHER/NAME/VERSION.wasm"],
     ),
     Broken(
         "folder in a file's place",

@@ -116,7 +116,7 @@ fn refusal(project: &Project, digest: &str) -> String {
 #[test]
 fn origins_that_do_not_fit_are_refused_with_line_and_suggestion() {
     for (origins, says, help) in [
-        ("", "no origin is bound to `instance`", "origins = { instance = \"https://HOST\" }"),
+        ("", "no origin is bound to `instance`", "add `instance = \"https://HOST\"` to its `origins`"),
         (
             "instnace = \"https://acme.test\"",
             "no rule of the connector is over an origin `instnace`",

@@ -55,7 +55,7 @@ fn lower_limits_of_the_machine_are_told_as_such() {
     let small = with_output(json!({ "not": { "type": "null" } }));
     for (component, kib, says) in [
         (&hog, 150_000, "it takes more than 82 MiB of memory, which is a limit of this machine"),
-        (&small, 60_000, "can't be looked at"),
+        (&small, 60_000, "lets the process have 58 MiB of data, and it needs 64"),
         (&small, 150_000, ""),
     ] {
         let project = Project::new();

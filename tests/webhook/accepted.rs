@@ -129,6 +129,68 @@ fn a_saved_config_counts_whole_or_not_at_all() {
     assert_eq!(serving.running.terminate().status, Some(0));
 }
 
+/// Its file is gone for a moment: that is no reason to turn its vendor away.
+#[test]
+fn a_route_keeps_the_secret_that_it_has() {
+    let project = project("", "");
+    let serving = Serving::start(&project);
+    std::fs::rename(project.path("hook.key"), project.path("away.key")).unwrap();
+    // Whoever saves what is read has it read, and so does who removes it.
+    serving.says("nothing was changed");
+    assert_eq!(serving.deliver(b"1"), Some(200));
+    let ran = project.run(&["reload"]);
+    assert_ne!(ran.status, Some(0));
+    for words in ["the route `things` would take nothing: its secret can't be read", "put its secret where"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    assert_eq!(serving.deliver(b"2"), Some(200));
+    std::fs::rename(project.path("away.key"), project.path("hook.key")).unwrap();
+    serving.says("read anew");
+    assert_eq!(serving.deliver(b"3"), Some(200));
+    assert_eq!(drained(&project).len(), 3);
+}
+
+#[test]
+fn who_says_no_more_still_hears() {
+    let project = project("", "");
+    let serving = Serving::start(&project);
+    for number in 0..10 {
+        let body = format!("{{\"number\":{number}}}");
+        let signed = signature(SECRET, body.as_bytes());
+        let mut stream = TcpStream::connect(serving.ingress).unwrap();
+        stream
+            .write_all(&request("/hooks/things", &[("X-Hub-Signature-256", &signed)], body.as_bytes()))
+            .unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(drained(&project).len(), 10);
+}
+
+/// What is announced, and what only waits, takes nothing of what is there for all.
+#[test]
+fn who_proves_nothing_takes_no_room() {
+    let project = project("", "body = \"8MiB\"");
+    let serving = Serving::start(&project);
+    let announced = b"POST /hooks/things HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n";
+    let open = || TcpStream::connect(serving.ingress).unwrap();
+    let announcing: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = open();
+            stream.write_all(announced).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(serving.deliver(b"1"), Some(200));
+    // More connections than there may be at a time: those that wait for longest make room.
+    let waiting: Vec<_> = (0..1100).map(|_| open()).collect();
+    assert_eq!(serving.deliver(b"2"), Some(200));
+    assert_eq!(drained(&project).len(), 2);
+    drop((announcing, waiting));
+}
+
 #[test]
 fn one_sender_that_is_slow_or_large_holds_up_no_other() {
     let project = project("", "body = \"1KiB\"");

@@ -1,9 +1,11 @@
 //! Time, randomness and ids, real and seeded. The only home of the wall clock.
 
+mod calendar;
 mod id;
 mod real;
 mod seeded;
 
+pub use calendar::{Cron, CronError};
 pub use id::new_id;
 pub use real::{RealClock, RealRandom};
 pub use seeded::{SeededClock, SeededRandom};

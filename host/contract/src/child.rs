@@ -74,7 +74,9 @@ fn restrict_time() -> io::Result<()> {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let most = u64::try_from(used.tv_sec).unwrap_or(0) + CHILD_CPU_SECONDS_MAX;
     let maximum = getrlimit(Resource::Cpu).maximum;
-    setrlimit(Resource::Cpu, Rlimit { current: Some(most.min(maximum.unwrap_or(most))), maximum })?;
+    // At the hard limit it would be killed, and nobody could say by what.
+    let most = maximum.map_or(most, |maximum| most.min(maximum.saturating_sub(1).max(1)));
+    setrlimit(Resource::Cpu, Rlimit { current: Some(most), maximum })?;
     Ok(())
 }
 

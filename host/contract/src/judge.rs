@@ -3,6 +3,7 @@
 use crate::{
     Fault, SchemaError,
     limits::{DOCUMENT_DEPTH_MAX, FAULT_CHARS_MAX, FAULTS_MAX, KNOWN_BYTES_MAX},
+    loops,
 };
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use portcullis_manifest::{
@@ -20,6 +21,12 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn of(schema: Value) -> Result<Self, SchemaError> {
+        if let Some(reference) = loops::comes_back(&schema) {
+            let reference = shorten(&escaped(reference));
+            let message =
+                format!("`{reference}` comes back to itself at the same value, which says nothing of it");
+            return Err(SchemaError::Unusable(message));
+        }
         let compiled = schema::compile(&schema);
         let validator =
             compiled.map_err(|error| SchemaError::Unusable(shorten(&escaped(&error.to_string()))))?;

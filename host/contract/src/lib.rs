@@ -7,6 +7,7 @@ mod child;
 mod frame;
 mod judge;
 pub mod limits;
+mod loops;
 mod plain;
 mod schema;
 mod stop;

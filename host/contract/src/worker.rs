@@ -205,17 +205,19 @@ impl Worker {
         let said = String::from_utf8_lossy(&said);
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
         match status.map(|status| (status.signal(), status)) {
-            Ok((Some(signal), _)) if signal == Signal::XCPU.as_raw() => {
-                match getrlimit(Resource::Cpu).maximum {
-                    Some(lower) if lower < CHILD_CPU_SECONDS_MAX => {
-                        Ended::Limit(format!("{lower} s of CPU time"))
-                    }
-                    _ => Ended::Time,
-                }
+            Ok((Some(signal), _)) if signal == Signal::XCPU.as_raw() => match lower_time() {
+                Some(lower) => Ended::Limit(format!("{lower} s of CPU time")),
+                None => Ended::Time,
+            },
+            // One second is its soft limit and its hard one.
+            Ok((Some(signal), _)) if signal == Signal::KILL.as_raw() && lower_time() == Some(1) => {
+                Ended::Limit("1 s of CPU time".to_owned())
             }
             Ok((Some(_), _)) if said.contains("memory allocation") => {
                 // The child sets the soft limit of the first itself, and takes over the second.
-                let lower = [getrlimit(Resource::Data).maximum, getrlimit(Resource::As).current];
+                let of_all = getrlimit(Resource::As).current;
+                let of_its_own = of_all.map(|most| most.saturating_sub(program_bytes()));
+                let lower = [getrlimit(Resource::Data).maximum, of_its_own];
                 match lower.into_iter().flatten().min() {
                     Some(lower) if lower < CHILD_MEMORY_BYTES_MAX => {
                         let most = lower.saturating_sub(CHILD_STACK_BYTES as u64) >> 20;
@@ -273,6 +275,22 @@ impl Drop for Worker {
         kill(&self.child);
         let _reaped = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
     }
+}
+
+/// A limit of this machine on CPU time that is lower than ours.
+fn lower_time() -> Option<u64> {
+    getrlimit(Resource::Cpu).maximum.filter(|lower| *lower < CHILD_CPU_SECONDS_MAX)
+}
+
+/// What the program and its libraries take of a process's addresses; the child is the same program.
+fn program_bytes() -> u64 {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let of_a_file = maps.lines().filter(|line| line.contains(" /"));
+    let length = |line: &str| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        Some(u64::from_str_radix(end, 16).ok()?.saturating_sub(u64::from_str_radix(start, 16).ok()?))
+    };
+    of_a_file.filter_map(length).sum()
 }
 
 /// One that knows this schema already, or the one that waited longest where there are enough.

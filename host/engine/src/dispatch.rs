@@ -30,9 +30,11 @@ struct Lane {
     under_way: HashSet<String>,
     /// It could not run: it is left alone until then.
     refused_until: Option<Timestamp>,
+    /// Deliveries whose run broke off, and is to be closed.
+    broken_off: Vec<String>,
 }
 
-/// How a delivery came back: none = by a panic, whose run is closed at the next start.
+/// How a delivery came back: none = by a panic.
 struct Back {
     connection: String,
     delivery_id: String,
@@ -93,6 +95,10 @@ impl Dispatcher {
         for connection in connections {
             let lane = lanes.entry(connection.clone()).or_default();
             let now = self.clock.now();
+            while let Some(delivery_id) = lane.broken_off.last() {
+                self.store.close_broken_off(delivery_id, now).await?;
+                lane.broken_off.pop();
+            }
             if let Some(until) = lane.refused_until.filter(|until| *until > now) {
                 next = Some(next.map_or(until, |next| next.min(until)));
                 continue;
@@ -140,17 +146,25 @@ impl Dispatcher {
         let Ok(Back { connection, delivery_id, ended }) = joined else { return };
         let Some(lane) = lanes.get_mut(&connection) else { return };
         lane.under_way.remove(&delivery_id);
-        lane.refused_until = match ended {
-            Some(Ok(()) | Err(EngineError::Cancelled(_))) => None,
+        let broke_off = match ended {
+            Some(Ok(()) | Err(EngineError::Cancelled(_))) => {
+                lane.refused_until = None;
+                return;
+            }
             Some(Err(error)) => {
                 tracing::warn!(connection, delivery_id, %error, "a delivery could not be handed over");
-                Some(self.clock.now().plus(REFUSED_WAIT))
+                // Of a commit whose answer was lost nobody knows whether it happened.
+                matches!(error, EngineError::LeftOpen { .. } | EngineError::Store(_))
             }
             None => {
                 tracing::error!(connection, delivery_id, "a delivery's run broke off");
-                Some(self.clock.now().plus(REFUSED_WAIT))
+                true
             }
         };
+        if broke_off {
+            lane.broken_off.push(delivery_id);
+        }
+        lane.refused_until = Some(self.clock.now().plus(REFUSED_WAIT));
     }
 }
 

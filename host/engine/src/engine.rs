@@ -288,11 +288,16 @@ struct Fruit {
     handled: Option<crate::Handled>,
     written: Option<crate::Written>,
     drift: Vec<crate::Fault>,
+    /// The one fault is that nobody could look.
+    not_judged: bool,
 }
 
 impl Fruit {
     /// Why a good end is not all that good.
     fn remark(&self) -> Option<&'static str> {
+        if self.not_judged {
+            return Some("not-judged");
+        }
         let rejected = self.written.as_ref().is_some_and(|written| !written.rejected.is_empty());
         match (self.drift.is_empty(), rejected) {
             (false, _) => Some("contract-drift"),

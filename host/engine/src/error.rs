@@ -92,7 +92,7 @@ pub enum EngineError {
     /// The store failed, and there is no run.
     #[error("the store failed")]
     Store(#[from] StoreError),
-    /// A run that had begun could not be brought to an end. The next start closes it: as `unknown`, where something
+    /// A run that had begun could not be brought to an end. The dispatcher closes that of a delivery, the next start any other one: as `unknown`, where something
     /// that it sent may have had an effect.
     #[error("the run `{run_id}` was left open")]
     LeftOpen {

@@ -15,7 +15,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, atomic::AtomicI64},
 };
-use world::{Abandoned, CONNECTION, Creator, Mortal, One, RECORDS, Vendor};
+use world::{Abandoned, CONNECTION, Creator, FOR_EVER, Mortal, One, RECORDS, Vendor};
 
 struct Setting {
     data: tempfile::TempDir,
@@ -104,7 +104,7 @@ async fn a_read_killed_between_any_two_operations_loses_and_repeats_nothing() {
             let died = {
                 let (inner, id) = setting.start().await;
                 let left = AtomicI64::new(i64::try_from(left).unwrap());
-                let mortal = Arc::new(Mortal { inner, left, effect_of_the_last });
+                let mortal = Arc::new(Mortal { inner, left, effect_of_the_last, fails: FOR_EVER });
                 let engine = setting.engine(Arc::clone(&mortal) as Arc<dyn Store>, vendor(), &id);
                 let mut sink = Abandoned(ResumableFileSink::new(&path));
                 let read = engine.read(CONNECTION, "customers", resume(), &mut sink).await;
@@ -145,7 +145,7 @@ async fn an_effect_at_the_vendor_is_never_a_failed_run_wherever_it_is_killed() {
             let died = {
                 let (inner, id) = setting.start().await;
                 let left = AtomicI64::new(i64::try_from(left).unwrap());
-                let mortal = Arc::new(Mortal { inner, left, effect_of_the_last });
+                let mortal = Arc::new(Mortal { inner, left, effect_of_the_last, fails: FOR_EVER });
                 let store = Arc::clone(&mortal) as Arc<dyn Store>;
                 let (kept, faults) = (Arc::clone(&log), None);
                 let creator = Arc::new(Creator { store: Arc::clone(&store), log: kept, faults });

@@ -2,20 +2,27 @@
 //! who sent it may be anybody.
 
 use crate::{
+    Handshake,
     handshake::Answer,
-    limits::{BODY_TIME, RETRY_AFTER, TARGET_BYTES_MAX},
+    limits::{BODY_TIME, HEADERS_BYTES_MAX, RETRY_AFTER, TARGET_BYTES_MAX},
     listen::Shared,
     peer,
+    room::{self, Part},
     route::{Check, Route},
 };
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use portcullis_clock::new_id;
 use portcullis_secrets::webhook::Delivered;
 use portcullis_store::{Accepted, NewDelivery};
-use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,8 +31,11 @@ enum Verdict {
     /// A vendor's question has its answer.
     Answered(Answer),
     NoRoute,
-    NotPost,
+    /// What is allowed.
+    NotPost(&'static str),
     TargetTooLong,
+    HeadersTooLarge,
+    Coding,
     TooLarge,
     TooSlow,
     Broken,
@@ -55,6 +65,9 @@ where
 {
     let routes = shared.routes();
     let path = head.uri.path();
+    if let Some(verdict) = malformed(head) {
+        return verdict;
+    }
     if head.uri.to_string().len() > TARGET_BYTES_MAX {
         return Verdict::TargetTooLong;
     }
@@ -63,39 +76,63 @@ where
         return Verdict::NoRoute;
     };
     let query = head.uri.query().unwrap_or_default();
-    let asked = route.handshake.as_ref().and_then(|handshake| handshake.unsigned(&head.method, query));
+    let has_body = body.size_hint().exact() != Some(0);
+    let asked = route.handshake.as_ref();
+    let asked = asked.and_then(|handshake| handshake.unsigned(&head.method, query, has_body));
     if head.method != Method::POST && asked.is_none() {
-        return Verdict::NotPost;
+        let asks_by_get = matches!(route.handshake, Some(Handshake::Meta(_)));
+        return Verdict::NotPost(if asks_by_get { "GET, POST" } else { "POST" });
     }
     if matches!(route.check, Check::NotReady) {
         return Verdict::NoRoom(RETRY_AFTER);
     }
     let sender = peer::sender(from, &head.headers, &routes.trusted_proxies);
-    if let Some(Err(pause)) = route.bucket.as_ref().map(|bucket| bucket.take(shared.clock.monotonic())) {
-        return refused(route, sender, "more requests than its rate", Verdict::TooMany(pause));
+    let (rate, now) = (route.rate.as_ref(), shared.clock.monotonic());
+    let too_many = |pause| refused(route, sender, "more requests than its rate", Verdict::TooMany(pause));
+    if let Some(Err(pause)) = rate.map(|rate| rate.ask(sender, now)) {
+        return too_many(pause);
     }
     if let Some(answer) = asked {
         return answered(route, sender, answer);
     }
-    let body = match whole(shared, route, body).await {
+    let body = match whole(shared, route, sender, body).await {
         Ok(body) => body,
         Err(verdict) => return refused(route, sender, "its body", verdict),
     };
     let headers = named(&head.headers);
-    let verifier = route.check.verifier();
-    if let Some(verifier) = verifier {
+    let mut holder = None;
+    if let Some(verifier) = route.check.verifier() {
         let url = routes.public(path, query);
         let delivered =
             Delivered { method: head.method.as_str(), url: &url, headers: &headers, body: &body.bytes };
-        if let Err(error) = verifier.verify(&delivered, shared.clock.now()) {
-            return refused(route, sender, &error.to_string(), Verdict::Unsigned);
+        match verifier.verify(&delivered, shared.clock.now()) {
+            Ok(found) => holder = Some(found),
+            Err(error) => return refused(route, sender, &error.to_string(), Verdict::Unsigned),
         }
     }
-    let asked = route.handshake.as_ref().and_then(|handshake| handshake.signed(verifier, &body.bytes));
+    if let Some(Err(pause)) = rate.map(|rate| rate.take(shared.clock.monotonic())) {
+        return too_many(pause);
+    }
+    let asked = route.handshake.as_ref();
+    let asked = asked.and_then(|handshake| handshake.signed(holder.as_ref(), &body.bytes));
     if let Some(answer) = asked {
         return answered(route, sender, answer);
     }
-    let delivery = NewDelivery {
+    let target = (path, query);
+    let delivery = delivery(shared, route, sender, head, target, headers, &body.bytes);
+    store(shared, route, sender, delivery).await
+}
+
+fn delivery(
+    shared: &Shared,
+    route: &Route,
+    sender: IpAddr,
+    head: &Parts,
+    (path, query): (&str, &str),
+    headers: Vec<(String, Vec<u8>)>,
+    body: &[u8],
+) -> NewDelivery {
+    NewDelivery {
         delivery_id: new_id("dlv", &*shared.clock, &*shared.random),
         route: route.name.clone(),
         connection: route.connection.clone(),
@@ -105,21 +142,37 @@ where
         path: path.to_owned(),
         query: query.to_owned(),
         headers: kept(route, headers),
-        body: body.bytes.to_vec(),
-    };
-    store(shared, route, sender, delivery).await
+        body: body.to_vec(),
+    }
+}
+
+/// What HTTP itself refuses: no `Host`, or two (RFC 9112 section 3.2), a coding that we can't undo (section 6.1), and headers beyond
+/// their bound, which hyper has for what it reads at once.
+fn malformed(head: &Parts) -> Option<Verdict> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    if head.version == Version::HTTP_11 && (hosts.next().is_none() || hosts.next().is_some()) {
+        return Some(Verdict::Broken);
+    }
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Some(Verdict::Coding);
+    }
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (bytes > HEADERS_BYTES_MAX).then_some(Verdict::HeadersTooLarge)
 }
 
 async fn store(shared: &Shared, route: &Arc<Route>, sender: IpAddr, delivery: NewDelivery) -> Verdict {
     let id = delivery.delivery_id.clone();
     match shared.store.accept_delivery(delivery, shared.room).await {
         Ok(Accepted::Stored) => {
+            shared.recovers();
             shared.stored.notify_one();
             tracing::debug!(route = route.name, delivery = id, "accepted");
             Verdict::Stored
         }
         Ok(Accepted::Full) => refused(route, sender, "as much waits as may", Verdict::NoRoom(RETRY_AFTER)),
         Err(error) => {
+            shared.fails.store(true, Ordering::SeqCst);
             tracing::error!(route = route.name, %error, "a delivery could not be stored: its sender is told to come again");
             Verdict::NotStored
         }
@@ -144,36 +197,37 @@ fn refused(route: &Arc<Route>, sender: IpAddr, why: &str, verdict: Verdict) -> V
 /// A body, and the room among all bodies that it takes while it is held.
 struct Whole {
     bytes: Bytes,
-    _room: tokio::sync::OwnedSemaphorePermit,
+    _room: Part,
 }
 
-/// Read to its end, within its size, its time and what all bodies may take together.
-async fn whole<B>(shared: &Shared, route: &Route, body: B) -> Result<Whole, Verdict>
+/// Read to its end, within its size, its time and what bodies may take together. What did not come yet takes nothing.
+async fn whole<B>(shared: &Shared, route: &Route, sender: IpAddr, mut body: B) -> Result<Whole, Verdict>
 where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let most = route.body_bytes_max;
-    let announced = body.size_hint();
-    if announced.lower() > most {
+    let most = usize::try_from(route.body_bytes_max).unwrap_or(usize::MAX);
+    if body.size_hint().lower() > route.body_bytes_max {
         return Err(Verdict::TooLarge);
     }
-    // What it may become, until that is known.
-    let taken = u32::try_from(announced.upper().unwrap_or(most).min(most)).unwrap_or(u32::MAX).max(1);
-    let Ok(room) = Arc::clone(&shared.bodies).try_acquire_many_owned(taken) else {
-        return Err(Verdict::NoRoom(RETRY_AFTER));
+    let (mut bytes, mut room) = (BytesMut::new(), shared.bodies.part(sender));
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Verdict::Broken)?.into_data() else { continue };
+            if bytes.len() + data.len() > most {
+                return Err(Verdict::TooLarge);
+            }
+            room.grow(data.len()).map_err(|room::Full| Verdict::NoRoom(RETRY_AFTER))?;
+            bytes.extend_from_slice(&data);
+        }
+        Ok(())
     };
-    let read = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect();
-    let read = tokio::select! {
+    tokio::select! {
         biased;
-        read = read => read,
+        read = read => read?,
         () = shared.clock.sleep(BODY_TIME) => return Err(Verdict::TooSlow),
-    };
-    match read {
-        Ok(read) => Ok(Whole { bytes: read.to_bytes(), _room: room }),
-        Err(error) if error.is::<LengthLimitError>() => Err(Verdict::TooLarge),
-        Err(_) => Err(Verdict::Broken),
     }
+    Ok(Whole { bytes: bytes.freeze(), _room: room })
 }
 
 /// In the order in which they came; names are lower-case already.
@@ -195,8 +249,10 @@ fn response(verdict: &Verdict) -> Response<Full<Bytes>> {
     let (status, after) = match verdict {
         Verdict::Stored | Verdict::Answered(_) => (StatusCode::OK, None),
         Verdict::NoRoute => (StatusCode::NOT_FOUND, None),
-        Verdict::NotPost => (StatusCode::METHOD_NOT_ALLOWED, None),
+        Verdict::NotPost(_) => (StatusCode::METHOD_NOT_ALLOWED, None),
         Verdict::TargetTooLong => (StatusCode::URI_TOO_LONG, None),
+        Verdict::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, None),
+        Verdict::Coding => (StatusCode::NOT_IMPLEMENTED, None),
         Verdict::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Verdict::TooSlow => (StatusCode::REQUEST_TIMEOUT, None),
         Verdict::Broken => (StatusCode::BAD_REQUEST, None),
@@ -218,15 +274,19 @@ fn response(verdict: &Verdict) -> Response<Full<Bytes>> {
         // What is said back is nobody's page, whatever it looks like.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if *verdict == Verdict::NotPost {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    if let Verdict::NotPost(allowed) = verdict {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
     if let Some(pause) = after {
         let seconds = pause.as_secs().max(1);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     // What is left of a body that was not read is not read either.
-    if matches!(verdict, Verdict::TooLarge | Verdict::TooSlow | Verdict::Broken) {
+    let is_left = matches!(
+        verdict,
+        Verdict::TooLarge | Verdict::TooSlow | Verdict::Broken | Verdict::Coding | Verdict::NoRoom(_)
+    );
+    if is_left {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

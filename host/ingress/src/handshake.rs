@@ -3,7 +3,7 @@
 
 use crate::limits::{HANDSHAKE_BODY_BYTES_MAX, HANDSHAKE_TEXT_BYTES_MAX};
 use http::Method;
-use portcullis_secrets::{Secret, webhook::Verifier};
+use portcullis_secrets::{Secret, webhook::Holder};
 use serde_json::{Value, json};
 
 /// By the vendor that asks so.
@@ -28,8 +28,11 @@ pub(crate) enum Answer {
 }
 
 impl Handshake {
-    /// To a request that nobody signs; none where it is no handshake.
-    pub(crate) fn unsigned(&self, method: &Method, query: &str) -> Option<Answer> {
+    /// To a request that nobody signs; none where it is no handshake. What has a body is a delivery.
+    pub(crate) fn unsigned(&self, method: &Method, query: &str, has_body: bool) -> Option<Answer> {
+        if has_body {
+            return None;
+        }
         let value = |name: &str| {
             let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
             values.next().map(|(_, value)| value.into_owned())
@@ -47,7 +50,7 @@ impl Handshake {
     }
 
     /// To a delivery that may be one, once it is known who sent it; none where it is not.
-    pub(crate) fn signed(&self, verifier: Option<&Verifier>, body: &[u8]) -> Option<Answer> {
+    pub(crate) fn signed(&self, holder: Option<&Holder<'_>>, body: &[u8]) -> Option<Answer> {
         if !matches!(self, Self::Slack | Self::Zoom) || body.len() > HANDSHAKE_BODY_BYTES_MAX {
             return None;
         }
@@ -57,7 +60,7 @@ impl Handshake {
             Self::Slack if text("/type") == Some("url_verification") => text("/challenge").map(said_back),
             Self::Zoom if text("/event") == Some("endpoint.url_validation") => {
                 let plain = text("/payload/plainToken")?;
-                let tag = verifier?.prove(plain.as_bytes())?;
+                let tag = holder?.sign(plain.as_bytes())?;
                 let encrypted: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
                 Some(Answer::Json(json!({ "plainToken": plain, "encryptedToken": encrypted }).to_string()))
             }

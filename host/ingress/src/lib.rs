@@ -4,9 +4,11 @@
 mod accept;
 mod bucket;
 mod handshake;
+mod idle;
 pub mod limits;
 mod listen;
 mod peer;
+mod room;
 mod route;
 
 pub use handshake::Handshake;

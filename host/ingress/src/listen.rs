@@ -3,10 +3,9 @@
 
 use crate::{
     Routes, accept,
-    limits::{
-        BODIES_BYTES_MAX, CONNECTIONS_MAX, HANDSHAKE_TIME, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIME,
-        STOP_TIME,
-    },
+    idle::{Idle, Turn},
+    limits::{CONNECTIONS_MAX, HANDSHAKE_TIME, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIME, STOP_TIME},
+    room::Room,
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,17 +13,21 @@ use portcullis_clock::{Clock, Random};
 use portcullis_store::{Backlog, Store};
 use rustls::ServerConfig;
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, watch},
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +40,9 @@ pub struct Shared {
     pub(crate) room: Backlog,
     /// Told when a delivery was stored.
     pub(crate) stored: Arc<Notify>,
-    pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Room>,
+    /// The last delivery could not be stored.
+    pub(crate) fails: AtomicBool,
     routes: RwLock<Arc<Routes>>,
 }
 
@@ -51,14 +56,25 @@ impl Shared {
         stored: Arc<Notify>,
         routes: Routes,
     ) -> Self {
-        let bodies = usize::try_from(BODIES_BYTES_MAX).unwrap_or(Semaphore::MAX_PERMITS);
-        let (bodies, routes) = (Arc::new(Semaphore::new(bodies)), RwLock::new(Arc::new(routes)));
-        Self { store, clock, random, room, stored, bodies, routes }
+        let (bodies, routes) = (Arc::default(), RwLock::new(Arc::new(routes)));
+        Self { store, clock, random, room, stored, bodies, fails: AtomicBool::new(false), routes }
     }
 
-    /// From now on these; a request under way keeps what it began with.
-    pub fn replace(&self, routes: Routes) {
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    /// Whether the last delivery could not be stored.
+    pub fn fails(&self) -> bool {
+        self.fails.load(Ordering::SeqCst)
+    }
+
+    /// It can be again, as somebody tried.
+    pub fn recovers(&self) {
+        self.fails.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on these, but for those of `kept`, which stay what they are; a request under way keeps what it began with.
+    pub fn replace(&self, mut routes: Routes, kept: &BTreeSet<String>) {
+        let mut current = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.go_on(&current, kept);
+        *current = Arc::new(routes);
     }
 
     pub(crate) fn routes(&self) -> Arc<Routes> {
@@ -92,7 +108,7 @@ impl Ingress {
 
     /// Accepts until `stop` turns true; requests under way are answered, within `STOP_TIME`.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
+        let (mut connections, mut idle) = (JoinSet::new(), Idle::default());
         let stopped = stop.clone();
         let mut told = std::pin::pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
         loop {
@@ -101,11 +117,12 @@ impl Ingress {
                 Some(_ended) = connections.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
                     // Dropped, and so closed: who comes beyond the bound may come again.
-                    Ok(_) if connections.len() >= CONNECTIONS_MAX => {}
+                    Ok(_) if connections.len() >= CONNECTIONS_MAX && !idle.close_one() => {}
                     Ok((stream, peer)) => {
                         let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
-                        let shared = Arc::clone(&self.shared);
-                        connections.spawn(connection(stream, peer.ip(), tls, shared, stopped.clone()));
+                        let (shared, turn) = (Arc::clone(&self.shared), Turn::default());
+                        let connection = connection(stream, peer.ip(), tls, shared, turn.clone(), stopped.clone());
+                        idle.add(connections.spawn(connection), turn);
                     }
                     Err(error) => {
                         // Out of descriptors, as a rule: they come back with time.
@@ -132,12 +149,13 @@ async fn connection(
     peer: IpAddr,
     tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
+    turn: Turn,
     stop: watch::Receiver<bool>,
 ) {
     // An answer is one small segment: it does not wait for more.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => requests(stream, peer, &shared, stop).await,
+        None => requests(stream, peer, &shared, &turn, stop).await,
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
             let shaken = tokio::select! {
@@ -146,7 +164,7 @@ async fn connection(
             };
             // A peer that fails the handshake asked for nothing.
             if let Ok(stream) = shaken {
-                requests(stream, peer, &shared, stop).await;
+                requests(stream, peer, &shared, &turn, stop).await;
             }
         }
     }
@@ -156,16 +174,20 @@ async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: IpAddr,
     shared: &Shared,
+    turn: &Turn,
     mut stop: watch::Receiver<bool>,
 ) {
-    let service =
-        service_fn(|request| async move { Ok::<_, Infallible>(accept::answer(shared, peer, request).await) });
+    let service = service_fn(|request| async move {
+        let _under_way = turn.begin();
+        Ok::<_, Infallible>(accept::answer(shared, peer, request).await)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIME)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADERS_BYTES_MAX)
-        .half_close(false)
+        // Who says no more may still listen.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     tokio::select! {

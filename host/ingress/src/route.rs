@@ -1,9 +1,12 @@
 //! Where a vendor delivers to: a path, whose connection it is for, and how a delivery shows who sent it.
 
-use crate::{Handshake, bucket::Bucket, limits::BODY_BYTES_MAX};
+use crate::{Handshake, bucket::Rate, limits::BODY_BYTES_MAX};
 use ipnet::IpNet;
 use portcullis_secrets::webhook::Verifier;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// How a delivery shows who sent it.
 pub enum Check {
@@ -27,7 +30,7 @@ pub struct Route {
     pub(crate) check: Check,
     pub(crate) handshake: Option<Handshake>,
     pub(crate) body_bytes_max: u64,
-    pub(crate) bucket: Option<Bucket>,
+    pub(crate) rate: Option<Arc<Rate>>,
 }
 
 /// All routes of a moment, with what is said of the way to them.
@@ -71,7 +74,7 @@ impl Route {
             check,
             handshake: None,
             body_bytes_max: body_bytes_max.min(BODY_BYTES_MAX),
-            bucket: per_second.map(Bucket::new),
+            rate: per_second.map(|rate| Arc::new(Rate::new(rate))),
         }
     }
 
@@ -97,6 +100,23 @@ impl Routes {
             }
         }
         Ok(Self { public_url: public_url.to_owned(), trusted_proxies, by_path })
+    }
+
+    /// What a route took before, it took, where it has the rate that it had. Those of `kept` are what they were.
+    pub(crate) fn go_on(&mut self, before: &Self, kept: &BTreeSet<String>) {
+        let former: HashMap<&str, &Arc<Route>> =
+            before.by_path.values().map(|route| (route.name.as_str(), route)).collect();
+        for route in self.by_path.values_mut() {
+            let Some(former) = former.get(route.name.as_str()) else { continue };
+            if kept.contains(&route.name) {
+                *route = Arc::clone(former);
+            } else if let Some(route) = Arc::get_mut(route)
+                && let (Some(rate), Some(former)) = (&mut route.rate, &former.rate)
+                && rate.is_like(former)
+            {
+                *rate = Arc::clone(former);
+            }
+        }
     }
 
     /// By the path as it was sent: nothing is decoded, and no other spelling is the same.

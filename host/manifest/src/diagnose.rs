@@ -11,7 +11,7 @@ mod units;
 
 pub use document::{Document, Kind, Spanned};
 pub use table::Table;
-pub use units::{UnitError, parse_bytes, parse_duration, print_duration};
+pub use units::{UnitError, parse_bytes, parse_duration, print_bytes, print_duration};
 
 /// One fault in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Diagnostic {
 impl std::fmt::Display for Diagnostic {
     /// `FILE:LINE:COLUMN: message`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        f.write_str(&escaped(&self.file.display().to_string()))?;
         if let Some(location) = &self.location {
             write!(f, ":{}:{}", location.line, location.column)?;
         }
@@ -125,12 +125,16 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// A control, a direction mark or a character of no width: what a terminal would obey and not show.
+/// What a terminal would obey or not show: a control, the end of a line, and every Default_Ignorable_Code_Point (Unicode 17,
+/// DerivedCoreProperties), among them direction marks, variation selectors, fillers and tags; and what is blank beside the space.
 pub fn is_hidden(c: char) -> bool {
-    let marks =
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
-    let unseen = matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    c.is_control() || marks || unseen
+    let ignorable = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}');
+    let marks = matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{2800}');
+    c.is_control() || ignorable || marks || (c.is_whitespace() && c != ' ')
 }
 
 #[cfg(test)]

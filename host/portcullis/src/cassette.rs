@@ -169,6 +169,12 @@ impl Cassette {
         if faults.is_empty() { Ok(cassettes) } else { Err(Failure::documents(faults)) }
     }
 
+    /// What it says has to come of this refusal of one of its exchanges, where it says something.
+    pub fn says_of(&self, at: usize, refusal: Refusal) -> Option<&str> {
+        let own = self.exchanges.get(at).and_then(|exchange| exchange.statuses.get(&refusal));
+        own.or_else(|| self.statuses.get(&refusal)).map(String::as_str)
+    }
+
     fn read(file: &Path) -> Result<std::result::Result<Self, Vec<Diagnostic>>> {
         let bytes = crate::files::read_regular(file, FILE_BYTES_MAX)?;
         let text = String::from_utf8(bytes)

@@ -244,6 +244,22 @@ impl Config {
         })
     }
 
+    /// How a person binds something: by a line of its own, or in the one that is there.
+    pub fn to_bind(&self, connection: &str, table: &str, entry: &str) -> String {
+        let is_there = |document: Document| document.has(&["connections", connection, table]);
+        match self.document().is_ok_and(is_there) {
+            true => format!("add `{entry}` to its `{table}`"),
+            false => format!("{table} = {{ {entry} }}"),
+        }
+    }
+
+    /// The files that these references name, where a built-in provider has them.
+    pub fn secret_files<'r>(&self, references: impl IntoIterator<Item = &'r Reference>) -> Vec<PathBuf> {
+        let own = folder_of(&self.file);
+        let is_a_file = |reference: &&Reference| matches!(reference.provider.as_str(), "file" | "directory");
+        references.into_iter().filter(is_a_file).map(|reference| own.join(&reference.path)).collect()
+    }
+
     /// A fault at the value of this path, or at the key above it that is there.
     pub fn fault(&self, path: &[&str], message: impl Into<String>, help: Option<String>) -> Diagnostic {
         match self.document() {

@@ -83,7 +83,7 @@ struct Former {
 }
 
 /// The names of what is compared, as they are shown.
-const COMPARED: [&str; 20] = [
+const COMPARED: [&str; 21] = [
     "connector",
     "position-version",
     "config-version",
@@ -103,6 +103,7 @@ const COMPARED: [&str; 20] = [
     "webhook signing",
     "operation",
     "schema",
+    "config schema",
     "masked property",
 ];
 
@@ -119,7 +120,10 @@ impl Difference {
         found.rules("from-response", &a.from_response, &b.from_response);
         secrets(a, b, &mut found);
         slots(a, b, &mut found);
+        let first = found.changes.len();
         found.map("origin", &a.origins, &b.origins, ToString::to_string, |_, _| Kind::Changed);
+        let rebound = |change: &&mut Change| change.kind == Kind::Changed;
+        found.changes[first..].iter_mut().filter(rebound).for_each(|change| change.note = OF_THE_CONFIG);
         found.set("import", a.imports.iter().cloned(), b.imports.iter().cloned());
         let roles = |roles: &BTreeSet<Role>| roles.iter().map(ToString::to_string).collect::<Vec<_>>();
         found.set("role", roles(&a.roles), roles(&b.roles));
@@ -382,18 +386,22 @@ fn folders(a: &PinnedFolder, b: &PinnedFolder) -> Kind {
     }
 }
 
+/// Of what no version of a connector asks for.
+const OF_THE_CONFIG: Option<&str> = Some("by the config, whatever the version");
+
 /// Where names are dialled and what is trusted there: only a list of ranges has parts.
 fn network(a: &Approval, b: &Approval, found: &mut Found) {
     let (a, b) = (&a.network, &b.network);
     let first = found.changes.len();
     found.map("connect-to", &a.connect_to, &b.connect_to, Clone::clone, |_, _| Kind::Changed);
+    found.changes[first..].iter_mut().for_each(|change| change.note = OF_THE_CONFIG);
     for change in found.changes[first..].iter_mut().filter(|change| change.kind == Kind::Removed) {
         change.kind = Kind::Changed;
         change.note = Some("the name is dialled where DNS says");
     }
     let file = |file: &Option<String>| file.clone().unwrap_or("none".to_owned());
-    found.value("ca-file", file(&a.ca_file), file(&b.ca_file), None);
-    found.value("roots", a.roots.clone(), b.roots.clone(), None);
+    found.value("ca-file", file(&a.ca_file), file(&b.ca_file), OF_THE_CONFIG);
+    found.value("roots", a.roots.clone(), b.roots.clone(), OF_THE_CONFIG);
     let read = |range: &String| range.parse::<ipnet::IpNet>().ok();
     let within = |outer: &String, inner: &String| match (read(outer), read(inner)) {
         (Some(outer), Some(inner)) => outer.contains(&inner),
@@ -406,7 +414,8 @@ fn network(a: &Approval, b: &Approval, found: &mut Found) {
                 found.push(Kind::Narrowed, "address range", None, Some(outer.clone()), Some(range.clone()));
             }
             None => {
-                found.push(Kind::Added, "address range", None, None, Some(range.clone()));
+                let change = found.push(Kind::Added, "address range", None, None, Some(range.clone()));
+                change.note = OF_THE_CONFIG;
             }
         }
     }

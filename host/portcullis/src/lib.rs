@@ -16,6 +16,7 @@ mod files;
 pub mod fuzzing;
 mod guest;
 mod heap;
+mod machine;
 mod output;
 mod publisher;
 mod registry;
@@ -53,7 +54,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Err(error) => return output::usage(&error, as_json),
     };
     trace::start(arguments.log_level);
-    match command::run(&arguments) {
+    match machine::refuse_too_little().and_then(|()| command::run(&arguments)) {
         Ok(exit) => output::end(exit, arguments.json),
         Err(error) => output::failure(&error, arguments.json),
     }

@@ -74,16 +74,25 @@ pub fn schema_fault(manifest: &Connector) -> Option<(Vec<&str>, SchemaError)> {
 
 /// It is one, made by another version or by hand.
 fn not_as_it_should_be(file: &Path, error: &EmbeddedError) -> Failure {
-    let help = "its author has to correct it, and `portcullis build DIR` says where".to_owned();
-    Failure { help: Some(help), ..not_a_connector(file, error) }
+    let help = match error {
+        EmbeddedError::Manifest { pointer, .. } if pointer == "/format" => {
+            "another version of portcullis made it: run that one, or take a version of the connector that this one reads"
+        }
+        _ => "its author has to correct it, and `portcullis build DIR` says where",
+    };
+    Failure { help: Some(help.to_owned()), ..not_a_connector(file, error) }
 }
 
 /// This machine's affair, and no fault of the file.
 fn not_looked_at(what: &str, file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::fault(format!("{what} of `{}` can't be looked at", file.display())).because(error).with_help(
-        "`ulimit -a` shows the limits of this machine, by which no process could be started for it",
-    )
+    Failure::fault(format!("{what} of `{}` can't be looked at", file.display()))
+        .because(error)
+        .with_help(OF_THIS_MACHINE)
 }
+
+/// Where nothing is wrong with a file.
+pub const OF_THIS_MACHINE: &str =
+    "`ulimit -a` shows the limits of this machine, within which it could not be looked at";
 
 fn not_a_connector(file: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::fault(format!("`{}` is not a connector", file.display()))
@@ -106,25 +115,68 @@ pub struct Entry {
     pub file: PathBuf,
 }
 
-/// Everything that has the form of an entry, sorted, and the folders that can't be read; other files are none of the registry's
-/// business.
-pub fn list(registry: &Path) -> Result<(Vec<Entry>, Vec<Failure>)> {
-    let (mut found, mut unread) = (Vec::new(), Vec::new());
-    for publisher in folder_names(registry)? {
-        let names = folder_names(&registry.join(&publisher)).unwrap_or_else(|failure| {
-            unread.push(failure.with_help(READABLE));
-            Vec::new()
-        });
-        for name in names {
-            let Ok(parsed) = format!("{publisher}/{name}").parse::<ConnectorName>() else { continue };
-            match versions(registry, &parsed) {
-                Ok(versions) => found.extend(versions),
-                Err(failure) => unread.push(failure.with_help(READABLE)),
+/// What lies in a registry.
+#[derive(Default)]
+pub struct Listed {
+    /// Everything that has the form of an entry, sorted.
+    pub entries: Vec<Entry>,
+    /// Folders that can't be read.
+    pub unread: Vec<Failure>,
+    /// Components at places where no version is looked for.
+    pub misplaced: Vec<Failure>,
+}
+
+/// Looks into every folder; files that are no components are none of the registry's business.
+pub fn list(registry: &Path) -> Result<Listed> {
+    let mut listed = Listed::default();
+    let (publishers, files) = folders_and_files(registry)?;
+    listed.misplace(registry, files);
+    for publisher in publishers {
+        let folder = registry.join(&publisher);
+        let (connectors, files) = listed.read(folders_and_files(&folder));
+        listed.misplace(&folder, files);
+        for name in connectors {
+            let folder = folder.join(&name);
+            let name = format!("{publisher}/{name}").parse::<ConnectorName>();
+            let files = listed.read(names(&folder));
+            let is_a_version = |file: &String| name.is_ok() && version_of(file).is_some();
+            let (versions, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_a_version);
+            listed.misplace(&folder, others);
+            if let Ok(name) = &name {
+                listed.entries.extend(versions.iter().filter_map(|file| entry(&folder, name, file)));
             }
         }
     }
-    found.sort();
-    Ok((found, unread))
+    listed.entries.sort();
+    Ok(listed)
+}
+
+impl Listed {
+    fn read<T: Default>(&mut self, found: Result<T>) -> T {
+        found.unwrap_or_else(|failure| {
+            self.unread.push(failure.with_help(READABLE));
+            T::default()
+        })
+    }
+
+    fn misplace(&mut self, folder: &Path, files: Vec<String>) {
+        for file in files.iter().filter(|file| file.ends_with(".wasm")) {
+            let message = format!("`{}` is at no place of a version", folder.join(file).display());
+            self.misplaced.push(Failure::fault(message).with_help(PLACE));
+        }
+    }
+}
+
+const PLACE: &str = "a file of `portcullis build` lies at PUBLISHER/NAME/VERSION.wasm, as its manifest says: lower-case names, and a \
+                     version of three numbers, as in `acme/stripe/1.4.0.wasm`";
+
+/// `1.4.0.wasm`
+fn version_of(file: &str) -> Option<Version> {
+    file.strip_suffix(".wasm")?.parse().ok()
+}
+
+fn entry(folder: &Path, name: &ConnectorName, file: &str) -> Option<Entry> {
+    Some(Entry { name: name.clone(), version: version_of(file)?, file: folder.join(file) })
 }
 
 const READABLE: &str = "make it readable for the user who runs portcullis";
@@ -132,13 +184,8 @@ const READABLE: &str = "make it readable for the user who runs portcullis";
 /// All versions of one connector, oldest first.
 pub fn versions(registry: &Path, name: &ConnectorName) -> Result<Vec<Entry>> {
     let folder = registry.join(&name.publisher).join(&name.name);
-    let mut found: Vec<Entry> = names(&folder)?
-        .into_iter()
-        .filter_map(|file| {
-            let version = file.strip_suffix(".wasm")?.parse().ok()?;
-            Some(Entry { name: name.clone(), version, file: folder.join(file) })
-        })
-        .collect();
+    let mut found: Vec<Entry> =
+        names(&folder)?.iter().filter_map(|file| entry(&folder, name, file)).collect();
     found.sort();
     Ok(found)
 }
@@ -155,7 +202,7 @@ pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Re
         ));
         let names: BTreeSet<String> = list(registry)
             .unwrap_or_default()
-            .0
+            .entries
             .iter()
             .map(|entry| format!("{}/{}", entry.name.publisher, entry.name.name))
             .collect();
@@ -219,8 +266,8 @@ pub fn put(registry: &Path, bytes: &[u8], component: &Component) -> Result<PathB
     Ok(file)
 }
 
-fn folder_names(folder: &Path) -> Result<Vec<String>> {
-    Ok(names(folder)?.into_iter().filter(|name| folder.join(name).is_dir()).collect())
+fn folders_and_files(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    Ok(names(folder)?.into_iter().partition(|name| folder.join(name).is_dir()))
 }
 
 /// Names in a folder; none where it does not exist.

@@ -67,6 +67,16 @@ impl Watcher {
         (self.base, self.settling) = (Some(self.look()), None);
     }
 
+    /// Looks at these too, from now on.
+    pub fn also(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        for file in files {
+            if !self.more.contains(&file) {
+                self.accept(&file);
+                self.more.push(file);
+            }
+        }
+    }
+
     /// Whether it has.
     pub fn has_begun(&self) -> bool {
         self.base.is_some()

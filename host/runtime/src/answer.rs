@@ -69,7 +69,7 @@ pub(crate) fn name(what: &'static str, name: String) -> Result<String, CallError
 /// A name that ends up in logs, rows and rules of people: one line of it.
 fn line(what: &'static str, text: String) -> Result<String, CallError> {
     let text = name(what, text)?;
-    if text.chars().any(text::is_hidden) {
+    if text.chars().any(portcullis_manifest::diagnose::is_hidden) {
         return Err(invalid(format!("`{what}` has a control or invisible character: `{text}`")));
     }
     Ok(text)

@@ -1,5 +1,7 @@
 //! Texts of guests and of the compile child as messages may show them: bounded, controls escaped.
 
+use portcullis_manifest::diagnose::is_hidden;
+
 /// Shortens to `bytes_max` at a character, and escapes what could steer a terminal.
 pub(crate) fn shown(text: &str, bytes_max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(bytes_max));
@@ -15,12 +17,6 @@ pub(crate) fn shown(text: &str, bytes_max: usize) -> String {
         }
     }
     out
-}
-
-/// What a terminal would obey and not show.
-pub(crate) fn is_hidden(character: char) -> bool {
-    let marks = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    character.is_control() || marks
 }
 
 /// The longest prefix of at most `bytes_max` bytes that ends at a character.

@@ -81,6 +81,16 @@ pub enum WebhookError {
     Signature,
 }
 
+/// Who signed a delivery: one that knows this secret of the route, and maybe no other one.
+pub struct Holder<'v>(&'v Key);
+
+impl Holder<'_> {
+    /// What they would make of it: nothing that they could not make themselves. None where the scheme's key makes no HMAC.
+    pub fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
+        matches!(self.0, Key::Hmac(_)).then(|| self.0.sign(&[text.into()]).ok())?
+    }
+}
+
 /// Verifies deliveries of one route.
 pub struct Verifier {
     scheme: Scheme,
@@ -99,31 +109,32 @@ impl Verifier {
 
     /// Whether the sender knew one of the secrets, and signed this, now. The body is read by nothing but the signature before that
     /// fits.
-    pub fn verify(&self, delivered: &Delivered<'_>, now: Timestamp) -> Result<(), WebhookError> {
+    pub fn verify(&self, delivered: &Delivered<'_>, now: Timestamp) -> Result<Holder<'_>, WebhookError> {
         let header = one(delivered, &self.scheme.header)?;
         let signature = match &self.scheme.proof {
             Proof::Secret(encoding) => {
                 let given = self.secret(header, *encoding).ok_or_else(|| self.form("the secret"))?;
-                let fits = self.keys.iter().fold(false, |found, key| found | key.is_secret(&given));
-                return if fits { Ok(()) } else { Err(WebhookError::Signature) };
+                return self.holder(|key| key.is_secret(&given));
             }
             Proof::Signature(signature) => signature,
         };
         let given = self.signatures(header, signature)?;
         let (written, at) = self.time(signature, delivered)?;
         let parts = message::parts(signature, delivered, written)?;
-        if !self.keys.iter().fold(false, |found, key| found | key.signed(&parts, &given)) {
-            return Err(WebhookError::Signature);
+        let holder = self.holder(|key| key.signed(&parts, &given))?;
+        if let Some(time) = &signature.timestamp {
+            near(time, at.map_or_else(|| in_body(time, delivered), Ok)?, now)?;
         }
-        match &signature.timestamp {
-            Some(time) => near(time, at.map_or_else(|| in_body(time, delivered), Ok)?, now),
-            None => Ok(()),
-        }
+        Ok(holder)
     }
 
-    /// What the holder of the first secret signs: none where the scheme's key makes no HMAC.
-    pub fn prove(&self, text: &[u8]) -> Option<Vec<u8>> {
-        self.keys.first().filter(|key| matches!(key, Key::Hmac(_)))?.sign(&[text.into()]).ok()
+    /// Whose key fits; every key is looked at, whichever does.
+    fn holder(&self, fits: impl Fn(&Key) -> bool) -> Result<Holder<'_>, WebhookError> {
+        let fitting = self.keys.iter().fold(None, |found, key| {
+            let fits = fits(key);
+            found.or(fits.then_some(Holder(key)))
+        });
+        fitting.ok_or(WebhookError::Signature)
     }
 
     /// The time of signing in a header: as it is written, and what it says.

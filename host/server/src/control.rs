@@ -1,7 +1,7 @@
 //! The control socket: what a command asks of the process that holds the data folder. A Unix socket that its owner alone may open; one
 //! line of JSON each way.
 
-use crate::limits::{ASKED_BYTES_MAX, ASKED_TIME, ASKERS_MAX};
+use crate::limits::{ASKED_BYTES_MAX, ASKED_TIME, ASKERS_MAX, ASKING_TIME};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -20,8 +20,8 @@ use tokio::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Asked {
-    /// Read the config anew.
-    Reload,
+    /// Read the config anew. With braces: what else stands in the question is refused.
+    Reload {},
     /// Let a dead delivery wait again.
     Replay {
         /// `dlv_…`
@@ -99,7 +99,9 @@ impl Drop for Control {
 }
 
 async fn answer(mut stream: UnixStream, questions: mpsc::Sender<Question>) -> io::Result<()> {
-    let asked = line(&mut stream).await?;
+    // Who says nothing does not hold up those that do.
+    let asked =
+        timeout(ASKING_TIME, line(&mut stream)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
     let answered = match serde_json::from_str(&asked) {
         Ok(asked) => {
             let (sender, answered) = oneshot::channel();
@@ -157,13 +159,13 @@ mod tests {
         let answers = tokio::spawn(async move {
             while let Some((asked, answer)) = questions.recv().await {
                 let answered = match asked {
-                    Asked::Reload => Answered::Done,
+                    Asked::Reload {} => Answered::Done,
                     other => Answered::Refused { message: format!("{other:?}"), help: None },
                 };
                 answer.send(answered).unwrap();
             }
         });
-        assert_eq!(ask(&path, &Asked::Reload).await.unwrap(), Answered::Done);
+        assert_eq!(ask(&path, &Asked::Reload {}).await.unwrap(), Answered::Done);
         let replay = Asked::Replay { delivery: "dlv_1".to_owned() };
         let Answered::Refused { message, .. } = ask(&path, &replay).await.unwrap() else { panic!() };
         assert!(message.contains("dlv_1"), "{message}");
@@ -171,10 +173,13 @@ mod tests {
         let mut stream = UnixStream::connect(&path).await.unwrap();
         stream.write_all(b"{\"ask\":\"everything\"}\n").await.unwrap();
         assert!(line(&mut stream).await.unwrap().contains("does not know"));
+        let mut more = UnixStream::connect(&path).await.unwrap();
+        more.write_all(b"{\"ask\":\"reload\",\"x\":1}\n").await.unwrap();
+        assert!(line(&mut more).await.unwrap().contains("does not know"));
         let mut long = UnixStream::connect(&path).await.unwrap();
         drop(long.write_all(&vec![b'a'; 1 << 20]).await);
         assert!(line(&mut long).await.is_err());
-        assert_eq!(ask(&path, &Asked::Reload).await.unwrap(), Answered::Done);
+        assert_eq!(ask(&path, &Asked::Reload {}).await.unwrap(), Answered::Done);
         served.abort();
         assert!(served.await.unwrap_err().is_cancelled());
         assert!(!path.exists());

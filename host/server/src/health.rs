@@ -7,11 +7,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, net::SocketAddr};
+use std::{collections::VecDeque, convert::Infallible, io, net::SocketAddr};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 
 /// Whether deliveries are accepted.
@@ -21,6 +21,8 @@ pub enum Ready {
     Yes,
     /// It starts.
     Starting,
+    /// Nothing can be stored.
+    Failing,
     /// It was told to stop.
     Stopping,
 }
@@ -46,14 +48,17 @@ impl Health {
 
     /// Answers until it is dropped.
     pub async fn serve(self) {
-        let mut connections = JoinSet::new();
+        let (mut connections, mut oldest) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
         loop {
             tokio::select! {
-                Some(_ended) = connections.join_next() => {}
+                Some(_ended) = connections.join_next() => oldest.retain(|connection| !connection.is_finished()),
                 accepted = self.listener.accept() => match accepted {
-                    Ok(_) if connections.len() >= CONNECTIONS_MAX => {}
                     Ok((stream, _)) => {
-                        connections.spawn(connection(stream, self.ready.clone()));
+                        // A question is short: who is there for longest only holds the place.
+                        while oldest.len() >= CONNECTIONS_MAX {
+                            let _ = oldest.pop_front().map(|connection| connection.abort());
+                        }
+                        oldest.push_back(connections.spawn(connection(stream, self.ready.clone())));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "an operator's connection could not be accepted");
@@ -86,6 +91,7 @@ fn answer(method: &Method, path: &str, ready: Ready) -> Response<Full<Bytes>> {
         ("/health", _) => (StatusCode::OK, "alive\n"),
         ("/ready", Ready::Yes) => (StatusCode::OK, "ready\n"),
         ("/ready", Ready::Starting) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        ("/ready", Ready::Failing) => (StatusCode::SERVICE_UNAVAILABLE, "nothing can be stored\n"),
         ("/ready", Ready::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         _ => (StatusCode::NOT_FOUND, ""),
     };
@@ -109,7 +115,7 @@ mod tests {
         let check = |method: Method, path, ready, status: u16| {
             assert_eq!(answer(&method, path, ready).status(), status, "{method} {path} {ready:?}");
         };
-        for ready in [Ready::Yes, Ready::Starting, Ready::Stopping] {
+        for ready in [Ready::Yes, Ready::Starting, Ready::Failing, Ready::Stopping] {
             check(Method::GET, "/health", ready, 200);
             check(Method::GET, "/ready", ready, if ready == Ready::Yes { 200 } else { 503 });
             check(Method::GET, "/", ready, 404);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Connections at a time; one more is closed at once.
+/// Connections at a time; for one more the oldest is closed.
 pub const CONNECTIONS_MAX: usize = 64;
 /// From the first byte of a request, or from the end of the one before it, to the end of its headers.
 pub const HEADERS_TIME: Duration = Duration::from_secs(5);
@@ -12,6 +12,8 @@ pub const HEADERS_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 64;
 /// What is asked by the control socket, or answered.
 pub const ASKED_BYTES_MAX: u64 = 64 * 1024;
+/// From the connection to the end of the question.
+pub const ASKING_TIME: Duration = Duration::from_secs(2);
 /// From the first byte to the answer.
 pub const ASKED_TIME: Duration = Duration::from_secs(30);
 /// Questions at a time.

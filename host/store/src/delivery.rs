@@ -6,7 +6,7 @@ pub(crate) mod rows;
 
 use crate::{
     NewAttempt, NewRun, StoreError,
-    limits::{EVENT_PAYLOAD_BYTES_MAX, EVENTS_MAX},
+    limits::{EVENT_PAYLOAD_BYTES_MAX, EVENTS_MAX, INTERRUPTED_RUNS_MAX},
     open::{int, unsigned},
     run,
 };
@@ -291,20 +291,23 @@ fn first_to_bring(
     Ok(Some(conn.prepare_cached(sql)?.query_row([route, event_id], |row| row.get(0))?))
 }
 
-/// What a crash left with a run: it waits again where the run can't have done anything, and is dead where it may have.
+/// What was left with a run that nobody has any more: it waits again where the run can't have done anything, and is dead where it
+/// may have, or where so many runs ended like that that the delivery is likely why.
 pub(crate) fn release(
     conn: &Connection,
     run_id: &str,
     doubt: Option<&str>,
+    because: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT delivery_id FROM deliveries WHERE run_id = ?1 AND state = 'running'";
-    let found: Option<String> = conn.prepare_cached(sql)?.query_row([run_id], |row| row.get(0)).optional()?;
-    let Some(delivery_id) = found else { return Ok(()) };
-    let fate = if doubt.is_some() { Fate::Dead } else { Fate::Again { due_at: now } };
+    let sql = "SELECT delivery_id, runs FROM deliveries WHERE run_id = ?1 AND state = 'running'";
+    let found: Option<(String, u32)> =
+        conn.prepare_cached(sql)?.query_row([run_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((delivery_id, runs)) = found else { return Ok(()) };
+    let is_dead = doubt.is_some() || runs >= INTERRUPTED_RUNS_MAX;
+    let fate = if is_dead { Fate::Dead } else { Fate::Again { due_at: now } };
     let reason = doubt.unwrap_or("interrupted");
-    let detail = "the process ended before the run of it did";
-    settle(conn, run_id, &DeliveryEnd { delivery_id, fate }, (Some(reason), Some(detail)), now)
+    settle(conn, run_id, &DeliveryEnd { delivery_id, fate }, (Some(reason), Some(because)), now)
 }
 
 /// A person's word on a dead delivery: once more, or never. False where it is not dead.

@@ -71,6 +71,8 @@ pub const UNUSED_BYTES_MAX: u64 = 16 << 20;
 pub const PRUNE_RUNS: u32 = 100;
 /// Deliveries removed in one transaction, and event ids forgotten.
 pub const PRUNE_DELIVERIES: u32 = 100;
+/// Runs of a delivery after which one more that is interrupted is the last: the delivery may be what ends the process.
+pub const INTERRUPTED_RUNS_MAX: u32 = 12;
 /// Events of one delivery.
 pub const EVENTS_MAX: usize = 1000;
 /// The payload of one event.

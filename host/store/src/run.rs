@@ -437,29 +437,44 @@ pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), S
 }
 
 pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {
-    let mut closed = Vec::new();
-    for (run_id, kind, connection, subject) in rows::open(conn)? {
-        // A proven answer that is no refusal was an effect, and the run that it belongs to never said how it went.
-        let doubt = intent::effects(conn, &run_id)?.reason();
-        let outcome = if doubt.is_some() { Outcome::Unknown } else { Outcome::Failed };
-        let requests = rows::requests(conn, &run_id)?;
-        let end_as = RunEnd {
-            outcome,
-            suspicious: false,
-            reason: Some(doubt.unwrap_or("interrupted").to_owned()),
-            error_kind: Some("interrupted".to_owned()),
-            detail: Some("the process ended before the run did".to_owned()),
-            output: None,
-            retry_at: None,
-            requests,
-            delivery: None,
-            ended_at: now,
-        };
-        end(conn, &run_id, &end_as)?;
-        delivery::release(conn, &run_id, doubt, now)?;
-        closed.push(ClosedRun { run_id, kind, connection, subject, outcome });
-    }
-    Ok(closed)
+    let because = "the process ended before the run did";
+    rows::open(conn)?.into_iter().map(|open| close(conn, open, because, now)).collect()
+}
+
+pub(crate) fn close_broken_off(
+    conn: &Connection,
+    delivery_id: &str,
+    now: Timestamp,
+) -> Result<Option<ClosedRun>, StoreError> {
+    let open = rows::open_of(conn, delivery_id)?;
+    open.map(|open| close(conn, open, "the run broke off by a fault of the host", now)).transpose()
+}
+
+/// Closes a run that nobody has any more.
+fn close(
+    conn: &Connection,
+    (run_id, kind, connection, subject): rows::Open,
+    because: &str,
+    now: Timestamp,
+) -> Result<ClosedRun, StoreError> {
+    // A proven answer that is no refusal was an effect, and the run that it belongs to never said how it went.
+    let doubt = intent::effects(conn, &run_id)?.reason();
+    let outcome = if doubt.is_some() { Outcome::Unknown } else { Outcome::Failed };
+    let end_as = RunEnd {
+        outcome,
+        suspicious: false,
+        reason: Some(doubt.unwrap_or("interrupted").to_owned()),
+        error_kind: Some("interrupted".to_owned()),
+        detail: Some(because.to_owned()),
+        output: None,
+        retry_at: None,
+        requests: rows::requests(conn, &run_id)?,
+        delivery: None,
+        ended_at: now,
+    };
+    end(conn, &run_id, &end_as)?;
+    delivery::release(conn, &run_id, doubt, because, now)?;
+    Ok(ClosedRun { run_id, kind, connection, subject, outcome })
 }
 
 fn within_bound(what: &'static str, json: Option<&str>) -> Result<(), StoreError> {

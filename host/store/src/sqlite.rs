@@ -144,6 +144,30 @@ impl Store for SqliteStore {
         self.writer.write(move |conn| run::close_interrupted(conn, now)).await
     }
 
+    async fn close_broken_off(
+        &self,
+        delivery_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<ClosedRun>, StoreError> {
+        let delivery_id = delivery_id.to_owned();
+        let closed = self.writer.write(move |conn| run::close_broken_off(conn, &delivery_id, now)).await?;
+        let Some(run) = &closed else { return Ok(None) };
+        let uses = self.uses().remove(&run.run_id).unwrap_or_default();
+        let run_id = run.run_id.clone();
+        let count = move |conn: &rusqlite::Connection| {
+            uses.iter().try_for_each(|used| audit::count(conn, &used.key(&run_id), used.requests))
+        };
+        self.writer.write(count).await?;
+        Ok(closed)
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let write = |conn: &rusqlite::Connection| {
+            Ok(conn.execute("UPDATE meta SET epoch = epoch WHERE id = 1", []).map(drop)?)
+        };
+        self.writer.write(write).await
+    }
+
     async fn accept_delivery(&self, delivery: NewDelivery, room: Backlog) -> Result<Accepted, StoreError> {
         self.writer.write(move |conn| delivery::accept(conn, &delivery, room)).await
     }

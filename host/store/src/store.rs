@@ -34,8 +34,17 @@ pub trait Store: Send + Sync {
     async fn prune_runs(&self, before: Timestamp, bytes: u64) -> Result<u32, StoreError>;
     /// Closes every run that a crash left open: `unknown` where an unsafe request of it may have had an effect,
     /// with the reason of [`Effects::reason`], else `failed` with reason `interrupted`; kind `interrupted` in both. The delivery
-    /// of the former is dead, that of the latter waits again.
+    /// of the former is dead, that of the latter waits again, unless `INTERRUPTED_RUNS_MAX` runs of it are behind it.
     async fn close_interrupted(&self, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError>;
+    /// The same for the one run that has this delivery and broke off, while the process goes on. None where no run has it.
+    async fn close_broken_off(
+        &self,
+        delivery_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<ClosedRun>, StoreError>;
+
+    /// Writes what is there already: whether anything can be stored.
+    async fn probe(&self) -> Result<(), StoreError>;
 
     /// Stores a delivery, which waits from now on, unless as much waits as may.
     async fn accept_delivery(&self, delivery: NewDelivery, room: Backlog) -> Result<Accepted, StoreError>;

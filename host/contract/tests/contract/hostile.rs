@@ -74,18 +74,20 @@ fn what_each_look_keeps_costs_its_child() {
 }
 
 #[test]
-fn a_reference_that_comes_back_to_itself_ends() {
+fn a_reference_that_comes_back_to_itself_at_the_same_value_is_refused() {
     let _alone = alone();
-    let stack = Err("it nests too deep, or a reference comes back to itself at the same value".to_owned());
-    let same = Ok(Vec::new());
     for schema in [
         json!({ "$ref": "#" }),
         json!({ "allOf": [{ "$ref": "#" }] }),
         json!({ "$defs": { "a": { "not": { "$ref": "#b" } }, "b": { "$anchor": "b", "$ref": "#/$defs/a" } }, "$ref": "#b" }),
         json!({ "$dynamicAnchor": "x", "if": { "$dynamicRef": "#x" } }),
+        json!({ "properties": { "x": { "$ref": "#/$defs/n" } }, "$defs": { "n": { "anyOf": [{ "$ref": "#/$defs/n" }, { "type": "string" }] } } }),
     ] {
         let found = harmless(&schema.to_string(), &schema, &Value::Null);
-        assert!(found == stack || found == same, "{schema}: {found:?}");
+        assert!(
+            found.as_ref().is_err_and(|words| words.contains("comes back to itself at the same value")),
+            "{schema}: {found:?}"
+        );
     }
     let tree = json!({ "properties": { "children": { "items": { "$ref": "#" } } } });
     assert_eq!(harmless("a tree", &tree, &json!({ "children": [{ "children": [] }] })), Ok(Vec::new()));

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     Answer, Caller, Handled,
     limits::{DELIVERY_RUNS_MAX, DELIVERY_RUNS_OTHER_MAX},
-    simulation::world::{self, CONNECTION, Creator, Mortal, One, Scripted, failure, report},
+    simulation::world::{self, CONNECTION, Creator, FOR_EVER, Mortal, One, Scripted, failure, report},
 };
 use portcullis_clock::{SeededClock, SeededRandom};
 use portcullis_store::{
@@ -180,7 +180,8 @@ async fn killed_anywhere_each_is_over_in_the_end_and_no_effect_is_repeated() {
                 let (inner, id) = setting.store().await;
                 accept(&*inner, &setting.clock, 2).await;
                 let left = AtomicI64::new(left);
-                let mortal = Arc::new(Mortal { inner: Arc::clone(&inner), left, effect_of_the_last });
+                let mortal =
+                    Arc::new(Mortal { inner: Arc::clone(&inner), left, effect_of_the_last, fails: FOR_EVER });
                 let store = Arc::clone(&mortal) as Arc<dyn Store>;
                 let over = async || mortal.is_dead() || are_over(&*inner).await;
                 setting.dispatch(Arc::clone(&store), creator(&store), &id, over).await;
@@ -212,6 +213,49 @@ async fn killed_anywhere_each_is_over_in_the_end_and_no_effect_is_repeated() {
     assert!(kills > 20, "{kills}");
 }
 
+/// The disk is full for a moment, or somebody holds the database: nobody starts again, and nothing is left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_for_a_while_leaves_nothing_behind() {
+    let mut failures = 0;
+    for effect_of_the_last in [false, true] {
+        for left in 2.. {
+            let setting = Setting::new();
+            let (inner, id) = setting.store().await;
+            accept(&*inner, &setting.clock, 2).await;
+            let log = Arc::new(Mutex::new(Vec::new()));
+            let left_now = AtomicI64::new(left);
+            let mortal = Mortal { inner: Arc::clone(&inner), left: left_now, effect_of_the_last, fails: 3 };
+            let mortal = Arc::new(mortal);
+            let store = Arc::clone(&mortal) as Arc<dyn Store>;
+            let caller = Arc::new(Creator { store: Arc::clone(&store), log: Arc::clone(&log), faults: None });
+            setting.dispatch(store, caller, &id, async || are_over(&*inner).await).await;
+            assert!(inner.runs(RunFilter { open: true, ..RunFilter::default() }).await.unwrap().is_empty());
+            let log = log.lock().unwrap().clone();
+            for row in all(&*inner).await {
+                let runs = inner.runs(RunFilter::default()).await.unwrap();
+                let effects =
+                    runs.iter().filter(|run| run.subject == row.delivery_id && log.contains(&run.run_id));
+                let outcomes: Vec<_> = effects.map(|run| run.outcome.unwrap()).collect();
+                let expected = match row.state {
+                    DeliveryState::Done => Outcome::Succeeded,
+                    DeliveryState::Dead => Outcome::Unknown,
+                    other => panic!("{other:?}, failed at {left}"),
+                };
+                assert!(outcomes.len() <= 1, "failed at {left}: {outcomes:?}");
+                assert!(
+                    outcomes.iter().all(|outcome| *outcome == expected),
+                    "failed at {left}: {outcomes:?}"
+                );
+            }
+            if !mortal.is_dead() {
+                break;
+            }
+            failures += 1;
+        }
+    }
+    assert!(failures > 20, "{failures}");
+}
+
 /// Panics as often as that, and then answers as scripted.
 struct Panics(Mutex<usize>, Arc<Scripted>);
 
@@ -230,18 +274,17 @@ impl Caller for Panics {
     }
 }
 
-/// As many as may be under way at once break off: whoever waits behind them has their place, and the next start has them again.
+/// As many as may be under way at once break off: whoever waits behind them has their place, and they have another run each.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_broke_off_holds_up_nobody() {
+async fn what_broke_off_holds_up_nobody_and_is_handed_over_again() {
     let setting = Setting::new();
     let (store, id) = setting.store().await;
     accept(&*store, &setting.clock, DELIVERIES_AT_ONCE_MAX + 1).await;
-    let handled =
-        |count: usize| Scripted::new((0..count).map(|_| report(Ok(Answer::Handled(Handled::default())))));
-    let caller = Arc::new(Panics(Mutex::new(DELIVERIES_AT_ONCE_MAX), handled(1)));
-    let one_done = async || all(&*store).await.iter().any(|row| row.state == DeliveryState::Done);
-    setting.dispatch(Arc::clone(&store), caller, &id, one_done).await;
+    let handled = (0..=DELIVERIES_AT_ONCE_MAX).map(|_| report(Ok(Answer::Handled(Handled::default()))));
+    let caller = Arc::new(Panics(Mutex::new(DELIVERIES_AT_ONCE_MAX), Scripted::new(handled)));
     let over = async || are_over(&*store).await;
-    setting.dispatch(Arc::clone(&store), handled(DELIVERIES_AT_ONCE_MAX), &id, over).await;
+    setting.dispatch(Arc::clone(&store), caller, &id, over).await;
     assert!(all(&*store).await.iter().all(|row| row.state == DeliveryState::Done));
+    let broken_off = RunFilter { outcome: Some(Outcome::Failed), ..RunFilter::default() };
+    assert_eq!(store.runs(broken_off).await.unwrap().len(), DELIVERIES_AT_ONCE_MAX);
 }

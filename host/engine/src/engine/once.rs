@@ -210,16 +210,24 @@ async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {
     match answer {
         Answer::Streams(streams) => Fruit { streams, ..Fruit::default() },
         Answer::Done(output) => {
+            let mut is_judged = true;
             let drift = match schema {
                 // Nothing here may cost the answer; and what nobody could look at must not pass for looked at.
                 Some(schema) => match validate(run, schema, &output).await {
                     Ok(Ok(faults)) => faults,
-                    Ok(Err(error)) => vec![Fault::whole(error.to_string())],
-                    Err(failure) => vec![Fault::whole(failure.message)],
+                    Ok(Err(error)) => {
+                        // What this machine lacks is no fault of the vendor's.
+                        is_judged = !matches!(error, SchemaError::Here(_));
+                        vec![Fault::whole(error.to_string())]
+                    }
+                    Err(failure) => {
+                        is_judged = false;
+                        vec![Fault::whole(failure.message)]
+                    }
                 },
                 None => Vec::new(),
             };
-            Fruit { output: Some(output), drift, ..Fruit::default() }
+            Fruit { output: Some(output), drift, not_judged: !is_judged, ..Fruit::default() }
         }
         Answer::Handled(handled) => {
             let output = Some(deliver::handled_json(&handled));

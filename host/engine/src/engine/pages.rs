@@ -4,7 +4,7 @@
 use super::{Engine, Fruit, Run, judge};
 use crate::{
     Answer, CallOptions, EngineError, Failure, Operation, Page, PageSink, Progress, ReadOptions, RunReport,
-    Schema, StreamFacts,
+    Schema, SchemaError, StreamFacts,
     limits::READ_TIME_MAX,
     read::{Call, Event, ReadMachine, Step},
     run::{Doubt, Ending},
@@ -244,7 +244,12 @@ impl Engine {
             Ok(Some(found)) => found,
             Err(error) => {
                 let what = "the page could not be held against the schema of";
-                return drift(format!("{what} `{stream}`: {}", error.words()));
+                let message = format!("{what} `{stream}`: {}", error.words());
+                return match error {
+                    // What this machine lacks is no fault of the vendor's.
+                    SchemaError::Here(_) => Err(Failure::new("host", message)),
+                    SchemaError::Unusable(_) => drift(message),
+                };
             }
         };
         let places: Vec<_> =

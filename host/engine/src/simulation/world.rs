@@ -278,12 +278,17 @@ pub(crate) struct Mortal {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) left: AtomicI64,
     pub(crate) effect_of_the_last: bool,
+    /// So many operations fail, and then it is well again.
+    pub(crate) fails: i64,
 }
+
+/// It stays dead.
+pub(crate) const FOR_EVER: i64 = i64::MAX;
 
 impl Mortal {
     async fn pass<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
-        if left > 1 {
+        if left > 1 || left <= 1_i64.saturating_sub(self.fails) {
             return work.await;
         }
         if left == 1 && self.effect_of_the_last {
@@ -318,6 +323,8 @@ mortal! {
     runs(filter: RunFilter) -> Vec<RunSummary>;
     prune_runs(before: Timestamp, bytes: u64) -> u32;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
+    close_broken_off(delivery_id: &str, now: Timestamp) -> Option<ClosedRun>;
+    probe() -> ();
     accept_delivery(delivery: NewDelivery, room: Backlog) -> Accepted;
     due_deliveries(connection: &str, now: Timestamp, limit: u32) -> Vec<String>;
     next_delivery_due(connection: &str) -> Option<Timestamp>;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     Handshake, Routes,
-    limits::{BODIES_BYTES_MAX, BODY_BYTES_DEFAULT},
+    limits::{BODY_BYTES_DEFAULT, SENDER_BYTES_MAX},
 };
 use http_body_util::StreamBody;
 use hyper::body::Frame;
@@ -15,9 +15,12 @@ use portcullis_secrets::{
     webhook::{Sample, Signer, Verifier},
 };
 use portcullis_store::{Backlog, DataLock, DeliveryFilter, DeliveryRow, SqliteStore, Store};
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 const ROOM: Backlog = Backlog { deliveries_max: 1_000, bytes_max: 64 << 20 };
+const SENDER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9));
+#[expect(clippy::cast_possible_truncation, reason = "a quarter of 128 MiB")]
+const ALL_OF_ONE: usize = SENDER_BYTES_MAX as usize;
 const PUBLIC: &str = "https://hooks.example.com";
 
 struct Setting {
@@ -78,7 +81,7 @@ impl Setting {
         };
         self.signer.sign(&mut sample, self.clock.now()).unwrap();
         let target = sample.url.strip_prefix(PUBLIC).unwrap();
-        let mut request = Request::post(target).header("host", "evil.example");
+        let mut request = to("POST", target);
         for (name, value) in &sample.headers {
             request = request.header(name, value.as_slice());
         }
@@ -86,12 +89,12 @@ impl Setting {
     }
 
     async fn sent(&self, request: Request<Full<Bytes>>) -> u16 {
-        answer(&self.shared, "10.0.0.9".parse().unwrap(), request).await.status().as_u16()
+        answer(&self.shared, SENDER, request).await.status().as_u16()
     }
 
     /// Status, type and body of the answer.
     async fn asked(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
-        let answered = answer(&self.shared, "10.0.0.9".parse().unwrap(), request).await;
+        let answered = answer(&self.shared, SENDER, request).await;
         let kind = answered.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         assert_eq!(answered.headers().contains_key("x-content-type-options"), kind.is_some());
         let status = answered.status().as_u16();
@@ -106,6 +109,11 @@ impl Setting {
         }
         rows
     }
+}
+
+/// What HTTP asks of each request is there; whose name stands in it says nothing.
+fn to(method: &str, target: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(target).header("host", "evil.example")
 }
 
 #[tokio::test]
@@ -150,7 +158,7 @@ async fn what_is_not_signed_is_stored_nowhere() {
     assert_eq!(setting.rows().await, []);
     // The same route takes what is right, and a route that says so what has no signature.
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
-    let open = Request::post("/open").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+    let open = to("POST", "/open").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
     assert_eq!(setting.sent(open).await, 200);
     assert_eq!(setting.rows().await.len(), 2);
 }
@@ -206,7 +214,7 @@ async fn sizes_are_bounded_whether_announced_or_not() {
     assert_eq!(setting.sent(setting.signed("/in", &[b'a'; 1001])).await, 413);
     let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'a'; 100])));
     let endless = StreamBody::new(futures_stream(piece));
-    let request = Request::post("/in").body(endless).unwrap();
+    let request = to("POST", "/in").body(endless).unwrap();
     let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
     assert_eq!(answered.status(), 413);
     assert_eq!(answered.headers()["connection"], "close");
@@ -222,11 +230,11 @@ fn futures_stream<T: Unpin>(piece: impl Fn() -> T + Unpin) -> impl futures_util:
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let setting = Setting::usual("stripe").await;
     let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    let request = Request::post("/in").body(never).unwrap();
+    let request = to("POST", "/in").body(never).unwrap();
     let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
     assert_eq!(answered.status(), 408);
-    // What it had taken of the room for all bodies is free again.
-    assert_eq!(setting.shared.bodies.available_permits() as u64, BODIES_BYTES_MAX);
+    // What did not come took no room.
+    assert_eq!(setting.shared.bodies.part(SENDER).grow(ALL_OF_ONE), Ok(()));
 }
 
 #[tokio::test]
@@ -241,11 +249,13 @@ async fn who_finds_no_room_is_told_to_come_again() {
     assert_eq!(answered.headers()["retry-after"], "30");
     // Nor for what nobody can verify yet.
     assert_eq!(setting.sent(setting.signed("/early", b"{}")).await, 503);
-    // Nor is there room for one more body while others have all of it.
+    // Nor has one sender more room than its share, for what comes at the same time; the others have theirs.
     let setting = Setting::usual("stripe").await;
-    let all = u32::try_from(BODIES_BYTES_MAX).unwrap();
-    let held = setting.shared.bodies.clone().try_acquire_many_owned(all).unwrap();
+    let mut held = setting.shared.bodies.part(SENDER);
+    held.grow(ALL_OF_ONE).unwrap();
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 503);
+    let other = answer(&setting.shared, "192.0.2.1".parse().unwrap(), setting.signed("/in", b"{}")).await;
+    assert_eq!(other.status(), 200);
     drop(held);
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
 }
@@ -259,6 +269,18 @@ async fn a_route_has_its_rate() {
     let request = setting.signed("/in", b"{}");
     let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
     assert_eq!(answered.headers()["retry-after"], "1");
+    // What it took before the routes were made anew it has taken; another rate begins afresh.
+    let anew = |rate: f64| {
+        let route = Route::new("one", "billing", Check::Unsigned, BODY_BYTES_DEFAULT, Some(rate));
+        let routes = Routes::new(PUBLIC, Vec::new(), [("/in".to_owned(), route)]).unwrap();
+        setting.shared.replace(routes, &BTreeSet::new());
+    };
+    anew(1.0);
+    assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 429);
+    anew(2.0);
+    assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
+    anew(1.0);
+    while setting.sent(setting.signed("/in", b"{}")).await == 200 {}
     setting.clock.advance(Duration::from_secs(2));
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
 }
@@ -271,7 +293,7 @@ async fn what_a_vendor_asks_in_a_signed_body_is_answered_and_stored_nowhere() {
     let body = br#"{"token":"x","challenge":"3eZbrw1aB","type":"url_verification"}"#;
     assert_eq!(slack.asked(slack.signed("/in", body)).await, (200, TEXT.to_owned(), "3eZbrw1aB".to_owned()));
     // From nobody else, and nothing that moves a reader.
-    let unsigned = Request::post("/in").body(Full::new(Bytes::from_static(body))).unwrap();
+    let unsigned = to("POST", "/in").body(Full::new(Bytes::from_static(body))).unwrap();
     assert_eq!(slack.asked(unsigned).await.0, 401);
     for challenge in ["a\\nb", "\\u0000", "\u{e9}"] {
         let body = format!(r#"{{"challenge":"{challenge}","type":"url_verification"}}"#);
@@ -296,16 +318,10 @@ async fn what_a_vendor_asks_in_a_signed_body_is_answered_and_stored_nowhere() {
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer["plainToken"], "qgg8vlvZRS6UYooatFL8Aw");
-    let signed = |secret: &Secret| {
-        let verifier =
-            Verifier::new(Signing::named("zoom").unwrap().scheme(), std::slice::from_ref(secret)).unwrap();
-        let tag = verifier.prove(b"qgg8vlvZRS6UYooatFL8Aw").unwrap();
-        tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    assert_eq!(answer["encryptedToken"], signed(zoom.signer.secret()));
+    assert_eq!(answer["encryptedToken"], hmac_hex(zoom.signer.secret(), b"qgg8vlvZRS6UYooatFL8Aw"));
     // What that is, by another implementation (Python's `hmac`).
     let known = "4eea722bfa85266581d6ee4a04e27fa02d26feb7a94dc70d8740670ae128e942";
-    assert_eq!(signed(&Secret::new(b"zoom-secret-0123".to_vec())), known);
+    assert_eq!(hmac_hex(&Secret::new(b"zoom-secret-0123".to_vec()), b"qgg8vlvZRS6UYooatFL8Aw"), known);
     assert_eq!(zoom.rows().await, []);
     // Nobody answers it where it was not said.
     let stripe = Setting::usual("stripe").await;
@@ -313,11 +329,56 @@ async fn what_a_vendor_asks_in_a_signed_body_is_answered_and_stored_nowhere() {
     assert_eq!(stripe.rows().await.len(), 1);
 }
 
+fn hmac_hex(secret: &Secret, text: &[u8]) -> String {
+    let tag = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.expose()), text);
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Who has one secret of a route is told nothing that is made with another one, by which they could sign what they like.
+#[tokio::test]
+async fn while_secrets_are_rotated_each_is_answered_by_its_own() {
+    let zoom = Setting::usual("zoom").await;
+    let old = zoom.signer.secret();
+    let new = Secret::new(b"another-secret-0123456789".to_vec());
+    let scheme = Signing::named("zoom").unwrap();
+    for secrets in [[&new, old], [old, &new]] {
+        let secrets = secrets.map(|secret| Secret::new(secret.expose().to_vec()));
+        let verifier = Box::new(Verifier::new(scheme.scheme(), &secrets).unwrap());
+        let check = Check::Signed { verifier, secret_header: None };
+        let route = Route::new("one", "billing", check, BODY_BYTES_DEFAULT, None);
+        let route = route.with_handshake(Some(Handshake::Zoom));
+        let routes = Routes::new(PUBLIC, Vec::new(), [("/in".to_owned(), route)]).unwrap();
+        zoom.shared.replace(routes, &BTreeSet::new());
+        let body = br#"{"payload":{"plainToken":"v0:1700000000:{}"},"event":"endpoint.url_validation"}"#;
+        let (_, _, answer) = zoom.asked(zoom.signed("/in", body)).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["encryptedToken"], hmac_hex(old, b"v0:1700000000:{}"));
+    }
+}
+
+#[tokio::test]
+async fn what_http_itself_refuses() {
+    let setting = Setting::usual("stripe").await;
+    let check = async |change: &dyn Fn(&mut HeaderMap), status: u16| {
+        let mut request = setting.signed("/in", b"{}");
+        change(request.headers_mut());
+        assert_eq!(setting.sent(request).await, status);
+    };
+    check(&|_| {}, 200).await;
+    check(&|headers| drop(headers.remove("host")), 400).await;
+    check(&|headers| assert!(headers.append("host", "a.example".parse().unwrap())), 400).await;
+    check(&|headers| drop(headers.insert("transfer-encoding", "gzip, chunked".parse().unwrap())), 501).await;
+    check(&|headers| drop(headers.insert("transfer-encoding", "Chunked".parse().unwrap())), 200).await;
+    let large = "a".repeat(HEADERS_BYTES_MAX);
+    check(&|headers| drop(headers.insert("x-large", large.parse().unwrap())), 431).await;
+    assert_eq!(setting.rows().await.len(), 2);
+}
+
 #[tokio::test]
 async fn what_a_vendor_asks_in_a_query_is_answered_and_stored_nowhere() {
     let setting = Setting::usual("stripe").await;
     let send = async |method: &str, target: &str| {
-        let request = Request::builder().method(method).uri(target).body(Full::new(Bytes::new())).unwrap();
+        let request = to(method, target).body(Full::new(Bytes::new())).unwrap();
         setting.asked(request).await
     };
     let said = |text: &str| (200, TEXT.to_owned(), text.to_owned());
@@ -346,8 +407,10 @@ async fn what_a_vendor_asks_in_a_query_is_answered_and_stored_nowhere() {
         assert_eq!(send(method, &target).await.0, status, "{method} {target:.80}");
     }
     assert_eq!(setting.rows().await, []);
-    // A delivery is one.
+    // A delivery is one, whatever its query says.
     assert_eq!(send("POST", "/graph").await, (200, String::new(), String::new()));
     assert_eq!(send("POST", &format!("/meta?{asks}tok%20en%2B0123")).await.0, 200);
-    assert_eq!(setting.rows().await.len(), 2);
+    let request = to("POST", "/graph?validationToken=a").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+    assert_eq!(setting.asked(request).await, (200, String::new(), String::new()));
+    assert_eq!(setting.rows().await.len(), 3);
 }

@@ -11,7 +11,10 @@ use portcullis_grants::{
     Attributes, FromResponse, Idempotency, ManifestRule, QueryRule, Redirect, RequestedRule, ValuePattern,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Which `allow` line each rule came from, (table, line), and which table each `from-response`.
 #[derive(Default)]
@@ -230,7 +233,7 @@ pub(crate) fn attributes(table: &mut Table<'_>) -> Attributes {
     let idempotency = table.table("idempotency").and_then(|mut idempotency| {
         idempotency.such_as(&[("header", "\"Idempotency-Key\""), ("window", "\"24h\"")]);
         let header = idempotency.required_string("header");
-        let window = idempotency.duration("window");
+        let window = idempotency.duration("window", Duration::from_secs(24 * 60 * 60));
         if window.is_none() && !idempotency.has("window") {
             let help =
                 Some("write how long the vendor remembers a key, for example `window = \"24h\"`".to_owned());

@@ -128,7 +128,8 @@ fn key_form(table: &mut Table<'_>) -> Key {
 
 fn time(table: &mut Table<'_>) -> Option<Timestamp> {
     let unit = table.parse("unit").map_or(Unit::Seconds, |unit| unit.value);
-    let tolerance = table.duration("tolerance").map_or(TOLERANCE_DEFAULT, |tolerance| tolerance.value);
+    let tolerance =
+        table.duration("tolerance", TOLERANCE_DEFAULT).map_or(TOLERANCE_DEFAULT, |tolerance| tolerance.value);
     let place = match table.has("body") {
         true => Place::Body(table.string("body")?.value),
         false => {

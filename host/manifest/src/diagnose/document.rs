@@ -202,10 +202,11 @@ impl Document {
         self.at(path).1
     }
 
-    /// Hides what stands at this path in excerpts, and every string below it.
+    /// Hides what stands at this path in excerpts, and every string below it. Of what is not there, nothing.
     pub fn mask_at(&self, path: &[&str]) {
-        let (node, _) = self.at(path);
+        let (node, _, steps) = self.walk(path);
         match &node.value {
+            _ if steps < path.len() => {}
             Value::Table(_) | Value::Array(_) => self.mask(node),
             _ => self.mask_span(node.span.clone()),
         }
@@ -218,9 +219,23 @@ impl Document {
         message: impl Into<String>,
         help: Option<String>,
     ) -> Diagnostic {
-        let text = mask(&self.text, &self.masked.borrow());
-        let location = Some(Location::new(text, span));
+        let location = Some(self.location(span));
         Diagnostic { file: self.file.clone(), location, message: message.into(), help }
+    }
+
+    /// A place, with the text in which of all values that one alone is shown: what stands beside it may be anything.
+    fn location(&self, span: Range<usize>) -> Location {
+        let mut hidden = self.masked.borrow().clone();
+        // Of a list at that place, its items are.
+        let is_list = self.text.get(span.clone()).is_some_and(|text| text.starts_with('['));
+        self.root.leaves(&mut |leaf| {
+            let is_there = leaf.start <= span.start && span.end <= leaf.end;
+            let is_item = is_list && span.start < leaf.start && leaf.end < span.end;
+            if !(is_there || is_item) {
+                hidden.push(leaf.clone());
+            }
+        });
+        Location::new(mask(&self.text, &hidden), span)
     }
 
     fn at(&self, path: &[&str]) -> (&Node, Range<usize>) {
@@ -251,7 +266,7 @@ impl Document {
 
     /// The value, where no fault was found; else all faults, in the order of the text.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
-        let mut faults = self.faults.into_inner();
+        let mut faults = self.faults.take();
         faults.sort_by_key(|fault| fault.span.start);
         // One table of several lines is checked line by line.
         faults.dedup();
@@ -262,13 +277,7 @@ impl Document {
             }
             _ => {}
         }
-        let text = mask(&self.text, &self.masked.into_inner());
-        let diagnostic = |Fault { span, message, help }| Diagnostic {
-            file: self.file.clone(),
-            location: Some(Location::new(text.clone(), span)),
-            message,
-            help,
-        };
+        let diagnostic = |Fault { span, message, help }: Fault| self.diagnostic(span, message, help);
         Err(faults.into_iter().map(diagnostic).collect())
     }
 }
@@ -347,6 +356,15 @@ impl Node {
                 serde_json::Value::Object(entries.iter().map(pair).collect::<Option<_>>()?)
             }
         })
+    }
+
+    /// Everything that is neither a list nor a table.
+    fn leaves(&self, found: &mut impl FnMut(&Range<usize>)) {
+        match &self.value {
+            Value::Array(items) => items.iter().for_each(|item| item.leaves(found)),
+            Value::Table(entries) => entries.iter().for_each(|entry| entry.node.leaves(found)),
+            _ => found(&self.span),
+        }
     }
 
     pub(super) fn strings(&self, found: &mut Vec<Range<usize>>) {

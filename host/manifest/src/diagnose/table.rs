@@ -3,7 +3,7 @@
 use super::{
     UnitError,
     document::{Document, Entry, Kind, Node, Spanned, Value},
-    nearest, parse_bytes, parse_duration, shown,
+    nearest, parse_bytes, parse_duration, print_bytes, print_duration, shown,
 };
 use std::{cell::RefCell, fmt::Display, ops::Range, str::FromStr, time::Duration};
 /// One table being read. Dropping it reports every key that nothing asked for.
@@ -325,28 +325,26 @@ impl<'d> Table<'d> {
         Some(Spanned { value: *value, span: node.span.clone() })
     }
 
-    /// A duration such as `24h`.
-    pub fn duration(&mut self, key: &str) -> Option<Spanned<Duration>> {
-        self.unit(key, "`30s`, `5m` or `24h`", parse_duration)
+    /// A duration such as `24h`; `usual` is one that fits.
+    pub fn duration(&mut self, key: &str, usual: Duration) -> Option<Spanned<Duration>> {
+        self.unit(key, &print_duration(usual), parse_duration)
     }
 
-    /// A size such as `64MiB`.
-    pub fn bytes(&mut self, key: &str) -> Option<Spanned<u64>> {
-        self.unit(key, "`64KiB` or `64MiB`", parse_bytes)
+    /// A size such as `64MiB`; `usual` is one that fits.
+    pub fn bytes(&mut self, key: &str, usual: u64) -> Option<Spanned<u64>> {
+        self.unit(key, &print_bytes(usual), parse_bytes)
     }
 
     fn unit<T>(
         &mut self,
         key: &str,
-        such_as: &str,
+        usual: &str,
         read: impl FnOnce(&str) -> Result<T, UnitError>,
     ) -> Option<Spanned<T>> {
         let node = &self.take(key)?.node;
         if matches!(node.value, Value::Integer(_) | Value::Float(_)) {
             let message = format!("`{key}`: expected a string, found a number without its unit");
-            let help = self
-                .example(key)
-                .unwrap_or_else(|| format!("a whole number and its unit, in quotes: {such_as}"));
+            let help = format!("a whole number and its unit, in quotes: `{key} = \"{usual}\"`");
             self.fault(node.span.clone(), message, Some(help));
             return None;
         }

@@ -105,8 +105,11 @@ fn values_that_pass() {
         assert_eq!(root.string_or_strings("l").unwrap()[0].value, "a");
         assert_eq!(root.string_or_strings("one").unwrap()[0].value, "a");
         assert_eq!(root.string_map("t")[0].1.value, "v");
-        assert_eq!(root.duration("d").unwrap().value, std::time::Duration::from_secs(86400));
-        assert_eq!(root.bytes("m").unwrap().value, 64 << 20);
+        assert_eq!(
+            root.duration("d", std::time::Duration::from_secs(86400)).unwrap().value,
+            std::time::Duration::from_secs(86400)
+        );
+        assert_eq!(root.bytes("m", 64 << 20).unwrap().value, 64 << 20);
         assert_eq!(root.json("j").unwrap().value.to_string(), r#"{"a":[1,2.5,"1979-05-27"]}"#);
         assert_eq!(root.parse::<semver::Version>("v").unwrap().value.minor, 2);
         let names: Vec<String> = root.entries("e").into_iter().map(|(name, _)| name.value).collect();
@@ -121,8 +124,8 @@ fn parsing_units_and_later_keys() {
     let text = "v = \"1.x\"\nd = \"24\"\nm = \"64MB\"\nquery = { a = \"*\" }\nscopes = []\nmore = [\"a\"]\n";
     let found = faults(text, |root| {
         root.parse::<semver::Version>("v");
-        root.duration("d");
-        root.bytes("m");
+        root.duration("d", std::time::Duration::from_secs(86400));
+        root.bytes("m", 64 << 20);
         root.reject_later("query");
         root.reject_later("soap");
         root.reject_later_unless_empty("scopes");
@@ -146,6 +149,9 @@ fn parsing_units_and_later_keys() {
         assert!(parse_duration(text).is_err(), "{text}");
     }
     assert!(parse_bytes("99999999999GiB").is_err());
+    for text in ["0B", "1B", "64KiB", "64MiB", "2GiB", "1025B"] {
+        assert_eq!(print_bytes(parse_bytes(text).unwrap()), text);
+    }
 }
 
 #[test]

@@ -51,6 +51,16 @@ pub fn print_duration(duration: Duration) -> String {
     format!("{milliseconds}ms")
 }
 
+/// Prints what `parse_bytes` reads.
+pub fn print_bytes(bytes: u64) -> String {
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes != 0 && bytes.trailing_zeros() >= shift {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes}B")
+}
+
 /// Reads `64MiB`.
 pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     let (number, unit) = split(text).ok_or(UnitError::Bytes)?;

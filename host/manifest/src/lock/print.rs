@@ -133,7 +133,10 @@ fn quoted(text: &str) -> String {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             c if crate::diagnose::is_hidden(c) => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c));
+                let _ = match u32::from(c) {
+                    code @ 0..=0xffff => write!(out, "\\u{code:04X}"),
+                    code => write!(out, "\\U{code:08X}"),
+                };
             }
             c => out.push(c),
         }

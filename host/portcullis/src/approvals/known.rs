@@ -5,7 +5,8 @@ use crate::{
     exit::{Exit, Failure, Result},
     files,
 };
-use portcullis_manifest::{Approval, Lock, lock::is_digest};
+use portcullis_manifest::{Approval, ConnectorName, Lock, lock::is_digest};
+use semver::Version;
 use std::path::{Path, PathBuf};
 
 /// A digest and the end of its line.
@@ -13,14 +14,13 @@ const FILE_BYTES_MAX: u64 = 80;
 
 /// Where a version's digest lies. Publisher and name are labels, a version begins with a digit and holds no `/`: none of them
 /// can mean another folder.
-fn file(data: &Path, approval: &Approval) -> PathBuf {
-    let name = &approval.connector;
-    data.join("approved").join(&name.publisher).join(&name.name).join(approval.version.to_string())
+fn file(data: &Path, name: &ConnectorName, version: &Version) -> PathBuf {
+    data.join("approved").join(&name.publisher).join(&name.name).join(version.to_string())
 }
 
 /// The digest that this version was approved with, where it ever was.
-fn digest(data: &Path, approval: &Approval) -> Result<Option<String>> {
-    let file = file(data, approval);
+fn digest(data: &Path, name: &ConnectorName, version: &Version) -> Result<Option<String>> {
+    let file = file(data, name, version);
     if !file.try_exists().map_err(crate::exit::at_file("read", &file))? {
         return Ok(None);
     }
@@ -33,24 +33,27 @@ fn digest(data: &Path, approval: &Approval) -> Result<Option<String>> {
     Ok(Some(digest.to_owned()))
 }
 
-/// Refuses an approval of a version that was approved with another digest, by this `data` or by the lock.
-pub fn refuse_asked(data: &Path, lock: &Lock, asked: &Approval) -> Result<()> {
-    let same = |other: &&Approval| other.connector == asked.connector && other.version == asked.version;
+/// Refuses a component of a version that was approved with another digest, by this `data` or by the lock: whatever the config says.
+pub fn refuse_asked(
+    data: &Path,
+    lock: &Lock,
+    name: &ConnectorName,
+    version: &Version,
+    asked: &str,
+) -> Result<()> {
+    let same = |other: &&Approval| other.connector == *name && other.version == *version;
     let pinned = lock.approvals.values().filter(same).map(|other| other.digest.clone());
-    let Some(known) = digest(data, asked)?.into_iter().chain(pinned).find(|known| *known != asked.digest)
-    else {
-        return Ok(());
-    };
+    let known = digest(data, name, version)?.into_iter().chain(pinned).find(|known| known != asked);
+    let Some(known) = known else { return Ok(()) };
     Err(Failure::fault(format!(
-        "`{}` {} was approved with the digest `{known}`; the registry now holds `{}`",
-        asked.connector, asked.version, asked.digest
+        "`{name}` {version} was approved with the digest `{known}`; the registry now holds `{asked}`"
     ))
     .with_help("a changed connector needs a new version; put the approved file back"))
 }
 
 /// Refuses a lock that pins another digest than the one that was approved here.
 pub fn refuse_pinned(data: &Path, pinned: &Approval) -> Result<()> {
-    match digest(data, pinned)? {
+    match digest(data, &pinned.connector, &pinned.version)? {
         Some(known) if known != pinned.digest => Err(Failure::new(
             Exit::NotApproved,
             format!(
@@ -60,7 +63,7 @@ pub fn refuse_pinned(data: &Path, pinned: &Approval) -> Result<()> {
         )
         .with_help(format!(
             "a changed connector needs a new version; take back the lock that pins the approved digest (remembered in `{}`)",
-            file(data, pinned).display()
+            file(data, &pinned.connector, &pinned.version).display()
         ))),
         _ => Ok(()),
     }
@@ -68,8 +71,8 @@ pub fn refuse_pinned(data: &Path, pinned: &Approval) -> Result<()> {
 
 /// Remembers what an approval pins, durably, or refuses it.
 pub fn remember(data: &Path, approval: &Approval) -> Result<()> {
-    let file = file(data, approval);
-    if digest(data, approval)?.is_none() {
+    let file = file(data, &approval.connector, &approval.version);
+    if digest(data, &approval.connector, &approval.version)?.is_none() {
         let folder = crate::config::folder_of(&file);
         files::private_folder(folder)?;
         files::write_new(&file, format!("{}\n", approval.digest).as_bytes(), 0o600)?;
@@ -87,7 +90,7 @@ pub fn remember(data: &Path, approval: &Approval) -> Result<()> {
 /// What a lock of before this memory names counts too; what it names otherwise is refused where that is loaded.
 pub fn remember_all(data: &Path, lock: &Lock) -> Result<()> {
     for approval in lock.approvals.values() {
-        if digest(data, approval)?.is_none() {
+        if digest(data, &approval.connector, &approval.version)?.is_none() {
             remember(data, approval)?;
         }
     }
@@ -111,6 +114,10 @@ mod tests {
         lock.approvals.remove("a").unwrap()
     }
 
+    fn asked(data: &Path, lock: &Lock, approval: &Approval) -> Result<()> {
+        refuse_asked(data, lock, &approval.connector, &approval.version, &approval.digest)
+    }
+
     #[test]
     fn a_version_means_one_digest_for_ever() {
         let data = tempfile::tempdir().unwrap();
@@ -120,7 +127,7 @@ mod tests {
         remember(data, &first).unwrap();
         remember(data, &first).unwrap();
         assert_eq!(remember(data, &second).unwrap_err().exit, Exit::NotApproved);
-        let error = refuse_asked(data, &Lock::default(), &second).unwrap_err().to_string();
+        let error = asked(data, &Lock::default(), &second).unwrap_err().to_string();
         assert!(error.contains(&first.digest) && error.contains(&second.digest), "{error}");
         remember(data, &approval("1.0.0+build", 'b')).unwrap();
         let kept = std::fs::read_to_string(data.join("approved/acme/x/1.0.0")).unwrap();
@@ -132,7 +139,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let first = approval("1.0.0", 'a');
         let lock = Lock { approvals: [("one".to_owned(), first.clone())].into() };
-        refuse_asked(data.path(), &lock, &approval("1.0.0", 'b')).unwrap_err();
+        asked(data.path(), &lock, &approval("1.0.0", 'b')).unwrap_err();
         remember_all(data.path(), &lock).unwrap();
         let swapped = Lock { approvals: [("one".to_owned(), approval("1.0.0", 'b'))].into() };
         remember_all(data.path(), &swapped).unwrap();
@@ -147,7 +154,7 @@ mod tests {
         for damage in ["", "sha256:ab\n", "../../etc/passwd\n"] {
             std::fs::write(data.path().join("approved/acme/x/1.0.0"), damage).unwrap();
             assert_eq!(refuse_pinned(data.path(), &first).unwrap_err().exit, Exit::Fault);
-            assert_eq!(refuse_asked(data.path(), &Lock::default(), &first).unwrap_err().exit, Exit::Fault);
+            assert_eq!(asked(data.path(), &Lock::default(), &first).unwrap_err().exit, Exit::Fault);
         }
     }
 

@@ -44,15 +44,18 @@ impl Refusal {
         }
     }
 
-    /// Whether one line of a batch can be what is wrong: of the others, the same batch may be written later, or by somebody else.
-    pub fn may_be_a_line(self) -> bool {
-        matches!(self, Self::Status(400 | 404 | 409 | 422))
+    /// For people.
+    pub fn words(self) -> String {
+        match self {
+            Self::Status(status) => status.to_string(),
+            Self::ConnectionLost => "a lost connection".to_owned(),
+        }
     }
 
-    /// Whether it says something of what was asked for, by which a connector may well ask for something else: what is not there
-    /// can be made.
-    pub fn is_an_answer(self) -> bool {
-        self.may_be_a_line()
+    /// Whether it says something of what was asked for: one line of a batch can be what is wrong, and a connector may well ask for
+    /// something else, because what is not there can be made. After every other one the same call may go well later.
+    pub fn is_of_what_was_asked(self) -> bool {
+        matches!(self, Self::Status(400 | 404 | 409 | 422))
     }
 }
 

@@ -105,6 +105,8 @@ impl<'c> Found<'c> {
         let connection = config.connection(connection)?;
         let lock = approvals::read_lock(config)?;
         let package = newest(config, connection)?;
+        let Component { manifest, digest, .. } = &package.component;
+        approvals::known::refuse_asked(&config.data, &lock, &manifest.name, &manifest.version, digest)?;
         let signature = Signature::required(config, &package)?;
         Ok(Self { connection, lock, package, signature })
     }
@@ -120,7 +122,6 @@ impl<'c> Found<'c> {
         let approval =
             pinned::approval(config, self.connection, component, approval_id, clock.now().to_string())
                 .map_err(Failure::documents)?;
-        approvals::known::refuse_asked(&config.data, &self.lock, &approval)?;
         let difference = self.former().map(|former| difference(config, former, &approval, component));
         let Self { connection, package, signature, .. } = self;
         let boundary = &config.boundary;
@@ -161,7 +162,8 @@ pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration, after: Optio
         if let Some(after) = after {
             refuse_overtaken(config, lock, &name, after)?;
         }
-        approvals::known::refuse_asked(data, lock, &asked.approval)?;
+        let Approval { connector, version, digest, .. } = &asked.approval;
+        approvals::known::refuse_asked(data, lock, connector, version, digest)?;
         // The one that is replaced too: it is the last time that a lock of before the memory names it.
         approvals::known::remember_all(data, lock)?;
         approvals::known::remember(data, &asked.approval)?;

@@ -19,7 +19,7 @@ pub fn socket(config: &Config) -> PathBuf {
 /// `reload`: only a process that runs has something to read anew.
 pub async fn reload(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
-    match ask(&socket(&config), &Asked::Reload).await {
+    match ask(&socket(&config), &Asked::Reload {}).await {
         Ok(answered) => told(answered)?,
         Err(error) => {
             return Err(Failure::fault("no `serve` answers").because(&error).with_help("portcullis serve"));

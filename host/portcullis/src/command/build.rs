@@ -153,13 +153,17 @@ impl Built {
         // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
         let component = Component::read(&whole).map_err(|error| disagrees(dir, &error))?;
         let package = Package { file: dir.to_owned(), bytes: whole, component }.judged();
-        package.map_err(|failure| Failure {
-            message: "the build is not a connector".to_owned(),
-            help: Some(
-                "its roles have the functions of the WIT of this portcullis, and it imports no others"
-                    .to_owned(),
-            ),
-            ..failure
+        package.map_err(|failure| match failure.help.as_deref() {
+            // Nothing is wrong with what was built.
+            Some(registry::OF_THIS_MACHINE) => failure,
+            _ => Failure {
+                message: "the build is not a connector".to_owned(),
+                help: Some(
+                    "its roles have the functions of the WIT of this portcullis, and it imports no others"
+                        .to_owned(),
+                ),
+                ..failure
+            },
         })
     }
 }

@@ -81,7 +81,9 @@ pub async fn discover(arguments: &Arguments, options: &OneConnection) -> Result<
     if report.outcome == Outcome::Succeeded {
         let row = |stream: &portcullis_engine::StreamDescriptor| {
             let cursor = stream.cursor_field.clone().unwrap_or_default();
-            vec![output::shown_line(&stream.name), stream.primary_key.join(", "), cursor]
+            [&stream.name, &stream.primary_key.join(", "), &cursor]
+                .map(|text| output::shown_line(text))
+                .to_vec()
         };
         let rows: Vec<_> = report.streams.iter().map(row).collect();
         output::line(&output::table(&["STREAM", "KEY", "CURSOR"], &rows));

@@ -4,7 +4,8 @@ use crate::{
     cli::Arguments,
     config::Config,
     exit::{Exit, Failure, Result},
-    output, registry,
+    output,
+    registry::{self, Listed},
 };
 use portcullis_manifest::Approval;
 use serde_json::json;
@@ -14,8 +15,8 @@ use std::collections::BTreeSet;
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let lock = approvals::read_lock(&config)?;
-    let (entries, unread) = registry::list(&config.registry)?;
-    for failure in unread {
+    let Listed { entries, unread, misplaced } = registry::list(&config.registry)?;
+    for failure in unread.iter().chain(&misplaced) {
         output::note(&format!("warning: {}", output::shown_line(&failure.line())));
     }
     let (mut rows, mut unusable) = (Vec::new(), BTreeSet::new());

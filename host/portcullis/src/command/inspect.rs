@@ -146,8 +146,8 @@ fn operations(lines: &mut Vec<String>, manifest: &Connector) {
     if !manifest.streams.is_empty() {
         lines.push("\nstreams".to_owned());
         for (name, stream) in &manifest.streams {
-            let key = stream.primary_key.join(", ");
-            let cursor = stream.cursor_field.as_deref().unwrap_or("none");
+            let key = output::shown_line(&stream.primary_key.join(", "));
+            let cursor = output::shown_line(stream.cursor_field.as_deref().unwrap_or("none"));
             let summary = output::shown_line(stream.summary.as_deref().unwrap_or_default());
             lines.push(format!("  {name}  key {key}, cursor {cursor}  {summary}").trim_end().to_owned());
             lines.push(format!("    records  {}", shape(&stream.schema)));

@@ -64,11 +64,11 @@ pub fn json_or_text(text: &str) -> Value {
 /// Tells the person what did not go well; data on stdout is the command's.
 pub fn explain(report: &RunReport) {
     for fault in &report.drift {
-        output::note(&format!(
-            "warning: the output differs from its schema at `{}`: {}",
-            fault.place(),
-            fault.message
-        ));
+        let what = match report.reason.as_deref() {
+            Some("not-judged") => "could not be held against its schema".to_owned(),
+            _ => format!("differs from its schema at `{}`", fault.place()),
+        };
+        output::note(&format!("warning: the output {what}: {}", fault.message));
     }
     if report.outcome == Outcome::Succeeded {
         return;

@@ -200,7 +200,7 @@ fn has_key(config: &Config, connection: &Connection) -> bool {
 }
 
 /// Whether what is approved is what the config and the approved component give today.
-fn runs(config: &Config, connection: &Connection, former: &Approval) -> bool {
+pub(super) fn runs(config: &Config, connection: &Connection, former: &Approval) -> bool {
     let Some(package) = approvals::seen_package(config, former) else { return false };
     !approvals::is_revoked(&config.data, &connection.name, former)
         && refuse_differences(config, connection, former, &package.component).is_ok()

@@ -10,14 +10,23 @@ use crate::{
     exit::{Exit, Failure, Result, at_file},
     heap, output,
     watch::Watcher,
-    wiring::{Host, routes},
+    wiring::{
+        Host,
+        routes::{self, NotReady},
+    },
 };
 use portcullis_clock::{Clock, RealClock, RealRandom};
 use portcullis_engine::Dispatcher;
 use portcullis_ingress::{Ingress, Shared};
 use portcullis_server::{Answered, Asked, Control, Health, Question, Ready};
 use serde_json::json;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
@@ -25,6 +34,8 @@ use tokio::{
 
 /// Between two looks for history that is over its bounds.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks whether something can be stored again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A route whose connection can't run is looked at again after this time.
 const ROUTES_EVERY: Duration = Duration::from_secs(30);
 
@@ -35,7 +46,10 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     // From now on it is no reason to end, though nothing is read anew before it serves.
     let hangup = signal(SignalKind::hangup())
         .map_err(|error| Failure::fault("SIGHUP can't be heard").because(&error))?;
+    // Before it reads: what is saved meanwhile is a change.
+    let mut watcher = watcher(arguments);
     let config = Arc::new(Config::read(&arguments.config)?);
+    watcher.also(routes::files(&config));
     let health = Health::bind(config.serve.operator, readiness).await;
     let health = health.map_err(|error| listening("serve.operator", config.serve.operator, &error))?;
     let operator = health.address().map_err(at_file("listen at", Path::new("serve.operator")))?;
@@ -43,16 +57,14 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let tls = routes::certificate(&config).await?.map(watch::channel);
     let (certificate, tls) = tls.map_or((None, None), |(sender, receiver)| (Some(sender), Some(receiver)));
     let found = routes::found(&config, &host).await?;
+    found.warn(&BTreeMap::new(), &BTreeSet::new());
+    let not_ready = found.not_ready;
     let stored = Arc::new(Notify::new());
     let (clock, random): (Arc<dyn Clock>, _) = (Arc::new(RealClock), Arc::new(RealRandom));
-    let shared = Arc::new(Shared::new(
-        host.store.clone(),
-        clock.clone(),
-        random,
-        config.serve.backlog,
-        stored.clone(),
-        found.routes,
-    ));
+    let room = config.serve.backlog;
+    let store = host.store.clone();
+    let shared = Shared::new(store, clock.clone(), random, room, stored.clone(), found.routes);
+    let shared = Arc::new(shared);
     let ingress = Ingress::bind(config.serve.ingress, tls, shared.clone()).await;
     let ingress = ingress.map_err(|error| listening("serve.ingress", config.serve.ingress, &error))?;
     let address = ingress.address().map_err(at_file("listen at", Path::new("serve.ingress")))?;
@@ -69,12 +81,24 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let stopping = stop.clone();
     let dispatching = tokio::spawn(async move { dispatcher.run(connections, stopping).await });
     drop(tokio::task::spawn_blocking(heap::give_back));
-    let _ = ready.send(Ready::Yes);
+    ready.send_replace(Ready::Yes);
     announce(arguments, address, operator, &config);
 
-    let mut served = Served { arguments, config, shared, engine, names, certificate, questions, stored };
-    served.until(&mut host, hangup, stop).await?;
-    let _ = ready.send(Ready::Stopping);
+    let mut served = Served {
+        arguments,
+        config,
+        shared,
+        engine,
+        names,
+        certificate,
+        questions,
+        stored,
+        not_ready,
+        kept: BTreeSet::new(),
+        ready,
+    };
+    served.until(&mut host, watcher, hangup, stop).await?;
+    served.ready.send_replace(Ready::Stopping);
     control.abort();
     let _ = tokio::join!(accepting, dispatching);
     drop(served);
@@ -95,6 +119,18 @@ struct Served<'a> {
     questions: mpsc::Receiver<Question>,
     /// Told when something waits that did not.
     stored: Arc<Notify>,
+    /// Routes that take nothing, and why: said once.
+    not_ready: BTreeMap<String, NotReady>,
+    /// Of these, those that go on with secrets that are not there any more.
+    kept: BTreeSet<String>,
+    ready: watch::Sender<Ready>,
+}
+
+fn watcher(arguments: &Arguments) -> Watcher {
+    // No connector's folder: a place without one.
+    let mut watcher = Watcher::new(Path::new("/proc/self/fdinfo/none"), vec![arguments.config.clone()]);
+    watcher.begin();
+    watcher
 }
 
 impl Served<'_> {
@@ -102,11 +138,12 @@ impl Served<'_> {
     async fn until(
         &mut self,
         host: &mut Host,
+        mut watcher: Watcher,
         mut hangup: Signal,
         mut stop: watch::Receiver<bool>,
     ) -> Result<()> {
-        let mut watcher = self.watcher();
         let (mut prune, mut look) = (tokio::time::interval(PRUNE_EVERY), tokio::time::interval(ROUTES_EVERY));
+        let mut probe = tokio::time::interval(PROBE_EVERY);
         look.reset();
         loop {
             tokio::select! {
@@ -118,6 +155,7 @@ impl Served<'_> {
                 _ = hangup.recv() => drop(self.reload(host, &mut watcher).await),
                 _ = watcher.changed(&RealClock) => drop(self.reload(host, &mut watcher).await),
                 _ = look.tick() => self.look_again(host).await,
+                _ = probe.tick() => self.probe(host).await,
                 _ = prune.tick() => {
                     if let Err(failure) = host.prune(&self.config).await {
                         tracing::warn!(error = failure.message, "history could not be looked after");
@@ -127,21 +165,23 @@ impl Served<'_> {
         }
     }
 
-    /// The config's file, and those of the certificate, which others renew.
-    fn watcher(&self) -> Watcher {
-        let mut files = vec![self.arguments.config.clone()];
-        files.extend(self.config.serve.certificate.iter().map(|certificate| certificate.chain.clone()));
-        // No connector's folder: a place without one.
-        let mut watcher = Watcher::new(Path::new("/proc/self/fdinfo/none"), files);
-        watcher.begin();
-        watcher
+    /// Who could not store a delivery is not ready until something can be stored.
+    async fn probe(&self, host: &Host) {
+        if !self.shared.fails() {
+            return;
+        }
+        if host.store.probe().await.is_ok() {
+            self.shared.recovers();
+        }
+        let ready = if self.shared.fails() { Ready::Failing } else { Ready::Yes };
+        self.ready.send_replace(ready);
     }
 
     async fn answered(&mut self, host: &mut Host, watcher: &mut Watcher, asked: Asked) -> Answered {
         let (delivery, replay) = match asked {
             Asked::Replay { delivery } => (delivery, true),
             Asked::Discard { delivery } => (delivery, false),
-            Asked::Reload => {
+            Asked::Reload {} => {
                 return match self.reload(host, watcher).await {
                     Ok(()) => Answered::Done,
                     Err(failure) => {
@@ -158,7 +198,8 @@ impl Served<'_> {
 
     /// All of it, or nothing.
     async fn reload(&mut self, host: &mut Host, watcher: &mut Watcher) -> Result<()> {
-        let read = self.read_anew(host).await;
+        let mut next = self::watcher(self.arguments);
+        let read = self.read_anew(host, &mut next).await;
         match &read {
             Ok(()) => output::note("read anew"),
             Err(failure) => {
@@ -166,14 +207,16 @@ impl Served<'_> {
                 output::note("nothing was changed: it serves on as before");
             }
         }
-        *watcher = self.watcher();
+        next.also(routes::files(&self.config));
+        *watcher = next;
         // Not waited for: nobody needs it now.
         drop(tokio::task::spawn_blocking(heap::give_back));
         read
     }
 
-    async fn read_anew(&mut self, host: &mut Host) -> Result<()> {
+    async fn read_anew(&mut self, host: &mut Host, watcher: &mut Watcher) -> Result<()> {
         let config = Arc::new(Config::read(&self.arguments.config)?);
+        watcher.also(routes::files(&config));
         for (key, now, then) in [
             ("ingress", config.serve.ingress, self.config.serve.ingress),
             ("operator", config.serve.operator, self.config.serve.operator),
@@ -193,22 +236,42 @@ impl Served<'_> {
         let certificate = routes::certificate(&config).await?;
         let next = host.over(config.clone());
         let found = routes::found(&config, &next).await?;
+        if let Some(route) = found.lost().iter().find(|route| self.takes(route)) {
+            let why = found.not_ready.get(route).map(|not| output::shown_line(&not.why)).unwrap_or_default();
+            return Err(Failure::fault(format!("the route `{route}` would take nothing: {why}"))
+                .with_help("put its secret where the config says that it is"));
+        }
         // From here on nothing fails.
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
             let _ = sender.send(certificate);
         }
+        found.warn(&self.not_ready, &BTreeSet::new());
+        (self.not_ready, self.kept) = (found.not_ready, BTreeSet::new());
         *host = next;
         let _ = self.engine.send(host.engine.clone());
-        self.shared.replace(found.routes);
+        self.shared.replace(found.routes, &BTreeSet::new());
         let _ = self.names.send(found.connections);
         self.config = config;
         Ok(())
     }
 
+    /// Whether a route takes something now.
+    fn takes(&self, route: &str) -> bool {
+        let is_ready = !self.not_ready.contains_key(route) || self.kept.contains(route);
+        self.config.webhooks.contains_key(route) && is_ready
+    }
+
     /// A connection that could not run may have been approved meanwhile.
     async fn look_again(&mut self, host: &Host) {
         match routes::found(&self.config, host).await {
-            Ok(found) => self.shared.replace(found.routes),
+            Ok(found) => {
+                // What was read before is what its vendor still signs with, as far as anybody knows.
+                let mut kept = found.lost();
+                kept.retain(|route| self.takes(route));
+                found.warn(&self.not_ready, &kept);
+                self.shared.replace(found.routes, &kept);
+                (self.not_ready, self.kept) = (found.not_ready, kept);
+            }
             Err(failure) => tracing::warn!(error = failure.message, "routes could not be looked at"),
         }
     }

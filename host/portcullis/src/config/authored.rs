@@ -112,7 +112,7 @@ fn retention(mut table: Table<'_>, default: History) -> History {
 }
 
 fn age(table: &mut Table<'_>, key: &str, or: Duration) -> Duration {
-    let Some(read) = table.duration(key) else { return or };
+    let Some(read) = table.duration(key, or) else { return or };
     if read.value < AGE_MIN {
         table.fault(
             read.span,
@@ -124,7 +124,7 @@ fn age(table: &mut Table<'_>, key: &str, or: Duration) -> Duration {
 }
 
 fn size(table: &mut Table<'_>, key: &str, or: u64) -> u64 {
-    let Some(read) = table.bytes(key) else { return or };
+    let Some(read) = table.bytes(key, or) else { return or };
     if !Retention::BYTES.contains(&read.value) {
         table.fault(read.span, format!("`{key}` must be from 16MiB to 1TiB"), None);
     }

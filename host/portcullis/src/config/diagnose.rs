@@ -1,6 +1,9 @@
 //! Renders a fault with the line of the document underlined. Long lines are cut around the place.
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
-use portcullis_manifest::{Diagnostic, Location};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, MietteError, MietteSpanContents,
+    Report, SourceCode, SourceSpan, SpanContents,
+};
+use portcullis_manifest::{Diagnostic, Location, diagnose::escaped};
 use std::ops::Range;
 
 /// Most of one line that is shown, in bytes.
@@ -14,12 +17,12 @@ pub fn render(diagnostic: &Diagnostic) -> String {
     if let Some(help) = &diagnostic.help {
         shown = shown.with_help(help.clone());
     }
-    let name = diagnostic.file.display().to_string();
+    let name = escaped(&diagnostic.file.display().to_string());
     let report = match &diagnostic.location {
         Some(location) => {
             let excerpt = Excerpt::of(location);
             shown = shown.with_label(LabeledSpan::underline((excerpt.span.start, excerpt.span.len().max(1))));
-            Report::new(shown).with_source_code(NamedSource::new(&name, excerpt.text))
+            Report::new(shown).with_source_code(Lines { name: name.clone(), text: excerpt.text })
         }
         None => Report::new(shown),
     };
@@ -39,6 +42,34 @@ fn with_column(text: &str, head: &str, column: usize) -> String {
     let Some((before, after)) = text.split_once(head) else { return text.to_owned() };
     let rest = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
     format!("{before}{head}{column}{rest}")
+}
+
+/// Shows the lines of a place, and none beside them: what stands there may be anything, and has its values hidden anyway.
+struct Lines {
+    name: String,
+    text: String,
+}
+
+impl SourceCode for Lines {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        _before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let place = span.offset()..span.offset() + span.len();
+        let (Some(before), Some(after)) =
+            (self.text.get(..place.start), self.text.get(place.end.min(self.text.len())..))
+        else {
+            return Err(MietteError::OutOfBounds);
+        };
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let end = self.text.len() - after.len() + after.find('\n').unwrap_or(after.len());
+        let (line, lines) = (before.matches('\n').count(), self.text[start..end].lines().count());
+        let data = &self.text.as_bytes()[start..end];
+        let name = self.name.clone();
+        Ok(Box::new(MietteSpanContents::new_named(name, data, (start, data.len()).into(), line, 0, lines)))
+    }
 }
 
 /// A text with the lines around a place, no line of it long.

@@ -38,9 +38,9 @@ pub fn approval(
     Ok(Approval { approval_id, approved_at, ..joined(config, connection, component, literal) })
 }
 
-/// What a version would have pinned, were all that it asks for granted: what the config binds, else what is approved, else words
-/// for what nobody bound yet. Nothing of the config's own faults is in it. To be compared and shown, never to be pinned. Beside it the
-/// names of the origins that nothing is bound to: each stands in it by a host that nobody has.
+/// What a version would have pinned, were all that it asks for granted: what is approved, else what the config binds, else words
+/// for what nobody bound yet. Nothing of the config's own faults and changes is in it. To be compared and shown, never to be pinned.
+/// Beside it the names of the origins that nothing is bound to: each stands in it by a host that nobody has.
 pub fn draft(
     config: &Config,
     connection: &Connection,
@@ -48,40 +48,37 @@ pub fn draft(
     former: &Approval,
 ) -> Option<(Approval, Vec<String>)> {
     let (mut connection, manifest) = (connection.clone(), &component.manifest);
-    let used = origins::used(manifest);
-    connection.origins.retain(|name, _| used.contains(name.as_str()));
+    let bound = std::mem::take(&mut connection.origins);
     let mut unbound = Vec::new();
-    for name in used.iter().filter(|name| !connection.origins.contains_key(**name)).collect::<Vec<_>>() {
-        let origin = match former.origins.get(*name) {
+    for name in origins::used(manifest) {
+        let origin = match former.origins.get(name).or_else(|| bound.get(name)) {
             Some(origin) => origin.clone(),
             None => {
-                unbound.push((*name).to_owned());
+                unbound.push(name.to_owned());
                 placeholder(name).parse().ok()?
             }
         };
-        connection.origins.insert((*name).to_owned(), origin);
+        connection.origins.insert(name.to_owned(), origin);
     }
     let literal = origins::expand(config, &connection, manifest).ok()?;
     let mut drafted = joined(config, &connection, component, literal);
-    let fits = |slot: &String, pinned: &PinnedCredential| {
-        manifest.slots.get(slot).is_some_and(|declared| takes(declared, &pinned.scheme))
-    };
-    drafted.credentials.retain(|slot, pinned| fits(slot, pinned));
-    let missing: Vec<_> =
-        manifest.slots.iter().filter(|(slot, _)| !drafted.credentials.contains_key(*slot)).collect();
-    for (slot, declared) in missing {
-        let approved = former.credentials.get(slot).filter(|pinned| fits(slot, pinned)).cloned();
-        let pinned = approved.unwrap_or_else(|| PinnedCredential {
+    drafted.network = former.network.clone();
+    let bound = std::mem::take(&mut drafted.credentials);
+    for (slot, declared) in &manifest.slots {
+        let fitting = |pinned: &&PinnedCredential| takes(declared, &pinned.scheme);
+        let approved = former.credentials.get(slot).filter(fitting);
+        let pinned = approved.or_else(|| bound.get(slot).filter(fitting)).cloned();
+        let pinned = pinned.unwrap_or_else(|| PinnedCredential {
             credential: NOT_BOUND.to_owned(),
             scheme: declared.schemes.join(" or "),
             place: "where its scheme puts it".to_owned(),
         });
         drafted.credentials.insert(slot.clone(), pinned);
     }
-    for (name, requested) in
-        manifest.folders.iter().filter(|(name, _)| !connection.folders.contains_key(*name))
-    {
-        let path = former.folders.get(name).map_or(NOT_BOUND, |approved| approved.path.as_str()).to_owned();
+    let bound = std::mem::take(&mut drafted.folders);
+    for (name, requested) in &manifest.folders {
+        let known = former.folders.get(name).or_else(|| bound.get(name));
+        let path = known.map_or(NOT_BOUND, |known| known.path.as_str()).to_owned();
         drafted.folders.insert(name.clone(), PinnedFolder { path, access: requested.access });
     }
     Some((drafted, unbound))
@@ -147,20 +144,6 @@ fn network(connection: &Connection) -> PinnedNetwork {
             Roots::System => "system".to_owned(),
         },
     }
-}
-
-/// Whether a component knows something of the config that another one does not: a slot, a folder, an origin, or what `config` holds.
-pub fn knows_more(config: &Config, connection: &Connection, newer: &Component, older: &Component) -> bool {
-    let (new, old) = (&newer.manifest, &older.manifest);
-    let slot = |slot: &String| new.slots.contains_key(slot) && !old.slots.contains_key(slot);
-    let folder = |folder: &String| new.folders.contains_key(folder) && !old.folders.contains_key(folder);
-    let (new_origins, old_origins) = (origins::used(new), origins::used(old));
-    let origin = |name: &String| new_origins.contains(name.as_str()) && !old_origins.contains(name.as_str());
-    let fits = |component: &Component| config_faults(config, connection, component).is_empty();
-    connection.credentials.keys().any(slot)
-        || connection.folders.keys().any(folder)
-        || connection.origins.keys().any(origin)
-        || (!fits(older) && fits(newer))
 }
 
 /// What is wrong between the config and the component, each with its line in the config.
@@ -272,7 +255,8 @@ fn slot_faults(config: &Config, connection: &Connection, component: &Component) 
     for (slot, declared) in slots {
         let Some(name) = connection.credentials.get(slot) else {
             let message = format!("no credential is bound to the slot `{slot}` ({})", shown(&declared.why));
-            let help = format!("credentials = {{ {slot} = \"NAME\" }}, and a table `[credentials.NAME]`");
+            let bind = config.to_bind(&connection.name, "credentials", &format!("{slot} = \"NAME\""));
+            let help = format!("{bind}, and a table `[credentials.NAME]`");
             faults.push(config.fault(&at(slot), message, Some(help)));
             continue;
         };
@@ -281,7 +265,8 @@ fn slot_faults(config: &Config, connection: &Connection, component: &Component) 
         if !takes(declared, scheme) {
             let schemes = declared.schemes.join(", ");
             let message = format!("slot `{slot}` takes {schemes}; credential `{name}` is {scheme}");
-            faults.push(config.fault(&at(slot), message, None));
+            let help = "bind another one, or let its table have one of these as its `scheme`".to_owned();
+            faults.push(config.fault(&at(slot), message, Some(help)));
         }
     }
     for slot in connection.credentials.keys().filter(|slot| !slots.contains_key(*slot)) {

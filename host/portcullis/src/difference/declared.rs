@@ -16,6 +16,10 @@ pub(super) fn compare(former: Option<&Connector>, now: Option<&Connector>, found
         return;
     };
     rate(former.requests_per_second, now.requests_per_second, found);
+    if former.config_schema != now.config_schema {
+        let change = found.push(Kind::Interface, "config schema", None, None, None);
+        change.note = Some("`config` may hold, or has to hold, other things");
+    }
     signing(former, now, found);
     let (before, after) = (operations(former), operations(now));
     for (name, operation) in &after {

@@ -236,7 +236,7 @@ pub fn refuse_differences(
     match pinned::approval(config, connection, component, id, time) {
         Ok(now) => differences.extend(pinned::differences(approval, &now)),
         Err(_) if !differences.is_empty() => {}
-        Err(faults) => return Err(faults_or_newer(config, connection, approval, component, faults)),
+        Err(faults) => return Err(faults_or_newer(config, connection, approval, faults)),
     }
     if differences.is_empty() {
         return Ok(());
@@ -247,32 +247,41 @@ pub fn refuse_differences(
         .with_help(format!("portcullis approve {}", connection.name)))
 }
 
-/// What is wrong with a config that is one of a newer version is that this version is not approved.
+/// What a newer version would have as it is, is no fault of the line: that version is not approved. The rest keeps its own remedy.
 fn faults_or_newer(
     config: &Config,
     connection: &config::Connection,
     approval: &Approval,
-    component: &Component,
     mut faults: Vec<Diagnostic>,
 ) -> Failure {
-    let newer = || {
-        let all = registry::versions(&config.registry, &connection.connector).ok()?;
-        let fitting = |entry: &&registry::Entry| {
-            entry.version > approval.version && connection.version.matches(&entry.version)
-        };
-        all.iter().rev().filter(fitting).take(NEWER_LOOKED_AT_MAX).find_map(|entry| {
-            let package = registry::read(entry).ok()?;
-            pinned::knows_more(config, connection, &package.component, component)
-                .then(|| entry.version.clone())
-        })
+    let all = registry::versions(&config.registry, &connection.connector).unwrap_or_default();
+    let fitting = |entry: &&registry::Entry| {
+        entry.version > approval.version && connection.version.matches(&entry.version)
     };
-    let Some(newer) = newer() else { return Failure::documents(faults) };
     let (name, approved) = (&connection.name, &approval.version);
-    let help = format!(
-        "{approved} is approved, and the config is one of {newer}: `portcullis approve {name}` shows what the newest asks for, and pins \
-         it; {approved} runs with the config that it was approved with"
-    );
-    faults.iter_mut().for_each(|fault| fault.help = Some(help.clone()));
+    for entry in all.iter().rev().filter(fitting).take(NEWER_LOOKED_AT_MAX) {
+        let Ok(package) = registry::read(entry) else { continue };
+        let of_newer = pinned::approval(config, connection, &package.component, String::new(), String::new());
+        let of_newer = of_newer.err().unwrap_or_default();
+        let place = |fault: &Diagnostic| fault.location.as_ref().map(|at| (at.line, at.column));
+        let is_of_both = |fault: &Diagnostic| {
+            of_newer.iter().any(|other| (place(other), &other.message) == (place(fault), &fault.message))
+        };
+        let mut explained: Vec<_> = faults.iter_mut().filter(|fault| !is_of_both(fault)).collect();
+        if explained.is_empty() {
+            continue;
+        }
+        for fault in &mut explained {
+            let own = fault.help.take().filter(|help| help.starts_with("did you mean"));
+            let newer = format!(
+                "{approved} is approved, and the config is one of {}: `portcullis approve {name}` shows what the newest asks for, \
+                 and pins it; {approved} runs with the config that it was approved with",
+                entry.version
+            );
+            fault.help = Some(own.map_or_else(|| newer.clone(), |own| format!("{own} Or: {newer}")));
+        }
+        break;
+    }
     Failure::documents(faults)
 }
 

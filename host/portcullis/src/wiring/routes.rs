@@ -6,11 +6,15 @@ use crate::{
     files,
 };
 use portcullis_ingress::{Check, Handshake, Route, Routes};
-use portcullis_manifest::signing::{Handshake as Asked, Proof, Signing};
+use portcullis_manifest::signing::{Handshake as Asked, Proof, Scheme, Signing};
 use portcullis_secrets::webhook::Verifier;
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// A certificate chain.
 const CHAIN_BYTES_MAX: u64 = 1024 * 1024;
@@ -21,18 +25,51 @@ pub struct Found {
     pub routes: Routes,
     /// Each once.
     pub connections: Vec<String>,
+    /// Routes that can't take anything as it is.
+    pub not_ready: BTreeMap<String, NotReady>,
+}
+
+/// Why a route can't take anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// In words.
+    pub why: String,
+    /// Its own secrets are not there; its connection could run.
+    pub is_of_secrets: bool,
+}
+
+impl Found {
+    /// Says what is the matter, where that was not said before.
+    pub fn warn(&self, before: &BTreeMap<String, NotReady>, kept: &BTreeSet<String>) {
+        for (route, now) in self.not_ready.iter().filter(|(route, now)| before.get(*route) != Some(*now)) {
+            let becomes = match kept.contains(route) {
+                true => "goes on with the secrets that it has",
+                false => "takes nothing until that is mended",
+            };
+            let why = crate::output::shown_line(&now.why);
+            crate::output::note(&format!("warning: the route `{route}` {becomes}: {why}"));
+        }
+        for route in before.keys().filter(|route| !self.not_ready.contains_key(*route)) {
+            crate::output::note(&format!("the route `{route}` is whole again"));
+        }
+    }
+
+    /// Those whose own secrets are not there.
+    pub fn lost(&self) -> BTreeSet<String> {
+        let lost = self.not_ready.iter().filter(|(_, not)| not.is_of_secrets);
+        lost.map(|(route, _)| route.clone()).collect()
+    }
 }
 
 /// All routes of a config. One whose connection can't run now takes nothing: its vendor is told to come again.
 pub async fn found(config: &Config, host: &Host) -> Result<Found> {
-    let (mut routes, mut connections) = (Vec::new(), BTreeSet::new());
+    let (mut routes, mut connections, mut not_ready) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
     for webhook in config.webhooks.values() {
         connections.insert(webhook.connection.clone());
         let (check, handshake) = match check(config, host, webhook).await {
             Ok(found) => found,
-            Err(failure) => {
-                let (route, why) = (&webhook.name, failure.line());
-                tracing::warn!(route, why, "the route takes nothing until that is mended");
+            Err(not) => {
+                not_ready.insert(webhook.name.clone(), not);
                 (Check::NotReady, None)
             }
         };
@@ -45,14 +82,19 @@ pub async fn found(config: &Config, host: &Host) -> Result<Found> {
     let public_url = serve.public_url.clone().unwrap_or_default();
     let routes = Routes::new(&public_url, serve.trusted_proxies.clone(), routes)
         .map_err(|error| Failure::fault("the routes can't be").because(&error))?;
-    Ok(Found { routes, connections: connections.into_iter().collect() })
+    Ok(Found { routes, connections: connections.into_iter().collect(), not_ready })
 }
 
-async fn check(config: &Config, host: &Host, webhook: &Webhook) -> Result<(Check, Option<Handshake>)> {
-    let declared = host.webhook(&webhook.connection).await?;
+async fn check(
+    config: &Config,
+    host: &Host,
+    webhook: &Webhook,
+) -> std::result::Result<(Check, Option<Handshake>), NotReady> {
+    let not = |is_of_secrets| move |failure: Failure| NotReady { why: failure.line(), is_of_secrets };
+    let declared = host.webhook(&webhook.connection).await.map_err(not(false))?;
     let asked = declared.as_ref().and_then(|declared| declared.handshake);
     let handshake = match asked {
-        Some(asked) => Some(handshake(config, webhook, asked).await?),
+        Some(asked) => Some(handshake(config, webhook, asked).await.map_err(not(true))?),
         None => None,
     };
     if webhook.secrets.is_empty() {
@@ -60,18 +102,21 @@ async fn check(config: &Config, host: &Host, webhook: &Webhook) -> Result<(Check
     }
     let signing = declared.map(|declared| declared.signing).ok_or_else(|| {
         let message = format!("the connector of `{}` does not say how its vendor signs", webhook.connection);
-        Failure::fault(message).with_help("`[webhook] signing` in its connector.toml")
+        not(false)(Failure::fault(message))
     })?;
+    Ok((signed(config, webhook, Signing::scheme(&signing)).await.map_err(not(true))?, handshake))
+}
+
+async fn signed(config: &Config, webhook: &Webhook, scheme: &Scheme) -> Result<Check> {
     let mut secrets = Vec::new();
     for reference in &webhook.secrets {
         let secret = config.providers.fetch(reference).await;
         secrets.push(secret.map_err(|error| Failure::fault("its secret can't be read").because(&error))?);
     }
-    let scheme = Signing::scheme(&signing);
     let verifier = Verifier::new(scheme, &secrets)
         .map_err(|error| Failure::fault("its secret does not fit the scheme").because(&error))?;
     let secret_header = matches!(scheme.proof, Proof::Secret(_)).then(|| scheme.header.clone());
-    Ok((Check::Signed { verifier: Box::new(verifier), secret_header }, handshake))
+    Ok(Check::Signed { verifier: Box::new(verifier), secret_header })
 }
 
 async fn handshake(config: &Config, webhook: &Webhook, asked: Asked) -> Result<Handshake> {
@@ -113,4 +158,15 @@ pub async fn certificate(config: &Config) -> Result<Option<Arc<ServerConfig>>> {
         .map_err(|error| Failure::fault("`serve.certificate` can't be used").because(&error))?;
     made.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(Arc::new(made)))
+}
+
+/// What `serve` reads beside the config: whoever saves one of these wants it taken.
+pub fn files(config: &Config) -> Vec<PathBuf> {
+    let certificate = config.serve.certificate.as_ref();
+    let private = certificate.map(|certificate| &certificate.private_key);
+    let routes = config.webhooks.values();
+    let secrets = routes.flat_map(|webhook| webhook.secrets.iter().chain(&webhook.verify_token));
+    let mut files = config.secret_files(secrets.chain(private));
+    files.extend(certificate.map(|certificate| certificate.chain.clone()));
+    files
 }

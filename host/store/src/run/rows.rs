@@ -53,12 +53,26 @@ pub(crate) fn list(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunSumma
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Open runs as (id, kind, connection, subject), in the order in which they began.
-pub(crate) fn open(conn: &Connection) -> Result<Vec<(String, RunKind, String, String)>, StoreError> {
+/// An open run: id, kind, connection, subject.
+pub(crate) type Open = (String, RunKind, String, String);
+
+/// Open runs, in the order in which they began.
+pub(crate) fn open(conn: &Connection) -> Result<Vec<Open>, StoreError> {
     let sql = "SELECT run_id, kind, connection, subject FROM runs WHERE outcome IS NULL ORDER BY seq";
     let mut statement = conn.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, kind(row, 1)?, row.get(2)?, row.get(3)?)))?;
+    let rows = statement.query_map([], one_open)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The open run that has this delivery.
+pub(crate) fn open_of(conn: &Connection, delivery_id: &str) -> Result<Option<Open>, StoreError> {
+    let sql = "SELECT run_id, kind, runs.connection, subject FROM deliveries JOIN runs USING (run_id)
+               WHERE delivery_id = ?1 AND state = 'running' AND outcome IS NULL";
+    Ok(conn.prepare_cached(sql)?.query_row([delivery_id], one_open).optional()?)
+}
+
+fn one_open(row: &Row<'_>) -> rusqlite::Result<Open> {
+    Ok((row.get(0)?, kind(row, 1)?, row.get(2)?, row.get(3)?))
 }
 
 /// Requests of the attempts that ended.

@@ -48,6 +48,8 @@ forward! {
     runs(filter: RunFilter) -> Vec<RunSummary>;
     prune_runs(before: Timestamp, bytes: u64) -> u32;
     close_interrupted(now: Timestamp) -> Vec<ClosedRun>;
+    close_broken_off(delivery_id: &str, now: Timestamp) -> Option<ClosedRun>;
+    probe() -> ();
     accept_delivery(delivery: NewDelivery, room: Backlog) -> Accepted;
     due_deliveries(connection: &str, now: Timestamp, limit: u32) -> Vec<String>;
     next_delivery_due(connection: &str) -> Option<Timestamp>;

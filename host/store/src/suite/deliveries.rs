@@ -3,18 +3,21 @@
 use super::{at, intent_end, key, new_attempt, new_intent, new_run, run_end};
 use crate::{
     Accepted, Backlog, DeliveryEnd, DeliveryFilter, DeliveryState, Fate, NewAttempt, NewDelivery, NewEvent,
-    NewRun, Outcome, RunEnd, RunKind, Store, StoreError,
+    NewRun, Outcome, RunEnd, RunKind, Store, StoreError, limits::INTERRUPTED_RUNS_MAX,
 };
 
 const ROOM: Backlog = Backlog { deliveries_max: 100, bytes_max: 1 << 20 };
 
 pub(super) async fn conformance<S: Store, F: Future<Output = S>>(make: &impl Fn() -> F) {
+    make().await.probe().await.unwrap();
     as_it_came(&make().await).await;
     room(&make().await).await;
     one_run_at_a_time(&make().await).await;
     fates(&make().await).await;
     duplicates(&make().await).await;
     after_a_crash(&make().await).await;
+    after_a_fault(&make().await).await;
+    what_ends_the_process(&make().await).await;
     a_persons_word(&make().await).await;
     removal(&make().await).await;
 }
@@ -210,6 +213,44 @@ async fn after_a_crash(store: &impl Store) {
     begin(store, "dlv_1", "run_3").await.unwrap_err();
     let (new, first) = run("run_3");
     store.begin_delivery("dlv_1", NewRun { started_at: at(3000), ..new }, first).await.unwrap();
+}
+
+async fn after_a_fault(store: &impl Store) {
+    for (id, run_id) in [("dlv_1", "run_1"), ("dlv_2", "run_2"), ("dlv_3", "run_3")] {
+        accept(store, id).await;
+        begin(store, id, run_id).await.unwrap();
+    }
+    let mut sent = new_intent("run_2", 0, "hash", None);
+    sent.key = key("run_2", 0);
+    store.begin_intent(sent).await.unwrap();
+    let close = async |id: &str| store.close_broken_off(id, at(3000)).await.unwrap();
+    let closed = close("dlv_1").await.unwrap();
+    assert_eq!((closed.run_id.as_str(), closed.outcome), ("run_1", Outcome::Failed));
+    assert_eq!(close("dlv_2").await.unwrap().outcome, Outcome::Unknown);
+    assert_eq!(due(store, 3000).await, ["dlv_1"]);
+    assert_eq!(state(store, "dlv_2").await, DeliveryState::Dead);
+    assert_eq!(state(store, "dlv_3").await, DeliveryState::Running, "its run goes on");
+    let row = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!(row.summary.error_kind.as_deref(), Some("interrupted"));
+    assert_eq!(
+        (row.steps[0].outcome, row.attempts[0].outcome),
+        (Some(Outcome::Failed), Some(Outcome::Failed))
+    );
+    for id in ["dlv_1", "dlv_2", "dlv_9"] {
+        assert_eq!(close(id).await, None, "no run has {id}");
+    }
+}
+
+async fn what_ends_the_process(store: &impl Store) {
+    accept(store, "dlv_1").await;
+    for run in 1..=INTERRUPTED_RUNS_MAX {
+        assert_eq!(state(store, "dlv_1").await, DeliveryState::Queued, "{run}");
+        let (new, first) = self::run(&format!("run_{run}"));
+        store.begin_delivery("dlv_1", NewRun { started_at: at(3000), ..new }, first).await.unwrap();
+        store.close_interrupted(at(3000)).await.unwrap();
+    }
+    let row = store.delivery("dlv_1").await.unwrap().unwrap().summary;
+    assert_eq!((row.state, row.reason.as_deref()), (DeliveryState::Dead, Some("interrupted")));
 }
 
 async fn a_persons_word(store: &impl Store) {

@@ -384,6 +384,7 @@ async fn a_move_is_whole_wherever_it_is_killed() {
                 inner: Arc::clone(&versions.store),
                 left: AtomicI64::new(left),
                 effect_of_the_last,
+                fails: world::FOR_EVER,
             });
             let path = versions.folder.path().join("out");
             let read = async |store: Arc<dyn Store>| {

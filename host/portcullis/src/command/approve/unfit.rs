@@ -3,6 +3,7 @@
 use super::{Found, difference};
 use crate::{
     approvals,
+    command::review,
     config::{Config, pinned},
     difference::Difference,
     output,
@@ -15,7 +16,11 @@ pub struct Unfit {
     version: String,
     digest: String,
     approved: String,
+    /// How it stands to that.
+    way: &'static str,
     is_ended: bool,
+    /// What is approved does, with the config as it is.
+    runs: bool,
     difference: Difference,
     /// Origins that nothing is bound to.
     unbound: Vec<String>,
@@ -27,7 +32,7 @@ impl Unfit {
         let found = Found::of(config, connection).ok()?;
         let (former, component) = (found.former()?, &found.package.component);
         let (draft, unbound) = pinned::draft(config, found.connection, component, former)?;
-        if draft.version == former.version {
+        if (&draft.connector, &draft.version) == (&former.connector, &former.version) {
             return None;
         }
         let is_ended = approvals::is_revoked(&config.data, connection, former);
@@ -35,7 +40,13 @@ impl Unfit {
             connection: connection.to_owned(),
             version: draft.version.to_string(),
             approved: former.version.to_string(),
+            way: match (draft.connector == former.connector, draft.version < former.version) {
+                (false, _) => "is of another connector",
+                (_, true) => "is older",
+                _ => "is newer",
+            },
             is_ended,
+            runs: review::runs(config, found.connection, former),
             digest: draft.digest.clone(),
             difference: difference(config, former, &draft, component),
             unbound,
@@ -52,10 +63,10 @@ impl Unfit {
     }
 
     fn text(&self) -> String {
-        let Self { connection, version, approved, difference, .. } = self;
+        let Self { connection, version, approved, difference, way, .. } = self;
         let stands = if self.is_ended { "revoked" } else { "approved" };
         let text = format!(
-            "`{connection}`: {version} is newer than {approved}, which is {stands}, and the config does not fit it yet\n\n{}\n\nnext: {}\n",
+            "`{connection}`: {version} {way} than {approved}, which is {stands}, and the config does not fit it\n\n{}\n\nnext: {}\n",
             difference.text(),
             self.next()
         );
@@ -64,11 +75,16 @@ impl Unfit {
 
     fn next(&self) -> String {
         let Self { connection, approved, .. } = self;
-        let until = match self.is_ended {
-            true => "nothing runs until then".to_owned(),
-            false => format!("{approved} runs on while the config is the one that it was approved with"),
+        let until = match (self.is_ended, self.runs) {
+            (true, _) => "nothing runs until then".to_owned(),
+            (_, true) => format!("{approved} runs on while the config is the one that it was approved with"),
+            (_, false) => {
+                format!("{approved} does not run: the config is not the one that it was approved with")
+            }
         };
-        format!("bind what the config lacks, as below, and `portcullis approve {connection}`; {until}")
+        format!(
+            "what the config lacks, or has too much, is below; then `portcullis approve {connection}`; {until}"
+        )
     }
 
     fn as_json(&self) -> Value {

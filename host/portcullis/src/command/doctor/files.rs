@@ -39,9 +39,15 @@ pub fn look(config: &Config, findings: &mut Findings) {
 /// What lies at the place of a version and is not that version.
 fn foreign(config: &Config, findings: &mut Findings) {
     let entries = match registry::list(&config.registry) {
-        Ok((entries, unread)) => {
-            unread.iter().for_each(|failure| findings.failure("registry", failure, "make it readable"));
-            entries
+        Ok(listed) => {
+            listed
+                .unread
+                .iter()
+                .for_each(|failure| findings.failure("registry", failure, "make it readable"));
+            for failure in listed.misplaced {
+                findings.warning("registry", failure.line(), failure.help.clone().unwrap_or_default());
+            }
+            listed.entries
         }
         Err(failure) => return findings.failure("registry", &failure, "make it readable"),
     };

@@ -96,11 +96,12 @@ pub async fn of(sandbox: &Sandbox, cassette: &Cassette, used: &mut BTreeSet<Stri
         checks.push(stage.check("resumed", stage.resumed()).await?);
     }
     if !matches!(cassette.expected, Expected::Error(_)) {
+        let begins = stage.begins().await?;
         for (refusal, usual) in Refusal::USUAL {
-            let places = stage.refusable(refusal);
+            let places = stage.refusable(refusal, &begins);
             if !places.is_empty() {
                 let name = refusal.to_string();
-                checks.push(stage.check(&name, stage.refused(&places, refusal, usual)).await?);
+                checks.push(stage.check(&name, stage.refused(&places, &begins, refusal, usual)).await?);
             }
         }
     }

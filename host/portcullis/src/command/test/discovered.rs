@@ -2,10 +2,10 @@
 use super::{
     mistakes,
     report::Check,
-    sandbox::{Chance, Sandbox},
+    sandbox::{Chance, Ended, Sandbox},
 };
 use crate::{
-    cassette::{Called, Cassette, player::Player},
+    cassette::{Called, Cassette, player::Player, refusal::Refusal},
     exit::Result,
 };
 use portcullis_clock::{Clock, RealClock};
@@ -14,23 +14,31 @@ use portcullis_manifest::{
     Stream,
     diagnose::{nearest, shown},
 };
-use portcullis_runtime::{CallError, Operation, Output, call::StreamDescriptor};
+use portcullis_runtime::{CallError, ErrorKind, Operation, Output, call::StreamDescriptor};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Compares them, over a vendor that answers as the cassettes of the first stream's config say.
+/// Compares them, over a vendor that answers as the cassettes of the first stream's config say, and has it refused.
 pub async fn compared(
     sandbox: &Sandbox,
     cassettes: &[&Cassette],
     used: &mut BTreeSet<String>,
 ) -> Result<Check> {
     let began = RealClock.monotonic();
-    let (fault, skipped) = match found(sandbox, cassettes, used).await? {
-        Found::Streams(found) => (differs(sandbox, &found), None),
-        Found::Failed(words) => (Some(format!("`discover` fails: {words}")), None),
-        Found::Unknown(why) => {
-            (None, Some(format!("{why}: what it finds is not compared with connector.toml")))
+    let skipped = |why: String| Some(format!("{why}: what it finds is not compared with connector.toml"));
+    let (fault, skipped) = match Vendor::new(sandbox, cassettes).await? {
+        None => {
+            let why = "no cassette reads a stream, whose config `discover` would be given";
+            (None, skipped(why.to_owned()))
         }
+        Some(vendor) => match vendor.found(used).await? {
+            Found::Streams(found) => match differs(sandbox, &found) {
+                None => (vendor.refused().await?, None),
+                differs => (differs, None),
+            },
+            Found::Failed(words) => (Some(format!("`discover` fails: {words}")), None),
+            Found::Unknown(why) => (None, skipped(why)),
+        },
     };
     let took = RealClock.monotonic().saturating_sub(began);
     Ok(Check { skipped, ..Check::new("discover", None, fault, took) })
@@ -44,42 +52,97 @@ enum Found {
     Unknown(String),
 }
 
-async fn found(sandbox: &Sandbox, cassettes: &[&Cassette], used: &mut BTreeSet<String>) -> Result<Found> {
-    let of_a_stream = cassettes.iter().find(|cassette| matches!(cassette.call, Called::Stream(_)));
-    let Some(first) = of_a_stream else {
-        return Ok(Found::Unknown(
-            "no cassette reads a stream, whose config `discover` would be given".to_owned(),
-        ));
-    };
-    let of_its_config =
-        cassettes.iter().filter(|other| other.config == first.config && other.origins == first.origins);
-    let exchanges = of_its_config.flat_map(|cassette| cassette.exchanges.clone()).collect();
-    // Like `check`, it has no rules of its own.
-    let cassette = Cassette { call: Called::Check, exchanges, ..(*first).clone() };
-    let player = Player::start(&cassette.hosts()?).await?;
-    player.play(&cassette.exchanges, None, true);
-    let connected = sandbox.connect(&cassette, &player, Chance::USUAL)?;
-    let ended = connected.call(Operation::Discover { config: connected.config() }, 0).await;
-    used.extend(ended.exchanges.iter().map(|row| row.manifest_place.clone()));
-    let asked = player.asked();
-    let unknown = asked.iter().find(|asked| asked.answered_by.is_none());
-    if let Some(denied) = mistakes::denied(std::slice::from_ref(&ended)) {
-        return Ok(Found::Failed(denied));
+/// Whom `discover` asks.
+struct Vendor<'s> {
+    sandbox: &'s Sandbox,
+    /// All that is known of it.
+    cassette: Cassette,
+    player: Player,
+}
+
+impl<'s> Vendor<'s> {
+    async fn new(sandbox: &'s Sandbox, cassettes: &[&Cassette]) -> Result<Option<Self>> {
+        let of_a_stream = cassettes.iter().find(|cassette| matches!(cassette.call, Called::Stream(_)));
+        let Some(first) = of_a_stream else { return Ok(None) };
+        let of_its_config =
+            cassettes.iter().filter(|other| other.config == first.config && other.origins == first.origins);
+        let exchanges = of_its_config.flat_map(|cassette| cassette.exchanges.clone()).collect();
+        // Like `check`, it has no rules of its own.
+        let cassette = Cassette { call: Called::Check, exchanges, ..(*first).clone() };
+        let player = Player::start(&cassette.hosts()?).await?;
+        Ok(Some(Self { sandbox, cassette, player }))
     }
-    Ok(match (&ended.result, unknown) {
-        (Ok(Output::Streams(found)), _) => Found::Streams(found.clone()),
-        (_, Some(asked)) => Found::Unknown(format!(
-            "`discover` asks for `{} {}`, which no cassette has",
-            asked.method,
-            shown(&asked.url)
-        )),
-        (Ok(_), None) => Found::Failed("the answer is of another function".to_owned()),
-        (Err(CallError::Connector(error)), None) => {
-            let words = mistakes::shortened(&error.message);
-            Found::Failed(format!("`{}`: {words}", error.kind.as_str()))
+
+    async fn discover(&self, refused: Option<(usize, Refusal)>) -> Result<Ended> {
+        self.player.play(&self.cassette.exchanges, refused, true);
+        let connected = self.sandbox.connect(&self.cassette, &self.player, Chance::USUAL)?;
+        Ok(connected.call(Operation::Discover { config: connected.config() }, 0).await)
+    }
+
+    async fn found(&self, used: &mut BTreeSet<String>) -> Result<Found> {
+        let ended = self.discover(None).await?;
+        used.extend(ended.exchanges.iter().map(|row| row.manifest_place.clone()));
+        let asked = self.player.asked();
+        let unknown = asked.iter().find(|asked| asked.answered_by.is_none());
+        if let Some(denied) = mistakes::denied(std::slice::from_ref(&ended)) {
+            return Ok(Found::Failed(denied));
         }
-        (Err(error), None) => Found::Failed(mistakes::ended(error)),
-    })
+        Ok(match (&ended.result, unknown) {
+            (Ok(Output::Streams(found)), _) => Found::Streams(found.clone()),
+            (_, Some(asked)) => Found::Unknown(format!(
+                "`discover` asks for `{} {}`, which no cassette has",
+                asked.method,
+                shown(&asked.url)
+            )),
+            (Ok(_), None) => Found::Failed("the answer is of another function".to_owned()),
+            (Err(CallError::Connector(error)), None) => {
+                let words = mistakes::shortened(&error.message);
+                Found::Failed(format!("`{}`: {words}", error.kind.as_str()))
+            }
+            (Err(error), None) => Found::Failed(mistakes::ended(error)),
+        })
+    }
+
+    /// Each request of it is refused in turn: that has to become the usual kind of error, and is not asked again by hand.
+    async fn refused(&self) -> Result<Option<String>> {
+        let asked = self.player.asked();
+        let answered: BTreeSet<usize> = asked.iter().filter_map(|asked| asked.answered_by).collect();
+        for at in answered {
+            for (refusal, usual) in Refusal::USUAL {
+                let exchange = &self.cassette.exchanges[at];
+                if refusal == Refusal::Status(exchange.status) {
+                    continue;
+                }
+                let ended = self.discover(Some((at, refusal))).await?;
+                let fault = self.refused_as(refusal, usual, &ended);
+                if let Some(fault) = fault {
+                    let place = format!("{} {}", exchange.method, shown(&exchange.url));
+                    return Ok(Some(format!("`discover` at {place}: {fault}")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn refused_as(&self, refusal: Refusal, usual: ErrorKind, ended: &Ended) -> Option<String> {
+        let repeated =
+            mistakes::repeated(&self.cassette, refusal, std::slice::from_ref(ended), &self.player.asked());
+        if repeated.is_some() {
+            return repeated;
+        }
+        let (what, kind) = (refusal.words(), usual.as_str());
+        match &ended.result {
+            Err(CallError::Connector(error)) if error.kind == usual => None,
+            Err(CallError::Connector(error)) => {
+                let (found, words) = (error.kind.as_str(), mistakes::shortened(&error.message));
+                Some(format!("{what} has to be `{kind}`, it is `{found}`: {words}"))
+            }
+            Err(error) => Some(format!("{what} has to be `{kind}`, and {}", mistakes::ended(error))),
+            // What is not there may well be left out of the list.
+            Ok(_) if refusal.is_of_what_was_asked() => None,
+            Ok(_) => Some(format!("{what} has to be `{kind}`, and it succeeded")),
+        }
+    }
 }
 
 fn differs(sandbox: &Sandbox, found: &[StreamDescriptor]) -> Option<String> {

@@ -148,7 +148,7 @@ fn asked_otherwise(refusal: Refusal, asked: &[Asked]) -> Option<&Asked> {
     asked.iter().enumerate().filter(|(_, asked)| asked.answered_by.is_none()).find_map(|(at, other)| {
         let mut before = asked[..at].iter().filter(|before| before.refused);
         let is_again = |before: &Asked| {
-            !refusal.is_an_answer()
+            !refusal.is_of_what_was_asked()
                 || (&before.method, path(&before.url)) == (&other.method, path(&other.url))
         };
         before.any(is_again).then_some(other)

@@ -241,7 +241,7 @@ fn updates(table: &mut Table<'_>) -> Updates {
 fn limits(mut table: Table<'_>) -> Limits {
     let default = Limits::default();
     let mut bytes = |key: &str, or: u64, most: u64| -> u64 {
-        let Some(read) = table.bytes(key) else { return or };
+        let Some(read) = table.bytes(key, or) else { return or };
         if read.value == 0 || read.value > most {
             table.fault(read.span, format!("`{key}` must be at least 1 and at most {most} bytes"), None);
         }
@@ -255,7 +255,7 @@ fn limits(mut table: Table<'_>) -> Limits {
         bytes("response", default.response_bytes_max, portcullis_runtime::limits::BODY_BYTES_MAX);
     let log_bytes_max = bytes("log", default.log_bytes_max, MIB);
     let mut time = |key: &str, or: Duration, most: Duration| -> Duration {
-        let Some(read) = table.duration(key) else { return or };
+        let Some(read) = table.duration(key, or) else { return or };
         if read.value.is_zero() || read.value > most {
             table.fault(
                 read.span,

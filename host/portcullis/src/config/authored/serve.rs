@@ -46,7 +46,7 @@ pub fn read(mut table: Table<'_>, folder: &Path, providers: &Providers) -> Serve
     let certificate = certificate(&mut table, folder, providers);
     let deliveries_max = table.integer("backlog", 1..=BACKLOG_MAX);
     let deliveries_max = deliveries_max.and_then(|count| u64::try_from(count.value).ok());
-    let bytes_max = table.bytes("backlog-size").map(|size| size.value);
+    let bytes_max = table.bytes("backlog-size", default.backlog.bytes_max).map(|size| size.value);
     Serve {
         ingress,
         operator,
@@ -129,7 +129,7 @@ fn webhook(
     let path = path(table);
     let secrets = secrets(table, providers);
     let verify_token = table.has("verify-token").then(|| reference(table, "verify-token", providers));
-    let body_bytes_max = table.bytes("body");
+    let body_bytes_max = table.bytes("body", BODY_BYTES_DEFAULT);
     if let Some(size) = body_bytes_max.as_ref().filter(|size| size.value > BODY_BYTES_MAX) {
         table.fault(size.span.clone(), "`body` must be at most 8MiB: no connector is handed more", None);
     }

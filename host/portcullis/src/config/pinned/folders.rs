@@ -1,7 +1,7 @@
 //! Joins a connection's folders with those that a connector requests. Refuses a folder through which a guest could reach what
 //! decides over it: config, lock, `data`, registry, secrets.
 use crate::{
-    config::{Config, Connection, GrantedFolder, folder_of},
+    config::{Config, Connection, GrantedFolder},
     exit::{Failure, Result, at_file},
 };
 use portcullis_manifest::{
@@ -34,7 +34,7 @@ pub fn faults(config: &Config, connection: &Connection, manifest: &Connector) ->
         let at = ["connections", here, "folders", name];
         let Some(granted) = connection.folders.get(name) else {
             let message = format!("no folder is granted as `{name}` ({})", shown(&requested.why));
-            let help = format!("folders = {{ {name} = \"./PATH\" }}");
+            let help = config.to_bind(here, "folders", &format!("{name} = \"./PATH\""));
             faults.push(config.fault(&at, message, Some(help)));
             continue;
         };
@@ -82,7 +82,6 @@ fn ungrantable(config: &Config, granted: &GrantedFolder) -> Option<(String, Stri
 
 /// What no guest may reach: files, and folders with all that is in them.
 fn protected(config: &Config) -> Vec<(&'static str, PathBuf)> {
-    let own = folder_of(&config.file);
     let mut places = vec![
         ("`data`", config.data.clone()),
         ("the registry", config.registry.clone()),
@@ -93,13 +92,8 @@ fn protected(config: &Config) -> Vec<(&'static str, PathBuf)> {
     let delivered =
         config.webhooks.values().flat_map(|webhook| webhook.secrets.iter().chain(&webhook.verify_token));
     let private = config.serve.certificate.iter().map(|certificate| &certificate.private_key);
-    for reference in references
-        .chain(delivered)
-        .chain(private)
-        .filter(|reference| matches!(reference.provider.as_str(), "file" | "directory"))
-    {
-        places.push(("a secret", own.join(&reference.path)));
-    }
+    let files = config.secret_files(references.chain(delivered).chain(private));
+    places.extend(files.into_iter().map(|file| ("a secret", file)));
     places.extend(config.secret_folders.values().map(|folder| ("a folder of secrets", folder.clone())));
     for connection in config.connections.values() {
         places.extend(connection.network.ca_file.iter().map(|(file, _)| ("a `ca-file`", file.clone())));

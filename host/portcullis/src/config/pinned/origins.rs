@@ -37,7 +37,8 @@ pub fn expand(
         match expanded {
             Ok(()) => {}
             Err(error) if told.insert(error.name().to_owned()) => {
-                let help = format!("origins = {{ {} = \"https://HOST\" }}", error.name());
+                let entry = format!("{} = \"https://HOST\"", error.name());
+                let help = config.to_bind(here, "origins", &entry);
                 let path = ["connections", here, "origins", error.name()];
                 faults.push(config.fault(&path, error.to_string(), Some(help)));
             }

@@ -12,11 +12,29 @@ use std::collections::BTreeMap;
 const REFUSED_MAX: usize = 32;
 
 impl Stage<'_> {
-    /// Exchanges that this refusal would be another answer of.
-    pub(super) fn refusable(&self, refusal: Refusal) -> Vec<usize> {
-        let exchanges = self.cassette.exchanges.iter().enumerate();
-        let mut all: Vec<usize> =
-            exchanges.filter(|(_, exchange)| !exchange.resumed).map(|(at, _)| at).collect();
+    /// Where the calls begin by which each exchange is asked for: those of a resumed read at a checkpoint, where one leads to them.
+    pub(super) async fn begins(&self) -> Result<BTreeMap<usize, Position>> {
+        let exchanges = || self.cassette.exchanges.iter().enumerate();
+        let of_the_whole = exchanges().filter(|(_, exchange)| !exchange.resumed);
+        let mut begins: BTreeMap<usize, Position> =
+            of_the_whole.map(|(at, _)| (at, Position::Start)).collect();
+        if begins.len() == self.cassette.exchanges.len() {
+            return Ok(begins);
+        }
+        let (came, _) = self.play(None, Position::Start).await?;
+        for checkpoint in came.pages().filter_map(|page| page.checkpoint.clone()) {
+            let from = Position::Checkpoint(checkpoint);
+            self.play(None, from.clone()).await?;
+            for at in self.player.asked().iter().filter_map(|asked| asked.answered_by) {
+                begins.entry(at).or_insert_with(|| from.clone());
+            }
+        }
+        Ok(begins)
+    }
+
+    /// Exchanges that this refusal would be another answer of, among these.
+    pub(super) fn refusable(&self, refusal: Refusal, begins: &BTreeMap<usize, Position>) -> Vec<usize> {
+        let mut all: Vec<usize> = begins.keys().copied().collect();
         if let Some(last) = all.last().copied().filter(|_| all.len() > REFUSED_MAX) {
             all.truncate(REFUSED_MAX - 1);
             all.push(last);
@@ -30,12 +48,14 @@ impl Stage<'_> {
     pub(super) async fn refused(
         &self,
         places: &[usize],
+        begins: &BTreeMap<usize, Position>,
         refusal: Refusal,
         usual: ErrorKind,
     ) -> Result<Verdict> {
         let mut faults = Vec::new();
         for at in places {
-            if let Some(fault) = self.refused_at(*at, refusal, usual).await? {
+            let from = begins.get(at).cloned().unwrap_or(Position::Start);
+            if let Some(fault) = self.refused_at(*at, from, refusal, usual).await? {
                 faults.push((*at, fault));
             }
         }
@@ -55,27 +75,32 @@ impl Stage<'_> {
         Ok(Verdict::Fault(format!("{}{first}{others}", place(*at))))
     }
 
-    async fn refused_at(&self, at: usize, refusal: Refusal, usual: ErrorKind) -> Result<Fault> {
-        let own = &self.cassette.exchanges[at].statuses;
-        let said = own.get(&refusal).or_else(|| self.cassette.statuses.get(&refusal));
-        let kind = said.map_or(usual.as_str(), String::as_str);
-        let (came, ended) = self.play(Some((at, refusal)), Position::Start).await?;
+    async fn refused_at(
+        &self,
+        at: usize,
+        from: Position,
+        refusal: Refusal,
+        usual: ErrorKind,
+    ) -> Result<Fault> {
+        let said = self.cassette.says_of(at, refusal);
+        let kind = said.unwrap_or(usual.as_str());
+        let (came, ended) = self.play(Some((at, refusal)), from).await?;
         // Who says what comes of such an answer may ask again: a poll for what is not there yet, for one.
-        if !(said.is_some() && refusal.is_an_answer())
+        if !(said.is_some() && refusal.is_of_what_was_asked())
             && let Some(repeated) = mistakes::repeated(self.cassette, refusal, &ended, &self.player.asked())
         {
-            let help =
-                if refusal.is_an_answer() { self.help(at, refusal, came.kind()) } else { String::new() };
+            let help = if refusal.is_of_what_was_asked() {
+                self.help(at, refusal, came.kind())
+            } else {
+                String::new()
+            };
             return Ok(Some(repeated + &help));
         }
-        let what = match refusal {
-            Refusal::Status(status) => status.to_string(),
-            Refusal::ConnectionLost => "a lost connection".to_owned(),
-        };
+        let what = refusal.words();
         if let Came::Rejected(found) = &came {
             let new = self.newly_rejected(found);
             match new.first() {
-                Some((line, found)) if !refusal.may_be_a_line() => {
+                Some((line, found)) if !refusal.is_of_what_was_asked() => {
                     return Ok(Some(format!(
                         "{what} is no fault of a line: line {line} was rejected with `{found}`, and is not sent again; return the error \
                          instead, which ends the batch with `{kind}`"
@@ -90,7 +115,7 @@ impl Stage<'_> {
                     )));
                 }
                 // The vendor refuses the line that it refuses in the cassette, in other words.
-                None if refusal.may_be_a_line()
+                None if refusal.is_of_what_was_asked()
                     && self.cassette.exchanges[at].status >= 400
                     && found.values().any(|found| found == kind) =>
                 {

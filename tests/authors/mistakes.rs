@@ -340,7 +340,12 @@ fn what_only_a_play_shows_is_named() {
     for (was, is, check, says) in ONLY_PLAYED {
         let bad = good.replacen(was, is, 1);
         assert_ne!(good, bad, "`{was}` stands in {}", file.display());
-        let said = played(&(bad + fresh));
+        fs::write(&file, bad + fresh).unwrap();
+        // The cassette that shows it, alone; what `discover` finds is compared where all are played.
+        let cassette = check.split_whitespace().nth(1).unwrap();
+        let filter = ["--filter", cassette];
+        let args = [&["test", "weather"][..], if cassette == "discover" { &[] } else { &filter }].concat();
+        let said = both(&author.portcullis("", &args));
         assert!(said.contains(check) && said.contains(says), "{check}: {said}");
         assert!(!said.contains("= \"failed\""), "no kind of error is proposed for what broke off: {said}");
     }

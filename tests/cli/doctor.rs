@@ -257,7 +257,7 @@ const BROKEN: [Broken; 28] = [
                 "[secrets.spare]\ntype = \"env\"\n\n[connections.probe]",
             )
         },
-        ["warning", "secrets.spare", "no credential refers to it", "remove it"],
+        ["warning", "secrets.spare", "nothing refers to it", "remove it"],
     ),
     Broken(
         "a rule for nothing",

@@ -6,6 +6,7 @@ mod approvals;
 mod bad_input;
 mod cassettes;
 mod config;
+mod deliveries;
 mod demo;
 mod denials;
 mod doctor;
@@ -23,6 +24,7 @@ mod pins;
 mod revoke;
 mod schemas;
 mod signatures;
+mod status;
 mod updates;
 
 use portcullis_tests::{Project, Ran};

@@ -7,6 +7,7 @@ mod growth;
 mod kills;
 mod outcomes;
 mod revoke;
+mod schedules;
 mod versions;
 
 use portcullis_tests::{

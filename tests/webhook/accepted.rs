@@ -138,6 +138,13 @@ fn a_route_keeps_the_secret_that_it_has() {
     // Whoever saves what is read has it read, and so does who removes it.
     serving.says("nothing was changed");
     assert_eq!(serving.deliver(b"1"), Some(200));
+    let doctor = project.run(&["doctor"]);
+    doctor.exits(3);
+    assert!(
+        doctor.stdout.contains("webhooks.things: it would take nothing: its secret can't be read"),
+        "{}",
+        doctor.stdout
+    );
     let ran = project.run(&["reload"]);
     assert_ne!(ran.status, Some(0));
     for words in ["the route `things` would take nothing: its secret can't be read", "put its secret where"] {
@@ -184,11 +191,20 @@ fn who_proves_nothing_takes_no_room() {
         })
         .collect();
     assert_eq!(serving.deliver(b"1"), Some(200));
+    let announced_too: Vec<_> = (0..1100)
+        .map(|_| {
+            let mut stream = open();
+            // Who is closed already can't write.
+            drop(stream.write_all(announced));
+            stream
+        })
+        .collect();
+    assert_eq!(serving.deliver(b"1"), Some(200));
     // More connections than there may be at a time: those that wait for longest make room.
     let waiting: Vec<_> = (0..1100).map(|_| open()).collect();
     assert_eq!(serving.deliver(b"2"), Some(200));
-    assert_eq!(drained(&project).len(), 2);
-    drop((announcing, waiting));
+    assert_eq!(drained(&project).len(), 3);
+    drop((announcing, announced_too, waiting));
 }
 
 #[test]

@@ -2,26 +2,45 @@
 //! section 9.4.1), and a validator that gave up on the way would let everything pass.
 
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Keywords whose schemas are held against the value that their own schema is.
 const ONE: [&str; 4] = ["not", "if", "then", "else"];
 const LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const NAMED: [&str; 1] = ["dependentSchemas"];
+// The second one is of former drafts, and known to the validator.
+const NAMED: [&str; 2] = ["dependentSchemas", "dependencies"];
+/// Those that are held against a part of the value.
+const ONE_OF_OTHERS: [&str; 8] = [
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "contentSchema",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+const LISTS_OF_OTHERS: [&str; 1] = ["prefixItems"];
+const NAMED_OF_OTHERS: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
 const REFERENCES: [&str; 2] = ["$ref", "$dynamicRef"];
 
 /// The reference that closes a loop, as it is written.
 pub(crate) fn comes_back(schema: &Value) -> Option<&str> {
     let anchors = anchors(schema);
     let mut states: HashMap<*const Value, State> = HashMap::new();
-    let mut every = vec![schema];
+    let (mut every, mut looked_at) = (vec![schema], HashSet::new());
     while let Some(value) = every.pop() {
+        if !looked_at.insert(std::ptr::from_ref(value)) {
+            continue;
+        }
         if !states.contains_key(&std::ptr::from_ref(value))
             && let Some(found) = walk(schema, value, &anchors, &mut states)
         {
             return Some(found);
         }
         every.extend(children(value));
+        // Also where no keyword leads.
+        every.extend(beside(schema, value, &anchors).into_iter().map(|(next, _)| next));
     }
     None
 }
@@ -113,12 +132,22 @@ fn anchors(root: &Value) -> HashMap<&str, &Value> {
     found
 }
 
-fn children(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Array(items) => items.iter().collect(),
-        Value::Object(entries) => entries.values().collect(),
-        _ => Vec::new(),
+/// The schemas within one: not what is data, whatever it looks like.
+fn children(schema: &Value) -> Vec<&Value> {
+    let Some(keywords) = schema.as_object() else { return Vec::new() };
+    let mut found = Vec::new();
+    for keyword in ONE.iter().chain(&ONE_OF_OTHERS).chain(&LISTS).chain(&LISTS_OF_OTHERS) {
+        match keywords.get(*keyword) {
+            Some(Value::Array(items)) => found.extend(items),
+            Some(one) => found.push(one),
+            None => {}
+        }
     }
+    for keyword in NAMED.iter().chain(&NAMED_OF_OTHERS) {
+        let named = keywords.get(*keyword).and_then(Value::as_object);
+        found.extend(named.into_iter().flat_map(|named| named.values()));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -142,6 +171,15 @@ mod tests {
             (json!({ "anyOf": [{ "type": "string" }, { "if": true, "then": { "$ref": "#" } }] }), "#"),
             (json!({ "$defs": { "a b": { "allOf": [{ "$ref": "#/$defs/a%20b" }] } } }), "#/$defs/a%20b"),
             (json!({ "dependentSchemas": { "x": { "$ref": "#me" } }, "$anchor": "me" }), "#me"),
+            (json!({ "dependencies": { "a": { "$ref": "#" }, "b": ["c"] } }), "#"),
+            (
+                json!({ "properties": { "default": { "not": { "$ref": "#/properties/default" } } } }),
+                "#/properties/default",
+            ),
+            (
+                json!({ "$ref": "#/else/where", "else": { "where": { "items": { "$ref": "#/x/y" } } }, "x": { "y": { "$ref": "#/x/y" } } }),
+                "#/x/y",
+            ),
         ] {
             assert_eq!(comes_back(&schema), Some(by), "{schema}");
         }
@@ -159,6 +197,7 @@ mod tests {
             json!({ "$ref": "#/$defs/a", "allOf": [{ "$ref": "#/$defs/a" }], "$defs": { "a": { "type": "object" } } }),
             json!({ "additionalProperties": { "$dynamicRef": "#n" }, "$dynamicAnchor": "n" }),
             json!({ "const": { "$ref": "#" }, "examples": [{ "$ref": "#" }] }),
+            json!({ "examples": [{ "$ref": "#/examples/0" }], "default": { "$ref": "#/default" } }),
             json!({ "$ref": "https://example.com/other" }),
             json!(true),
         ] {

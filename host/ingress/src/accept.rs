@@ -4,6 +4,7 @@
 use crate::{
     Handshake,
     handshake::Answer,
+    idle::Turn,
     limits::{BODY_TIME, HEADERS_BYTES_MAX, RETRY_AFTER, TARGET_BYTES_MAX},
     listen::Shared,
     peer,
@@ -17,12 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use portcullis_clock::new_id;
 use portcullis_secrets::webhook::Delivered;
 use portcullis_store::{Accepted, NewDelivery};
-use std::{
-    error::Error,
-    net::IpAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,16 +45,21 @@ enum Verdict {
 const NEVER_KEPT: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// Takes a delivery, or says no. The answer never says why a signature does not fit.
-pub(crate) async fn answer<B>(shared: &Shared, from: IpAddr, request: Request<B>) -> Response<Full<Bytes>>
+pub(crate) async fn answer<B>(
+    shared: &Shared,
+    from: IpAddr,
+    turn: &Turn,
+    request: Request<B>,
+) -> Response<Full<Bytes>>
 where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    response(&take(shared, from, &head, body).await)
+    response(&take(shared, from, turn, &head, body).await)
 }
 
-async fn take<B>(shared: &Shared, from: IpAddr, head: &Parts, body: B) -> Verdict
+async fn take<B>(shared: &Shared, from: IpAddr, turn: &Turn, head: &Parts, body: B) -> Verdict
 where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -99,6 +100,8 @@ where
         Ok(body) => body,
         Err(verdict) => return refused(route, sender, "its body", verdict),
     };
+    // Until here its connection only waits, and may have to make room.
+    let _under_way = turn.begin();
     let headers = named(&head.headers);
     let mut holder = None;
     if let Some(verifier) = route.check.verifier() {
@@ -165,14 +168,14 @@ async fn store(shared: &Shared, route: &Arc<Route>, sender: IpAddr, delivery: Ne
     let id = delivery.delivery_id.clone();
     match shared.store.accept_delivery(delivery, shared.room).await {
         Ok(Accepted::Stored) => {
-            shared.recovers();
+            shared.could_store(true);
             shared.stored.notify_one();
             tracing::debug!(route = route.name, delivery = id, "accepted");
             Verdict::Stored
         }
         Ok(Accepted::Full) => refused(route, sender, "as much waits as may", Verdict::NoRoom(RETRY_AFTER)),
         Err(error) => {
-            shared.fails.store(true, Ordering::SeqCst);
+            shared.could_store(false);
             tracing::error!(route = route.name, %error, "a delivery could not be stored: its sender is told to come again");
             Verdict::NotStored
         }

@@ -1,4 +1,4 @@
-//! Which connections have no request under way: where there is no place for another one, the one that waited for longest makes room.
+//! Which connections have no whole request under way: where there is no place for another one, the one that waited for longest makes room.
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::task::AbortHandle;
 
-/// Whether a connection has a request under way.
+/// Whether a connection has a whole request under way.
 #[derive(Clone, Default)]
 pub(crate) struct Turn(Arc<AtomicBool>);
 

@@ -26,6 +26,8 @@ pub const BODIES_BYTES_MAX: u64 = 128 * 1024 * 1024;
 pub const SENDER_BYTES_MAX: u64 = BODIES_BYTES_MAX / 4;
 /// After which a sender is told to come again, where there is no room.
 pub const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// A process whose deliveries could not be stored is not ready for so long after the last of them, unless one is stored.
+pub const RECOVERY_TIME: Duration = Duration::from_secs(5);
 /// Requests under way when it is to stop may take so long.
 pub const STOP_TIME: Duration = Duration::from_secs(10);
 /// A burst of requests above a route's rate, in seconds of that rate.

@@ -4,7 +4,10 @@
 use crate::{
     Routes, accept,
     idle::{Idle, Turn},
-    limits::{CONNECTIONS_MAX, HANDSHAKE_TIME, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIME, STOP_TIME},
+    limits::{
+        CONNECTIONS_MAX, HANDSHAKE_TIME, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIME, RECOVERY_TIME,
+        STOP_TIME,
+    },
     room::Room,
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -18,10 +21,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{
@@ -41,8 +41,8 @@ pub struct Shared {
     /// Told when a delivery was stored.
     pub(crate) stored: Arc<Notify>,
     pub(crate) bodies: Arc<Room>,
-    /// The last delivery could not be stored.
-    pub(crate) fails: AtomicBool,
+    /// When a delivery could not be stored, since the last one that could.
+    failed_at: Mutex<Option<Duration>>,
     routes: RwLock<Arc<Routes>>,
 }
 
@@ -57,17 +57,29 @@ impl Shared {
         routes: Routes,
     ) -> Self {
         let (bodies, routes) = (Arc::default(), RwLock::new(Arc::new(routes)));
-        Self { store, clock, random, room, stored, bodies, fails: AtomicBool::new(false), routes }
+        Self { store, clock, random, room, stored, bodies, failed_at: Mutex::default(), routes }
     }
 
     /// Whether the last delivery could not be stored.
     pub fn fails(&self) -> bool {
-        self.fails.load(Ordering::SeqCst)
+        self.failed_at().is_some()
     }
 
-    /// It can be again, as somebody tried.
+    /// Somebody else stored something. What is small may find room where a delivery does not: it counts where no delivery failed
+    /// lately.
     pub fn recovers(&self) {
-        self.fails.store(false, Ordering::SeqCst);
+        let now = self.clock.monotonic();
+        let mut failed_at = self.failed_at();
+        *failed_at = failed_at.filter(|at| now.saturating_sub(*at) < RECOVERY_TIME);
+    }
+
+    pub(crate) fn could_store(&self, could: bool) {
+        let now = self.clock.monotonic();
+        *self.failed_at() = (!could).then_some(now);
+    }
+
+    fn failed_at(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on these, but for those of `kept`, which stay what they are; a request under way keeps what it began with.
@@ -178,8 +190,7 @@ async fn requests(
     mut stop: watch::Receiver<bool>,
 ) {
     let service = service_fn(|request| async move {
-        let _under_way = turn.begin();
-        Ok::<_, Infallible>(accept::answer(shared, peer, request).await)
+        Ok::<_, Infallible>(accept::answer(shared, peer, turn, request).await)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

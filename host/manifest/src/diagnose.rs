@@ -112,6 +112,18 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// A text without what may be a pasted secret: `*` in its place, each character one.
+pub fn without_secrets(text: &str) -> String {
+    let private = private::in_words(text);
+    if private.is_empty() {
+        return text.to_owned();
+    }
+    let hidden = |(at, c): (usize, char)| {
+        if private.iter().any(|range| range.contains(&at)) && c != '\n' { '*' } else { c }
+    };
+    text.char_indices().map(hidden).collect()
+}
+
 /// A text on one line, whole: controls and direction marks escaped.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -133,7 +145,7 @@ pub fn is_hidden(c: char) -> bool {
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}');
-    let marks = matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{2800}');
+    let marks = matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{2800}' | '\u{fffc}' | '\u{13430}'..='\u{1343f}' | '\u{16fe4}' | '\u{1d159}');
     c.is_control() || ignorable || marks || (c.is_whitespace() && c != ' ')
 }
 

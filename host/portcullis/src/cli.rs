@@ -98,6 +98,8 @@ pub enum Command {
     Serve,
     /// Have a running `serve` read its config anew
     Reload,
+    /// Say on one screen what needs somebody, since when, and what to do
+    Status,
     /// List what vendors delivered; show, replay or discard one delivery
     Deliveries(Deliveries),
     /// Run the connector's own check of its config and credentials
@@ -465,24 +467,40 @@ pub struct Deliveries {
 pub enum DeliveriesCommand {
     /// Show one delivery as it came, with the events that were read in it
     Show(OneDelivery),
-    /// Have a dead delivery handed over again; asks first where an effect may repeat
-    Replay(ReplayDelivery),
-    /// Give a dead delivery up
-    Discard(OneDelivery),
+    /// Have dead deliveries handed over again; asks first where an effect may repeat
+    Replay(DecideDeliveries),
+    /// Give dead deliveries up
+    Discard(DecideDeliveries),
 }
 
-/// `deliveries show`, `deliveries discard`
+/// `deliveries show`
 #[derive(Args, Debug)]
 pub struct OneDelivery {
     /// `dlv_…`
     pub delivery: String,
 }
 
-/// `deliveries replay`
+/// `deliveries replay`, `deliveries discard`
 #[derive(Args, Debug)]
-pub struct ReplayDelivery {
+pub struct DecideDeliveries {
     /// `dlv_…`
-    pub delivery: String,
+    #[arg(required_unless_present = "all")]
+    pub delivery: Option<String>,
+    /// All that are dead, as far as the options below let them pass
+    #[arg(long, conflicts_with = "delivery")]
+    pub all: bool,
+    /// Only of this route
+    #[arg(long, requires = "all")]
+    pub route: Option<String>,
+    /// Only of this connection
+    #[arg(long, requires = "all")]
+    pub connection: Option<String>,
+    /// When they came
+    #[command(flatten)]
+    pub period: Period,
+    /// So many a second, at most
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub per_second: u32,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

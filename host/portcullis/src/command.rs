@@ -36,6 +36,7 @@ mod review;
 pub mod revoke;
 mod runs;
 mod serve;
+mod status;
 mod test;
 mod update;
 mod withheld;
@@ -68,6 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Serve => block_on(serve::run(arguments)),
         Command::Reload => block_on(asked::reload(arguments)),
+        Command::Status => block_on(status::run(arguments)),
         Command::Deliveries(options) => block_on(deliveries::run(arguments, options)),
         Command::Deliver(options) => block_on(deliver::run(arguments, options)),
         Command::Write(options) => block_on(write::run(arguments, options)),

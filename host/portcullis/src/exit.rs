@@ -1,4 +1,5 @@
 //! Documented exit codes, and the one error type that carries them to the end of a command.
+use portcullis_manifest::diagnose::without_secrets;
 use portcullis_store::StoreError;
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ impl From<Exit> for ExitCode {
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the run failed; the request to `explain` would be refused
+  1  the run failed; the request to `explain` would be refused; `status` found what needs somebody
   2  wrong usage, or input that its schema refuses
   3  a fault in config, manifest, lock, registry or data, or one that `doctor` finds; or stdout
      could not be written
@@ -118,7 +119,7 @@ impl Failure {
         for cause in &self.causes {
             line = format!("{line}: {cause}");
         }
-        line
+        without_secrets(&line)
     }
 
     /// The same with a chain of causes.

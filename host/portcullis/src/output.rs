@@ -2,7 +2,7 @@
 use crate::exit::{Exit, Failure, Result};
 use portcullis_manifest::{
     Diagnostic,
-    diagnose::{escaped, is_hidden},
+    diagnose::{escaped, is_hidden, without_secrets},
 };
 use serde_json::{Value, json};
 use std::{
@@ -141,14 +141,14 @@ pub fn failure(failure: &Failure, as_json: bool) -> ExitCode {
             note(&crate::config::diagnose::render(diagnostic));
         }
         if failure.diagnostics.is_empty() || failure.diagnostics.len() > 1 {
-            note(&format!("error: {}", shown_line(&failure.message)));
+            note(&format!("error: {}", shown_line(&without_secrets(&failure.message))));
         }
         for cause in &failure.causes {
-            note(&format!("  caused by: {}", shown_line(cause)));
+            note(&format!("  caused by: {}", shown_line(&without_secrets(cause))));
         }
         if let Some(help) = &failure.help {
             note("");
-            note(&format!("hint: {help}"));
+            note(&format!("hint: {}", without_secrets(help)));
         }
     }
     failure.exit.into()
@@ -160,15 +160,15 @@ fn failure_json(failure: &Failure) -> Value {
             "file": d.file.display().to_string(),
             "line": d.location.as_ref().map(|l| l.line),
             "column": d.location.as_ref().map(|l| l.column),
-            "message": d.message,
-            "help": d.help,
+            "message": without_secrets(&d.message),
+            "help": d.help.as_deref().map(without_secrets),
         })
     };
     json!({ "error": {
-        "message": failure.message,
+        "message": without_secrets(&failure.message),
         "run_id": failure.run_id,
-        "causes": failure.causes,
-        "help": failure.help,
+        "causes": failure.causes.iter().map(|cause| without_secrets(cause)).collect::<Vec<_>>(),
+        "help": failure.help.as_deref().map(without_secrets),
         "diagnostics": failure.diagnostics.iter().map(place).collect::<Vec<_>>(),
         "exit_code": failure.exit as u8,
     }})
@@ -187,6 +187,11 @@ pub fn shown_line(text: &str) -> String {
 /// `1 connection`, `2 connections`.
 pub fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The same with a word for one and another for more.
+pub fn several(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// Rows as aligned columns.

@@ -204,8 +204,11 @@ pub fn runtime(data: &Path) -> Result<Arc<Runtime>> {
         instances_max: INSTANCES_MAX,
         compile_child: (PathBuf::from(crate::OURSELVES), vec![crate::COMPILE_CHILD.to_owned()]),
     };
-    let runtime =
-        Runtime::new(settings).map_err(|error| Failure::fault("cannot start the sandbox").because(&error))?;
+    let runtime = Runtime::new(settings).map_err(|error| {
+        Failure::fault("cannot start the sandbox").because(&error).with_help(
+            "it reserves addresses for its guests, which takes no memory: `ulimit -v unlimited`, `ulimit -d unlimited`",
+        )
+    })?;
     portcullis_runtime::harden_process()
         .map_err(|error| Failure::fault("cannot switch core dumps off").because(&error))?;
     Ok(runtime)

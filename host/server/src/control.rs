@@ -4,6 +4,7 @@
 use crate::limits::{ASKED_BYTES_MAX, ASKED_TIME, ASKERS_MAX, ASKING_TIME};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -22,6 +23,8 @@ use tokio::{
 pub enum Asked {
     /// Read the config anew. With braces: what else stands in the question is refused.
     Reload {},
+    /// Say how it is.
+    Status {},
     /// Let a dead delivery wait again.
     Replay {
         /// `dlv_…`
@@ -40,6 +43,13 @@ pub enum Asked {
 pub enum Answered {
     /// It is done.
     Done,
+    /// How it is.
+    Status {
+        /// It accepts deliveries.
+        ready: bool,
+        /// Routes that are not as they should be, and why.
+        not_ready: BTreeMap<String, String>,
+    },
     /// It is not.
     Refused {
         /// What is wrong.

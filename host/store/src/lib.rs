@@ -16,6 +16,7 @@ pub mod limits;
 mod lock;
 mod migrations;
 mod open;
+mod overview;
 mod position;
 mod reader;
 mod retention;
@@ -38,6 +39,7 @@ pub use exchange::{AnnouncementRow, ExchangeFilter, ExchangeLog, ExchangeReader,
 pub use forget::Holdings;
 pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
 pub use lock::{DataLock, LockError, refuse_shared};
+pub use overview::{Failing, Overview, Pile};
 pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey};
 pub use reader::StateReader;
 pub use retention::Retention;

@@ -73,6 +73,8 @@ pub const PRUNE_RUNS: u32 = 100;
 pub const PRUNE_DELIVERIES: u32 = 100;
 /// Runs of a delivery after which one more that is interrupted is the last: the delivery may be what ends the process.
 pub const INTERRUPTED_RUNS_MAX: u32 = 12;
+/// Runs of a connection that a look at it goes back.
+pub const OVERVIEW_RUNS_MAX: u32 = 200;
 /// Events of one delivery.
 pub const EVENTS_MAX: usize = 1000;
 /// The payload of one event.

@@ -21,6 +21,7 @@ pub(crate) const STATE: Schema = Schema {
         include_str!("migrations/state_4.sql"),
         include_str!("migrations/state_5.sql"),
         include_str!("migrations/state_6.sql"),
+        include_str!("migrations/state_7.sql"),
     ],
 };
 /// `exchanges.db`

@@ -1,8 +1,9 @@
 //! The reading side of `state.db`: read-only connections, a few at a time, without a lock.
 
 use crate::{
-    AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, Place, PositionKey, RunFilter,
-    RunRow, RunSummary, StoreError, audit, delivery, limits::READERS_MAX, migrations, open, position, run,
+    AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, Overview, Place, PositionKey,
+    RunFilter, RunRow, RunSummary, StoreError, audit, delivery, limits::READERS_MAX, migrations, open,
+    overview, position, run,
 };
 use rusqlite::Connection;
 use std::{
@@ -50,6 +51,10 @@ impl StateReader {
     /// Deliveries, newest first.
     pub fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, StoreError> {
         delivery::rows::list(&self.conn, filter)
+    }
+    /// One connection at a glance.
+    pub fn overview(&self, connection: &str) -> Result<Overview, StoreError> {
+        overview::of(&self.conn, connection)
     }
     /// Audit rows, newest first.
     pub fn audit_rows(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {

@@ -8,6 +8,7 @@ use crate::{
     simulation::world::{self, CONNECTION, Creator, FOR_EVER, Mortal, One, Scripted, failure, report},
 };
 use portcullis_clock::{SeededClock, SeededRandom};
+use portcullis_store::limits::{EVENT_PAYLOAD_BYTES_MAX, EVENTS_MAX};
 use portcullis_store::{
     Accepted, Backlog, DeliveryFilter, DeliveryState, DeliverySummary, NewDelivery, Outcome, RunFilter,
 };
@@ -254,6 +255,31 @@ async fn a_store_that_fails_for_a_while_leaves_nothing_behind() {
         }
     }
     assert!(failures > 20, "{failures}");
+}
+
+/// What the store would not take ends the run, and the delivery in the end: it is no fault of the store's.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_can_not_be_stored_are_the_connectors_fault() {
+    let event = |bytes: usize| crate::Event {
+        name: "a".to_owned(),
+        id: None,
+        payload: format!("\"{}\"", "a".repeat(bytes)),
+    };
+    let handled = |events: Vec<crate::Event>| Answer::Handled(Handled { events, reply: None });
+    for (answer, state, reason) in [
+        (handled(vec![event(EVENT_PAYLOAD_BYTES_MAX - 1)]), DeliveryState::Dead, Some("too-large")),
+        (handled(vec![event(1); EVENTS_MAX + 1]), DeliveryState::Dead, Some("too-large")),
+        (handled(vec![event(EVENT_PAYLOAD_BYTES_MAX - 2); 2]), DeliveryState::Done, None),
+        (handled(vec![event(1); EVENTS_MAX]), DeliveryState::Done, None),
+    ] {
+        let setting = Setting::new();
+        let (store, id) = setting.store().await;
+        accept(&*store, &setting.clock, 1).await;
+        let caller = Scripted::new((0..DELIVERY_RUNS_OTHER_MAX).map(|_| report(Ok(answer.clone()))));
+        setting.dispatch(Arc::clone(&store), caller, &id, async || are_over(&*store).await).await;
+        let row = all(&*store).await.remove(0);
+        assert_eq!((row.state, row.reason.as_deref()), (state, reason));
+    }
 }
 
 /// Panics as often as that, and then answers as scripted.

@@ -2,11 +2,14 @@
 
 use super::{Engine, Fruit, Run, deliver, judge};
 use crate::{
-    Answer, CallOptions, EngineError, Failure, Fault, Operation, RunReport, Schema, SchemaError,
+    Answer, CallOptions, EngineError, Failure, Fault, Handled, Operation, RunReport, Schema, SchemaError,
     limits::INPUT_BYTES_MAX,
     run::{CallMachine, Doubt, Ending, Event, Step},
 };
-use portcullis_store::{AttemptEnd, RunKind};
+use portcullis_store::{
+    AttemptEnd, RunKind,
+    limits::{EVENT_PAYLOAD_BYTES_MAX, EVENTS_MAX},
+};
 
 /// What a run of one call is to do.
 pub(super) struct Errand {
@@ -195,15 +198,28 @@ fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
         (Operation::Check, answer @ Answer::Checked)
         | (Operation::Discover, answer @ Answer::Streams(_))
         | (Operation::Invoke { .. }, answer @ Answer::Done(_))
-        | (Operation::Handle(_), answer @ Answer::Handled(_))
         | (Operation::Write(_), answer @ Answer::Rejected(_))
         | (Operation::Complete { .. }, answer @ Answer::Removed(_)) => Ok(answer),
+        (Operation::Handle(_), Answer::Handled(handled)) => match too_large(&handled) {
+            Some(words) => Err(Failure::new("too-large", words)),
+            None => Ok(Answer::Handled(handled)),
+        },
         (Operation::Invoke { .. }, Answer::Pending { .. }) => Err(Failure::new(
             "unsupported",
             "the action answered `pending`, which this version does not wait for",
         )),
         _ => Err(Failure::new("internal", "the answer does not belong to the call")),
     }
+}
+
+/// What the store would not take: found here, where it ends the run as one of the connector's faults.
+fn too_large(handled: &Handled) -> Option<String> {
+    if handled.events.len() > EVENTS_MAX {
+        return Some(format!("{} events of one delivery, more than {EVENTS_MAX}", handled.events.len()));
+    }
+    let large = handled.events.iter().find(|event| event.payload.len() > EVENT_PAYLOAD_BYTES_MAX)?;
+    let bytes = large.payload.len();
+    Some(format!("the payload of an event has {bytes} bytes, more than {EVENT_PAYLOAD_BYTES_MAX}"))
 }
 
 async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {

@@ -89,12 +89,12 @@ impl Setting {
     }
 
     async fn sent(&self, request: Request<Full<Bytes>>) -> u16 {
-        answer(&self.shared, SENDER, request).await.status().as_u16()
+        answer(&self.shared, SENDER, &Turn::default(), request).await.status().as_u16()
     }
 
     /// Status, type and body of the answer.
     async fn asked(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
-        let answered = answer(&self.shared, SENDER, request).await;
+        let answered = answer(&self.shared, SENDER, &Turn::default(), request).await;
         let kind = answered.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         assert_eq!(answered.headers().contains_key("x-content-type-options"), kind.is_some());
         let status = answered.status().as_u16();
@@ -215,7 +215,7 @@ async fn sizes_are_bounded_whether_announced_or_not() {
     let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'a'; 100])));
     let endless = StreamBody::new(futures_stream(piece));
     let request = to("POST", "/in").body(endless).unwrap();
-    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), &Turn::default(), request).await;
     assert_eq!(answered.status(), 413);
     assert_eq!(answered.headers()["connection"], "close");
     assert_eq!(setting.rows().await.len(), 1);
@@ -231,7 +231,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let setting = Setting::usual("stripe").await;
     let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
     let request = to("POST", "/in").body(never).unwrap();
-    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), &Turn::default(), request).await;
     assert_eq!(answered.status(), 408);
     // What did not come took no room.
     assert_eq!(setting.shared.bodies.part(SENDER).grow(ALL_OF_ONE), Ok(()));
@@ -245,7 +245,7 @@ async fn who_finds_no_room_is_told_to_come_again() {
         assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, expected);
     }
     let request = setting.signed("/in", b"{}");
-    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), &Turn::default(), request).await;
     assert_eq!(answered.headers()["retry-after"], "30");
     // Nor for what nobody can verify yet.
     assert_eq!(setting.sent(setting.signed("/early", b"{}")).await, 503);
@@ -254,7 +254,9 @@ async fn who_finds_no_room_is_told_to_come_again() {
     let mut held = setting.shared.bodies.part(SENDER);
     held.grow(ALL_OF_ONE).unwrap();
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 503);
-    let other = answer(&setting.shared, "192.0.2.1".parse().unwrap(), setting.signed("/in", b"{}")).await;
+    let other =
+        answer(&setting.shared, "192.0.2.1".parse().unwrap(), &Turn::default(), setting.signed("/in", b"{}"))
+            .await;
     assert_eq!(other.status(), 200);
     drop(held);
     assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, 200);
@@ -267,7 +269,7 @@ async fn a_route_has_its_rate() {
         assert_eq!(setting.sent(setting.signed("/in", b"{}")).await, expected);
     }
     let request = setting.signed("/in", b"{}");
-    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), request).await;
+    let answered = answer(&setting.shared, "192.0.2.1".parse().unwrap(), &Turn::default(), request).await;
     assert_eq!(answered.headers()["retry-after"], "1");
     // What it took before the routes were made anew it has taken; another rate begins afresh.
     let anew = |rate: f64| {

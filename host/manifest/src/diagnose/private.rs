@@ -70,6 +70,8 @@ const HEX_CHARS_MIN: usize = 32;
 /// An access key of AWS, and the secret to it.
 const AWS_ID_CHARS: usize = 20;
 const AWS_SECRET_CHARS: usize = 40;
+/// Of our own ids.
+const ULID_CHARS: usize = 26;
 
 /// Where they stand in a document.
 pub(super) fn in_document(text: &str) -> Vec<Range<usize>> {
@@ -131,9 +133,21 @@ fn is_token(word: &str) -> bool {
     let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| word.starts_with(beginning));
     let is_known = begins(&BEGINNINGS) || digits > 0 && begins(&WITH_DIGITS);
     let is_of_aws = word.len() == AWS_ID_CHARS && begins(&["AKIA", "ASIA"]);
+    if is_our_id(word) {
+        return false;
+    }
     (is_known && word.len() >= TOKEN_CHARS_MIN)
         || is_of_aws
         || (word.len() >= MIXED_CHARS_MIN && is_mixed(word, 2))
+}
+
+/// `run_01M8JA7N3K7SWE1R5W07GQH1M6`: a few small letters, and a ULID.
+fn is_our_id(word: &str) -> bool {
+    word.split_once('_').is_some_and(|(kind, id)| {
+        kind.bytes().all(|byte| byte.is_ascii_lowercase())
+            && id.len() == ULID_CHARS
+            && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+    })
 }
 
 fn is_mixed(word: &str, digits_min: usize) -> bool {
@@ -212,9 +226,12 @@ fn schemes(text: &str) -> impl Iterator<Item = Range<usize>> {
 /// What stands in a PEM block, to its end or that of the text.
 fn pem(text: &str) -> impl Iterator<Item = Range<usize>> {
     const BEGIN: &str = "-----BEGIN";
-    text.match_indices(BEGIN).map(|(at, _)| {
-        let start = at + BEGIN.len();
-        start..text[start..].find("-----END").map_or(text.len(), |end| start + end)
+    text.match_indices(BEGIN).filter_map(|(at, _)| {
+        let label = at + BEGIN.len();
+        let start = label + text[label..].find("-----")? + 5;
+        // As lines, or as a string has them.
+        let has_lines = text[start..].starts_with(['\n', '\r', '\\', ' ']);
+        has_lines.then(|| start..text[start..].find("-----END").map_or(text.len(), |end| start + end))
     })
 }
 
@@ -368,9 +385,11 @@ mod tests {
             "token-url = { x = 1 }\nsecrets = [ 1 ]",
             "username = { secret = \"file:user\" }",
             "region = \"ASIA-PACIFIC\"\npackage = \"npm_registry-reader\"\nbook = \"sk-learn-in-action\"",
+            "help: a PEM file with `-----BEGIN CERTIFICATE-----`",
             "summary = \"OAuth2ClientCredentialsProvider\"\nwhy = \"with a Bearer token\"",
             "allow = [\"GET https://a.test:8443/@ada/x?page=2\"]\nconnector = \"acme/stripe@^1\"",
             "allow = [\"GET https://a.test/x?token=*\"]",
+            "hint: portcullis logs --run run_01M8JA7N3K7SWE1R5W07GQH1M6",
             "digest = \"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
         ] {
             assert_eq!(masked(text), text);

@@ -352,7 +352,8 @@ impl<'d> Table<'d> {
         match read(&text.value) {
             Ok(value) => Some(Spanned { value, span: text.span }),
             Err(error) => {
-                self.not_parsed(key, &text, &error);
+                let message = format!("`{key}` is `{}`: {error}", shown(&text.value));
+                self.fault(text.span, message, Some(format!("`{key} = \"{usual}\"`")));
                 None
             }
         }

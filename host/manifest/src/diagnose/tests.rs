@@ -135,8 +135,8 @@ fn parsing_units_and_later_keys() {
         found,
         [
             "f.toml:1:5: `v` is `1.x`: unexpected character 'x' while parsing minor version number",
-            "f.toml:2:5: `d` is `24`: expected a duration: a whole number and `ms`, `s`, `m`, `h` or `d`, for example `30s`",
-            "f.toml:3:5: `m` is `64MB`: expected a size: a whole number and `B`, `KiB`, `MiB` or `GiB`, for example `64MiB`",
+            "f.toml:2:5: `d` is `24`: expected a duration: a whole number and `ms`, `s`, `m`, `h` or `d` / `d = \"24h\"`",
+            "f.toml:3:5: `m` is `64MB`: expected a size: a whole number and `B`, `KiB`, `MiB` or `GiB` / `m = \"64MiB\"`",
             "f.toml:4:1: `query` is not supported yet / remove it: what it asks for would not happen",
             "f.toml:6:1: `more` is not supported yet / remove it: what it asks for would not happen",
         ]

@@ -9,13 +9,13 @@ const DURATION_MILLISECONDS_MAX: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a duration.
-    #[error("expected a duration: a whole number and `ms`, `s`, `m`, `h` or `d`, for example `30s`")]
+    #[error("expected a duration: a whole number and `ms`, `s`, `m`, `h` or `d`")]
     Duration,
     /// Longer than anything here lasts.
     #[error("longer than ten years")]
     TooLong,
     /// Not a size.
-    #[error("expected a size: a whole number and `B`, `KiB`, `MiB` or `GiB`, for example `64MiB`")]
+    #[error("expected a size: a whole number and `B`, `KiB`, `MiB` or `GiB`")]
     Bytes,
     /// Does not fit.
     #[error("too large")]

@@ -121,6 +121,8 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, pass: Arc<Mutex<Pas
         tokio::select! {
             Some(_ended) = connections.join_next() => {}
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                // Else an answer waits 40 ms for the acknowledgement of what the handshake ended with.
+                let _ = stream.set_nodelay(true);
                 let (acceptor, pass) = (acceptor.clone(), Arc::clone(&pass));
                 connections.spawn(async move {
                     // A peer that fails the handshake asked for nothing.

@@ -104,7 +104,7 @@ impl<'c> Found<'c> {
     fn of(config: &'c Config, connection: &str) -> Result<Self> {
         let connection = config.connection(connection)?;
         let lock = approvals::read_lock(config)?;
-        let package = newest(config, connection)?;
+        let package = newest(config, &lock, connection)?;
         let Component { manifest, digest, .. } = &package.component;
         approvals::known::refuse_asked(&config.data, &lock, &manifest.name, &manifest.version, digest)?;
         let signature = Signature::required(config, &package)?;
@@ -136,7 +136,7 @@ fn difference(config: &Config, former: &Approval, now: &Approval, component: &Co
     Difference::between(Side { approval: former, manifest }, now)
 }
 
-fn newest(config: &Config, connection: &Connection) -> Result<Package> {
+fn newest(config: &Config, lock: &Lock, connection: &Connection) -> Result<Package> {
     let entry = registry::newest(&config.registry, &connection.connector, &connection.version);
     let entry = entry.map_err(|failure| match failure.causes.as_slice() {
         // Nothing there fits: the line that asks for it is what can be changed.
@@ -146,7 +146,15 @@ fn newest(config: &Config, connection: &Connection) -> Result<Package> {
         }
         _ => failure,
     })?;
-    registry::read(&entry)?.judged()
+    let package = registry::read(&entry).map_err(|failure| {
+        let is_it =
+            |approval: &&Approval| approval.connector == entry.name && approval.version == entry.version;
+        match lock.approvals.values().any(|approval| is_it(&approval)) {
+            true => failure.with_help("that version is approved: put the approved file back"),
+            false => failure,
+        }
+    })?;
+    package.judged()
 }
 
 /// Keeps the bytes and remembers their digest, then pins them: a lock never names what is not there. `after` = the approval that

@@ -9,11 +9,27 @@ use crate::{
 use portcullis_clock::{Clock, RealClock, RealRandom};
 use portcullis_server::{Answered, Asked, ask};
 use portcullis_store::{DataLock, LockError, SqliteStore, Store, StoreError};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 /// Where `serve` is asked.
 pub fn socket(config: &Config) -> PathBuf {
     config.data.join("portcullis.sock")
+}
+
+/// What a `serve` says of itself.
+pub struct Serving {
+    /// It accepts deliveries.
+    pub ready: bool,
+    /// Routes that are not as they should be, and why.
+    pub not_ready: BTreeMap<String, String>,
+}
+
+/// None where none answers.
+pub async fn serving(config: &Config) -> Option<Serving> {
+    match ask(&socket(config), &Asked::Status {}).await {
+        Ok(Answered::Status { ready, not_ready }) => Some(Serving { ready, not_ready }),
+        Ok(Answered::Done | Answered::Refused { .. }) | Err(_) => None,
+    }
 }
 
 /// `reload`: only a process that runs has something to read anew.
@@ -29,24 +45,40 @@ pub async fn reload(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Decides on a dead delivery, wherever the writer is.
-pub async fn decide(arguments: &Arguments, config: &Config, delivery: &str, replay: bool) -> Result<()> {
-    match DataLock::acquire(&config.data, Duration::ZERO, &RealClock).await {
-        Err(LockError::Held { .. }) if socket(config).exists() => {
-            let delivery = delivery.to_owned();
-            let asked = if replay { Asked::Replay { delivery } } else { Asked::Discard { delivery } };
-            let answered = ask(&socket(config), &asked).await;
-            return told(
-                answered.map_err(|error| Failure::fault("`serve` does not answer").because(&error))?,
-            );
+/// Who decides on dead deliveries: whoever writes.
+pub enum Decider {
+    /// A `serve` that runs, by its socket.
+    Serve(PathBuf),
+    /// This process, under the lock.
+    Ours(SqliteStore),
+}
+
+impl Decider {
+    /// Wherever the writer is.
+    pub async fn of(arguments: &Arguments, config: &Config) -> Result<Self> {
+        match DataLock::acquire(&config.data, Duration::ZERO, &RealClock).await {
+            Err(LockError::Held { .. }) if socket(config).exists() => return Ok(Self::Serve(socket(config))),
+            // Ours, or of a command that ends: it is taken below, with the wait that was asked for.
+            Ok(_) | Err(_) => {}
         }
-        // Ours, or of a command that ends: it is taken below, with the wait that was asked for.
-        Ok(_) | Err(_) => {}
+        let lock = wiring::acquire(config, arguments.wait(), &RealClock).await?;
+        let store = SqliteStore::open(lock, Arc::new(RealClock), Arc::new(RealRandom));
+        Ok(Self::Ours(store.map_err(|error| at_database("used", "state.db", &error))?))
     }
-    let lock = wiring::acquire(config, arguments.wait(), &RealClock).await?;
-    let store = SqliteStore::open(lock, Arc::new(RealClock), Arc::new(RealRandom));
-    let store = store.map_err(|error| at_database("used", "state.db", &error))?;
-    told(decided(&store, delivery, replay).await)
+
+    /// Lets one wait again, or gives it up.
+    pub async fn decide(&self, delivery: &str, replay: bool) -> Result<()> {
+        let answered = match self {
+            Self::Ours(store) => decided(store, delivery, replay).await,
+            Self::Serve(socket) => {
+                let delivery = delivery.to_owned();
+                let asked = if replay { Asked::Replay { delivery } } else { Asked::Discard { delivery } };
+                let answered = ask(socket, &asked).await;
+                answered.map_err(|error| Failure::fault("`serve` does not answer").because(&error))?
+            }
+        };
+        told(answered)
+    }
 }
 
 /// The decision, by whoever writes.
@@ -72,7 +104,7 @@ pub async fn decided(store: &dyn Store, delivery: &str, replay: bool) -> Answere
 
 fn told(answered: Answered) -> Result<()> {
     match answered {
-        Answered::Done => Ok(()),
+        Answered::Done | Answered::Status { .. } => Ok(()),
         Answered::Refused { message, help } => {
             let failure = Failure::new(Exit::Usage, message);
             Err(match help {

@@ -1,7 +1,9 @@
 //! `deliveries`: what vendors delivered, and what became of it, read without a lock; and a person's word on what is dead.
-use super::{asked, confirm::confirmed, named, period, report::json_or_text};
+mod decide;
+
+use super::{named, period, report::json_or_text};
 use crate::{
-    cli::{Arguments, Deliveries, DeliveriesCommand, OneDelivery, ReplayDelivery},
+    cli::{Arguments, Deliveries, DeliveriesCommand, OneDelivery},
     config::Config,
     exit::{Exit, Failure, Result, at_database},
     output,
@@ -15,11 +17,11 @@ use serde_json::{Value, json};
 pub async fn run(arguments: &Arguments, options: &Deliveries) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let wanted = match &options.command {
-        Some(DeliveriesCommand::Replay(replay)) => return decide(arguments, &config, replay).await,
-        Some(DeliveriesCommand::Discard(OneDelivery { delivery })) => {
-            asked::decide(arguments, &config, delivery, false).await?;
-            output::note(&format!("`{}` is given up", output::shown_line(delivery)));
-            return Ok(Exit::Success);
+        Some(DeliveriesCommand::Replay(options)) => {
+            return decide::run(arguments, &config, options, true).await;
+        }
+        Some(DeliveriesCommand::Discard(options)) => {
+            return decide::run(arguments, &config, options, false).await;
         }
         Some(DeliveriesCommand::Show(OneDelivery { delivery })) => Some(delivery.clone()),
         None => None,
@@ -42,27 +44,6 @@ pub async fn run(arguments: &Arguments, options: &Deliveries) -> Result<Exit> {
 fn unknown(delivery: &str) -> Failure {
     let message = format!("no delivery `{}`", output::shown_line(delivery));
     Failure::new(Exit::Usage, message).with_help("portcullis deliveries")
-}
-
-/// Asks first where something may happen a second time.
-async fn decide(arguments: &Arguments, config: &Config, replay: &ReplayDelivery) -> Result<Exit> {
-    let delivery = &replay.delivery;
-    let (found, _) = read(config, DeliveryFilter::default(), Some(delivery.clone())).await?;
-    let summary = found.ok_or_else(|| unknown(delivery))?.summary;
-    let doubt = summary.reason.as_deref().filter(|reason| reason.ends_with("-effect"));
-    if let (DeliveryState::Dead, Some(doubt)) = (summary.state, doubt) {
-        let run = summary.run_id.as_deref().unwrap_or_default();
-        output::note(&format!(
-            "its last run ended as `{doubt}`: what it sent may have happened, and may happen a second time; see portcullis runs show {run}"
-        ));
-        let instead = format!("portcullis deliveries replay {delivery} --yes");
-        if !replay.yes && !confirmed("hand it over again? Type `yes`:", Exit::Usage, &instead)? {
-            return Err(Failure::new(Exit::Cancelled, "nothing was changed"));
-        }
-    }
-    asked::decide(arguments, config, delivery, true).await?;
-    output::note(&format!("`{}` waits again", output::shown_line(delivery)));
-    Ok(Exit::Success)
 }
 
 /// One of them whole, or those that the filter lets pass.

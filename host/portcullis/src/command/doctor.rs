@@ -3,6 +3,7 @@
 mod connections;
 mod files;
 mod machine;
+mod routes;
 mod secrets;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     exit::{Exit, Failure, Result},
     output,
 };
+use portcullis_manifest::diagnose::without_secrets;
 use serde_json::json;
 
 const CORRECT: &str = "correct that line; `portcullis config check` shows it underlined";
@@ -53,6 +55,7 @@ async fn with(config: &Config, options: &Doctor, findings: &mut Findings) {
     files::look(config, findings);
     secrets::look(config, findings).await;
     let usable = connections::look(config, findings);
+    routes::look(config, findings).await;
     machine::clock(config, findings);
     if options.online {
         connections::reach(&usable, findings).await;
@@ -87,16 +90,19 @@ struct Finding {
 
 impl Finding {
     fn text(&self) -> String {
-        let what = output::shown_line(&self.what);
-        let mut text = format!("{:<7}  {}: {what}", self.severity.word(), self.about);
+        let what = output::shown_line(&without_secrets(&self.what));
+        let mut text = format!("{:<7}  {}: {what}", self.severity.word(), without_secrets(&self.about));
         for line in self.remedy.iter().flat_map(|remedy| remedy.lines()) {
-            text.push_str(&format!("\n         → {line}"));
+            text.push_str(&format!("\n         → {}", without_secrets(line)));
         }
         text
     }
 
     fn json(&self) -> serde_json::Value {
-        json!({ "severity": self.severity.word(), "about": self.about, "what": self.what, "remedy": self.remedy })
+        json!({
+            "severity": self.severity.word(), "about": without_secrets(&self.about), "what": without_secrets(&self.what),
+            "remedy": self.remedy.as_deref().map(without_secrets),
+        })
     }
 }
 

@@ -179,6 +179,11 @@ impl Served<'_> {
 
     async fn answered(&mut self, host: &mut Host, watcher: &mut Watcher, asked: Asked) -> Answered {
         let (delivery, replay) = match asked {
+            Asked::Status {} => {
+                let why = |(route, not): (&String, &NotReady)| (route.clone(), not.why.clone());
+                let ready = *self.ready.borrow() == Ready::Yes;
+                return Answered::Status { ready, not_ready: self.not_ready.iter().map(why).collect() };
+            }
             Asked::Replay { delivery } => (delivery, true),
             Asked::Discard { delivery } => (delivery, false),
             Asked::Reload {} => {

@@ -3,7 +3,10 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, MietteError, MietteSpanContents,
     Report, SourceCode, SourceSpan, SpanContents,
 };
-use portcullis_manifest::{Diagnostic, Location, diagnose::escaped};
+use portcullis_manifest::{
+    Diagnostic, Location,
+    diagnose::{escaped, without_secrets},
+};
 use std::ops::Range;
 
 /// Most of one line that is shown, in bytes.
@@ -13,9 +16,9 @@ const BEFORE_BYTES_MAX: usize = 40;
 
 /// The fault as a person reads it, without colour (a terminal's colours would not survive a pipe).
 pub fn render(diagnostic: &Diagnostic) -> String {
-    let mut shown = MietteDiagnostic::new(diagnostic.to_string());
+    let mut shown = MietteDiagnostic::new(escaped(&without_secrets(&diagnostic.to_string())));
     if let Some(help) = &diagnostic.help {
-        shown = shown.with_help(help.clone());
+        shown = shown.with_help(without_secrets(help));
     }
     let name = escaped(&diagnostic.file.display().to_string());
     let report = match &diagnostic.location {

@@ -252,10 +252,12 @@ fn slot_faults(config: &Config, connection: &Connection, component: &Component) 
     let mut faults = Vec::new();
     let at = |slot| ["connections", &connection.name, "credentials", slot];
     let slots = &component.manifest.slots;
+    let missing = slots.keys().filter(|slot| !connection.credentials.contains_key(*slot));
+    let missing: Vec<_> = missing.map(|slot| format!("{slot} = \"NAME\"")).collect();
     for (slot, declared) in slots {
         let Some(name) = connection.credentials.get(slot) else {
             let message = format!("no credential is bound to the slot `{slot}` ({})", shown(&declared.why));
-            let bind = config.to_bind(&connection.name, "credentials", &format!("{slot} = \"NAME\""));
+            let bind = config.to_bind(&connection.name, "credentials", &missing.join(", "));
             let help = format!("{bind}, and a table `[credentials.NAME]`");
             faults.push(config.fault(&at(slot), message, Some(help)));
             continue;

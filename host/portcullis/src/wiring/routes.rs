@@ -6,7 +6,10 @@ use crate::{
     files,
 };
 use portcullis_ingress::{Check, Handshake, Route, Routes};
-use portcullis_manifest::signing::{Handshake as Asked, Proof, Scheme, Signing};
+use portcullis_manifest::{
+    connector::Webhook as Declared,
+    signing::{Handshake as Asked, Proof, Scheme, Signing},
+};
 use portcullis_secrets::webhook::Verifier;
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -90,8 +93,18 @@ async fn check(
     host: &Host,
     webhook: &Webhook,
 ) -> std::result::Result<(Check, Option<Handshake>), NotReady> {
+    let declared = host.webhook(&webhook.connection).await;
+    let declared = declared.map_err(|failure| NotReady { why: failure.line(), is_of_secrets: false })?;
+    judged(config, webhook, declared).await
+}
+
+/// How a route's deliveries are told from anybody's, as its connector declares it.
+pub async fn judged(
+    config: &Config,
+    webhook: &Webhook,
+    declared: Option<Declared>,
+) -> std::result::Result<(Check, Option<Handshake>), NotReady> {
     let not = |is_of_secrets| move |failure: Failure| NotReady { why: failure.line(), is_of_secrets };
-    let declared = host.webhook(&webhook.connection).await.map_err(not(false))?;
     let asked = declared.as_ref().and_then(|declared| declared.handshake);
     let handshake = match asked {
         Some(asked) => Some(handshake(config, webhook, asked).await.map_err(not(true))?),

@@ -24,15 +24,15 @@ pub async fn look(config: &Config, findings: &mut Findings) {
             }
         }
     }
-    let references: Vec<_> = config
-        .credentials
-        .values()
-        .flat_map(Credential::references)
-        .map(|used| used.provider.as_str())
-        .collect();
+    let delivered = config.webhooks.values();
+    let delivered = delivered.flat_map(|webhook| webhook.secrets.iter().chain(&webhook.verify_token));
+    let private = config.serve.certificate.iter().map(|certificate| &certificate.private_key);
+    let credentials = config.credentials.values().flat_map(Credential::references);
+    let references: Vec<_> =
+        credentials.chain(delivered).chain(private).map(|used| used.provider.as_str()).collect();
     for name in config.providers.names().filter(|name| !Providers::BUILT_IN.contains(name)) {
         if !references.contains(&name) {
-            let place = config.fault_key(&["secrets", name], "no credential refers to it", None);
+            let place = config.fault_key(&["secrets", name], "nothing refers to it", None);
             findings.warning(format!("secrets.{name}"), place.to_string(), "remove it");
         }
     }

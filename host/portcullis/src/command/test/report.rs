@@ -3,6 +3,7 @@ use crate::{
     exit::{Exit, Result, at_file},
     output,
 };
+use portcullis_manifest::diagnose::{is_hidden, without_secrets};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -44,8 +45,12 @@ impl Report {
     }
 
     /// Shows one and keeps it.
-    pub fn add(&mut self, check: Check) {
-        let file = check.file.as_ref().map(|file| file.display().to_string());
+    pub fn add(&mut self, mut check: Check) {
+        check.name = output::shown_line(&check.name);
+        for words in [&mut check.fault, &mut check.skipped].into_iter().flatten() {
+            *words = without_secrets(words);
+        }
+        let file = check.file.as_ref().map(|file| output::shown_line(&file.display().to_string()));
         if self.as_json {
             output::json_line(&json!({
                 "test": check.name, "file": file, "passed": check.fault.is_none(), "fault": check.fault,
@@ -136,7 +141,7 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
-            control if control.is_control() => out.push('\u{fffd}'),
+            unseen if is_hidden(unseen) => out.push('\u{fffd}'),
             '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             other => out.push(other),
         }

@@ -30,11 +30,13 @@ pub fn pinned(connection: &Connection, manifest: &Connector) -> BTreeMap<String,
 pub fn faults(config: &Config, connection: &Connection, manifest: &Connector) -> Vec<Diagnostic> {
     let here = connection.name.as_str();
     let mut faults = Vec::new();
+    let missing = manifest.folders.keys().filter(|name| !connection.folders.contains_key(*name));
+    let missing: Vec<_> = missing.map(|name| format!("{name} = \"./PATH\"")).collect();
     for (name, requested) in &manifest.folders {
         let at = ["connections", here, "folders", name];
         let Some(granted) = connection.folders.get(name) else {
             let message = format!("no folder is granted as `{name}` ({})", shown(&requested.why));
-            let help = config.to_bind(here, "folders", &format!("{name} = \"./PATH\""));
+            let help = config.to_bind(here, "folders", &missing.join(", "));
             faults.push(config.fault(&at, message, Some(help)));
             continue;
         };

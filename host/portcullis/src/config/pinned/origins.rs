@@ -28,6 +28,8 @@ pub fn expand(
         let message = format!("no rule of the connector is over an origin `{}`", shown(name));
         faults.push(config.fault_key(&["connections", here, "origins", name], message, Some(help)));
     }
+    let missing = used.iter().filter(|name| !connection.origins.contains_key(**name));
+    let missing: Vec<_> = missing.map(|name| format!("{name} = \"https://HOST\"")).collect();
     let (mut rules, mut from_response, mut told) = (Vec::new(), Vec::new(), BTreeSet::new());
     let expanded =
         manifest.rules.iter().map(|rule| rule.expand(&connection.origins).map(|rule| rules.push(rule)));
@@ -37,8 +39,7 @@ pub fn expand(
         match expanded {
             Ok(()) => {}
             Err(error) if told.insert(error.name().to_owned()) => {
-                let entry = format!("{} = \"https://HOST\"", error.name());
-                let help = config.to_bind(here, "origins", &entry);
+                let help = config.to_bind(here, "origins", &missing.join(", "));
                 let path = ["connections", here, "origins", error.name()];
                 faults.push(config.fault(&path, error.to_string(), Some(help)));
             }

@@ -56,6 +56,7 @@ pub(super) async fn serve(
             _ = stopped.wait_for(|stopped| *stopped) => break,
             Some(_ended) = connections.join_next() => {}
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                let _ = stream.set_nodelay(true);
                 count += 1;
                 connections.spawn(connection(stream, acceptor.clone(), Arc::clone(&shared), count));
             }

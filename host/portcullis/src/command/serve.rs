@@ -121,7 +121,7 @@ struct Served<'a> {
     stored: Arc<Notify>,
     /// Routes that take nothing, and why: said once.
     not_ready: BTreeMap<String, NotReady>,
-    /// Of these, those that go on with secrets that are not there any more.
+    /// Of these, those that go on with what was read before.
     kept: BTreeSet<String>,
     ready: watch::Sender<Ready>,
 }
@@ -244,7 +244,7 @@ impl Served<'_> {
         if let Some(route) = found.lost().iter().find(|route| self.takes(route)) {
             let why = found.not_ready.get(route).map(|not| output::shown_line(&not.why)).unwrap_or_default();
             return Err(Failure::fault(format!("the route `{route}` would take nothing: {why}"))
-                .with_help("put its secret where the config says that it is"));
+                .with_help("mend that, or take the route out of the config"));
         }
         // From here on nothing fails.
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {

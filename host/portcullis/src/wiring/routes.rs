@@ -2,7 +2,7 @@
 use super::Host;
 use crate::{
     config::{Config, Webhook},
-    exit::{Failure, Result, at_file},
+    exit::{Exit, Failure, Result, at_file},
     files,
 };
 use portcullis_ingress::{Check, Handshake, Route, Routes};
@@ -37,8 +37,8 @@ pub struct Found {
 pub struct NotReady {
     /// In words.
     pub why: String,
-    /// Its own secrets are not there; its connection could run.
-    pub is_of_secrets: bool,
+    /// Nobody decided that: its secrets are not there, or something could not be read. It goes on with what it has.
+    pub may_pass: bool,
 }
 
 impl Found {
@@ -46,7 +46,7 @@ impl Found {
     pub fn warn(&self, before: &BTreeMap<String, NotReady>, kept: &BTreeSet<String>) {
         for (route, now) in self.not_ready.iter().filter(|(route, now)| before.get(*route) != Some(*now)) {
             let becomes = match kept.contains(route) {
-                true => "goes on with the secrets that it has",
+                true => "goes on with what was read before",
                 false => "takes nothing until that is mended",
             };
             let why = crate::output::shown_line(&now.why);
@@ -57,9 +57,9 @@ impl Found {
         }
     }
 
-    /// Those whose own secrets are not there.
+    /// Those of which nobody decided that they take nothing.
     pub fn lost(&self) -> BTreeSet<String> {
-        let lost = self.not_ready.iter().filter(|(_, not)| not.is_of_secrets);
+        let lost = self.not_ready.iter().filter(|(_, not)| not.may_pass);
         lost.map(|(route, _)| route.clone()).collect()
     }
 }
@@ -94,7 +94,8 @@ async fn check(
     webhook: &Webhook,
 ) -> std::result::Result<(Check, Option<Handshake>), NotReady> {
     let declared = host.webhook(&webhook.connection).await;
-    let declared = declared.map_err(|failure| NotReady { why: failure.line(), is_of_secrets: false })?;
+    let declared = declared
+        .map_err(|failure| NotReady { why: failure.line(), may_pass: failure.exit != Exit::NotApproved })?;
     judged(config, webhook, declared).await
 }
 
@@ -104,7 +105,7 @@ pub async fn judged(
     webhook: &Webhook,
     declared: Option<Declared>,
 ) -> std::result::Result<(Check, Option<Handshake>), NotReady> {
-    let not = |is_of_secrets| move |failure: Failure| NotReady { why: failure.line(), is_of_secrets };
+    let not = |may_pass| move |failure: Failure| NotReady { why: failure.line(), may_pass };
     let asked = declared.as_ref().and_then(|declared| declared.handshake);
     let handshake = match asked {
         Some(asked) => Some(handshake(config, webhook, asked).await.map_err(not(true))?),

@@ -56,6 +56,8 @@ fn lower_limits_of_the_machine_are_told_as_such() {
     for (component, kib, says) in [
         (&hog, 150_000, "it takes more than 82 MiB of memory, which is a limit of this machine"),
         (&small, 60_000, "lets the process have 58 MiB of data, and it needs 64"),
+        // Enough to begin, and not for a child that has a stack of its own.
+        (&small, 66_000, "can't be looked at"),
         (&small, 150_000, ""),
     ] {
         let project = Project::new();

@@ -7,6 +7,7 @@ mod dev;
 mod examples;
 mod mistakes;
 mod new;
+mod plays;
 mod record;
 mod tutorial;
 mod versions;

@@ -486,9 +486,9 @@ fn a_rejected_line_is_one_that_the_vendor_refuses() {
             "exchange 1 (PUT https://api.example.com/v1/items/a): 422 has to be `invalid-input`, and it succeeded",
         ),
         (
-            "Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => rejected.push(Rejected { line, error: portcullis_sdk::Error::invalid_input(error.message().to_owned()) }),\n                Err(error) if error.kind() == ErrorKind::InvalidInput",
+            "Err(error) if error.kind() == ErrorKind::NotFound => rejected.push(Rejected { line, error: portcullis_sdk::Error::new(ErrorKind::Conflict, error.message().to_owned()) }),\n                Err(error) if error.kind() == ErrorKind::InvalidInput",
             "FAIL  write-items status 404",
-            "404 has to be `not-found`, and line 1 was rejected with `invalid-input`",
+            "404 has to be `not-found`, and line 1 was rejected with `conflict`",
         ),
         (
             "Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unavailable)",
@@ -512,6 +512,21 @@ fn a_rejected_line_is_one_that_the_vendor_refuses() {
         let said = both(&author.portcullis("", &["test", "lake"]));
         assert!(said.contains(check) && said.contains(says), "{check}: {said}");
     }
+    // Another line than the one that the vendor refused.
+    let cassette = author.path("lake").join("tests/cassettes/write-items.toml");
+    let text = fs::read_to_string(&cassette).unwrap();
+    let with_third =
+        text.replacen("\"name\":\"\"}\n", "\"name\":\"\"}\n{\"id\":\"c\",\"name\":\"Cleo\"}\n", 1);
+    assert_ne!(text, with_third);
+    let third = "\n[[exchange]]\nrequest = \"PUT https://api.example.com/v1/items/c\"\nstatus = 200\n";
+    fs::write(&cassette, with_third + third).unwrap();
+    let first = "Err(error) if error.kind() == ErrorKind::InvalidInput && line == 2 => rejected.push(Rejected { line: 0, error }),\n                ";
+    fs::write(&file, good.replacen(fits, &format!("{first}{fits}"), 1)).unwrap();
+    let said = both(&author.portcullis("", &["test", "lake"]));
+    assert!(
+        said.contains("the vendor refused line 3 with 422, and line 1 was rejected in its place"),
+        "{said}"
+    );
 }
 
 /// Several requests at once, and each refused in turn: that is no repetition, whatever arrives first. What is asked for by hand after a
@@ -526,7 +541,7 @@ fn several_at_once_are_no_repetition_and_another_body_is_one() {
     let (good, recorded) = (fs::read_to_string(&file).unwrap(), fs::read_to_string(&cassette).unwrap());
     let first = "let answer = http::post";
     let together = format!(
-        "for answer in http::send_all((1..=3).map(|id| http::get(format!(\"{{API}}/items\")).query(\"id\", id))) {{\n        \
+        "for answer in http::send_all((1..=3).map(|id| http::get(format!(\"{{API}}/items\")).query(\"id\", id.min(2)))) {{\n        \
          answer?.error_for_status()?;\n    }}\n    {first}"
     );
     let manifest = author.path("weather/connector.toml");
@@ -536,7 +551,7 @@ fn several_at_once_are_no_repetition_and_another_body_is_one() {
     assert!(text.contains(narrow) && good.contains(first));
     fs::write(&manifest, text.replacen(narrow, both, 1)).unwrap();
     fs::write(&file, good.replacen(first, &together, 1)).unwrap();
-    let more = ["1", "2", "3"].map(|id| {
+    let more = ["1", "2"].map(|id| {
         format!("\n[[exchange]]\nrequest = \"GET https://api.example.com/v1/items?id={id}\"\nstatus = 200\nbody = '{{}}'\n")
     });
     fs::write(&cassette, recorded.clone() + &more.concat()).unwrap();

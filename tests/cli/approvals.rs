@@ -180,7 +180,9 @@ fn a_config_of_an_older_version_is_proposed_anew_and_never_written() {
         let ran = project.run(&[command, "probe"]);
         ran.exits(3);
         assert!(
-            ran.stderr.contains("`portcullis approve probe` shows what the connector proposes"),
+            project
+                .plain(&ran.stderr)
+                .contains("`portcullis approve probe` shows what the connector proposes"),
             "{}",
             ran.stderr
         );

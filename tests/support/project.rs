@@ -98,6 +98,11 @@ impl Project {
         self.folder.path().join(name)
     }
 
+    /// The same text with remedies as they are where nobody named the config.
+    pub fn plain(&self, text: &str) -> String {
+        text.replace(&format!("--config {} ", self.path("portcullis.toml").display()), "")
+    }
+
     /// Arguments that go before every command: `--log-level trace`.
     pub fn always(mut self, args: &[&str]) -> Self {
         self.head.extend(args.iter().map(|arg| (*arg).to_owned()));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 mod depth;
 mod document;
+mod parts;
 mod private;
 mod table;
 mod units;

@@ -4,6 +4,7 @@ use crate::{
     Diagnostic,
     connector::{Access, ConnectorName, Role},
     diagnose::{Document, Spanned, Table, shown},
+    world::split,
 };
 use portcullis_grants::{FromResponse, ManifestRule, Origin, origin::is_origin_name};
 use std::{
@@ -231,6 +232,10 @@ fn approval(table: &mut Table<'_>) -> Option<Approval> {
     let position_version = number(table, "position-version");
     let config_version = number(table, "config-version");
     let imports = table.required_strings("imports");
+    for import in imports.iter().flatten().filter(|import| split(&import.value).is_none()) {
+        let help = Some("`PACKAGE/INTERFACE@VERSION`".to_owned());
+        table.fault_masked(import.span.clone(), "that is no interface", help);
+    }
     let roles = table.parse_all::<Role>("roles");
     if roles.is_none() && !table.has("roles") {
         table.fault(table.span(), format!("`roles` is missing in `{}`", shown(table.name())), None);

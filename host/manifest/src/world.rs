@@ -105,7 +105,7 @@ pub fn check_import(name: &str, capabilities: &BTreeSet<String>) -> Result<(), E
 }
 
 /// `namespace:package/interface@version`
-fn split(name: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn split(name: &str) -> Option<(&str, &str, &str)> {
     let (package, rest) = name.split_once('/')?;
     let (interface, version) = rest.split_once('@')?;
     Some((package, interface, version))

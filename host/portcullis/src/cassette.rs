@@ -61,6 +61,8 @@ pub struct Cassette {
 pub enum Called {
     /// `check = true`
     Check,
+    /// `discover = true`
+    Discover,
     /// `action = "NAME"`, `input = '…'`
     Action {
         /// The action.
@@ -90,6 +92,7 @@ impl Called {
     pub fn words(&self) -> String {
         match self {
             Self::Check => "check".to_owned(),
+            Self::Discover => "discover".to_owned(),
             Self::Action { name, .. } => format!("action {name}"),
             Self::Stream(name) => format!("stream {name}"),
             Self::Delivery(delivery) => format!("delivery {}", delivery.id),
@@ -248,18 +251,28 @@ fn read(document: &Document, file: &Path) -> Option<Cassette> {
 }
 
 fn called(root: &mut Table<'_>, file: &Path) -> Option<Called> {
-    let check = root.boolean("check").is_some_and(|check| check.value);
+    let (check, discover) = (root.boolean("check"), root.boolean("discover"));
+    let whole =
+        match (check.is_some_and(|check| check.value), discover.is_some_and(|discover| discover.value)) {
+            (true, false) => Some(Called::Check),
+            (false, true) => Some(Called::Discover),
+            (false, false) => None,
+            (true, true) => {
+                handed::one_call(root);
+                return None;
+            }
+        };
     let (action, stream) = (root.string("action"), root.string("stream"));
     let input = root.string("input");
     let handed = ["delivery", "write", "complete"].iter().any(|key| root.has(key));
-    match (check, action, stream, handed) {
-        (true, None, None, false) => Some(Called::Check),
-        (false, Some(action), None, false) => {
+    match (whole, action, stream, handed) {
+        (Some(whole), None, None, false) => Some(whole),
+        (None, Some(action), None, false) => {
             let input = input.map_or("{}".to_owned(), |input| input.value);
             Some(Called::Action { name: action.value, input })
         }
-        (false, None, Some(stream), false) => Some(Called::Stream(stream.value)),
-        (false, None, None, true) if input.is_none() => handed::called(root, file),
+        (None, None, Some(stream), false) => Some(Called::Stream(stream.value)),
+        (None, None, None, true) if input.is_none() => handed::called(root, file),
         _ => {
             handed::one_call(root);
             None
@@ -276,7 +289,7 @@ fn expected(root: &mut Table<'_>, call: Option<&Called>, file: &Path) -> Option<
     };
     match (call, output, records, error) {
         (_, None, None, Some(error)) => Some(Expected::Error(error.value)),
-        (Called::Check, None, None, None) => Some(Expected::Success),
+        (Called::Check | Called::Discover, None, None, None) => Some(Expected::Success),
         (Called::Action { .. }, Some(output), None, None) => {
             json(&output, root, "output").map(Expected::Output)
         }
@@ -292,7 +305,7 @@ fn expected(root: &mut Table<'_>, call: Option<&Called>, file: &Path) -> Option<
         }
         (call, ..) => {
             let what = match call {
-                Called::Check => "nothing, or `error = \"KIND\"`",
+                Called::Check | Called::Discover => "nothing, or `error = \"KIND\"`",
                 Called::Action { .. } => "`output = '…'` or `error = \"KIND\"`",
                 Called::Stream(_) => "`records = '''…'''` or `error = \"KIND\"`",
                 Called::Delivery(_) => "`events = '''…'''` and a `[reply]`, or `error = \"KIND\"`",

@@ -20,6 +20,7 @@ mod machine;
 mod output;
 mod publisher;
 mod registry;
+mod remedy;
 mod schema;
 mod trace;
 mod watch;
@@ -53,6 +54,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error, as_json),
     };
+    remedy::reads(&arguments.config);
     trace::start(arguments.log_level);
     match machine::refuse_too_little().and_then(|()| command::run(&arguments)) {
         Ok(exit) => output::end(exit, arguments.json),

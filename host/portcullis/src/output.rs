@@ -1,5 +1,8 @@
 //! The one module that prints. stdout is data, stderr the rest; meaning survives without colour.
-use crate::exit::{Exit, Failure, Result};
+use crate::{
+    exit::{Exit, Failure, Result},
+    remedy,
+};
 use portcullis_manifest::{
     Diagnostic,
     diagnose::{escaped, is_hidden, without_secrets},
@@ -114,8 +117,13 @@ pub fn is_terminal() -> bool {
 
 /// What clap has to say: help goes to stdout, faults to stderr, or as every other failure where JSON was asked for.
 pub fn usage(error: &clap::Error, as_json: bool) -> ExitCode {
-    if error.use_stderr() && as_json {
+    if error.use_stderr() {
+        // What it repeats of the arguments may be a pasted secret.
         let text = error.render().to_string();
+        if !as_json {
+            note(without_secrets(&text).trim_end());
+            return Exit::Usage.into();
+        }
         let (message, help) = text.split_once('\n').unwrap_or((&text, ""));
         let message = message.strip_prefix("error: ").unwrap_or(message);
         let help = Some(help.trim().to_owned()).filter(|help| !help.is_empty());
@@ -123,7 +131,6 @@ pub fn usage(error: &clap::Error, as_json: bool) -> ExitCode {
     }
     let printed = error.print().and_then(|()| io::stdout().flush());
     match printed.as_ref().map_or_else(complaint, |()| Ok(())) {
-        _ if error.use_stderr() => Exit::Usage.into(),
         Ok(()) => Exit::Success.into(),
         Err(lost) => failure(&lost, as_json),
     }
@@ -148,7 +155,7 @@ pub fn failure(failure: &Failure, as_json: bool) -> ExitCode {
         }
         if let Some(help) = &failure.help {
             note("");
-            note(&format!("hint: {}", without_secrets(help)));
+            note(&format!("hint: {}", remedy::pasteable(help)));
         }
     }
     failure.exit.into()
@@ -161,14 +168,14 @@ fn failure_json(failure: &Failure) -> Value {
             "line": d.location.as_ref().map(|l| l.line),
             "column": d.location.as_ref().map(|l| l.column),
             "message": without_secrets(&d.message),
-            "help": d.help.as_deref().map(without_secrets),
+            "help": d.help.as_deref().map(remedy::pasteable),
         })
     };
     json!({ "error": {
         "message": without_secrets(&failure.message),
         "run_id": failure.run_id,
         "causes": failure.causes.iter().map(|cause| without_secrets(cause)).collect::<Vec<_>>(),
-        "help": failure.help.as_deref().map(without_secrets),
+        "help": failure.help.as_deref().map(remedy::pasteable),
         "diagnostics": failure.diagnostics.iter().map(place).collect::<Vec<_>>(),
         "exit_code": failure.exit as u8,
     }})

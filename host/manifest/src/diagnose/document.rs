@@ -1,6 +1,6 @@
 //! One parsed TOML text with the faults found in it. They are collected; a value is handed out only when there are none.
 //! Bounded in size and depth before anything recursive sees the text.
-use super::{Diagnostic, Location, depth, private, shown, table::Table};
+use super::{Diagnostic, Location, depth, parts, private, shown, table::Table};
 use crate::limits::{FAULTS_MAX, TOML_BYTES_MAX, TOML_DEPTH_MAX};
 use std::{
     cell::RefCell,
@@ -109,7 +109,7 @@ impl Document {
         let text: Arc<str> = Arc::from(text);
         let at = |span: Range<usize>, message: String| Diagnostic {
             file: file.to_owned(),
-            location: Some(Location::new(mask(&text, &[]), span)),
+            location: Some(located(&text, &beside(&text, &span), span)),
             message,
             help: None,
         };
@@ -226,6 +226,7 @@ impl Document {
     /// A place, with the text in which of all values that one alone is shown: what stands beside it may be anything.
     fn location(&self, span: Range<usize>) -> Location {
         let mut hidden = self.masked.borrow().clone();
+        hidden.extend(parts::of(&self.text).comments);
         // Of a list at that place, its items are.
         let is_list = self.text.get(span.clone()).is_some_and(|text| text.starts_with('['));
         self.root.leaves(&mut |leaf| {
@@ -235,7 +236,7 @@ impl Document {
                 hidden.push(leaf.clone());
             }
         });
-        Location::new(mask(&self.text, &hidden), span)
+        located(&self.text, &hidden, span)
     }
 
     fn at(&self, path: &[&str]) -> (&Node, Range<usize>) {
@@ -280,6 +281,23 @@ impl Document {
         let diagnostic = |Fault { span, message, help }: Fault| self.diagnostic(span, message, help);
         Err(faults.into_iter().map(diagnostic).collect())
     }
+}
+
+/// A place in a text of which these ranges are hidden.
+fn located(text: &Arc<str>, hidden: &[Range<usize>], span: Range<usize>) -> Location {
+    // Its column is that of the text as it was: what is hidden has a `*` for each byte.
+    Location { text: mask(text, hidden), ..Location::new(text.clone(), span) }
+}
+
+/// Strings and comments of a text that does not parse, but for what of them stands at a place.
+fn beside(text: &str, place: &Range<usize>) -> Vec<Range<usize>> {
+    let parts::Parts { strings, comments } = parts::of(text);
+    let around = |part: Range<usize>| {
+        let before = part.start..part.end.min(place.start);
+        let after = part.start.max(place.end)..part.end;
+        [before, after].into_iter().filter(|range| range.start < range.end)
+    };
+    strings.into_iter().chain(comments).flat_map(around).collect()
 }
 
 /// The same text with `*` in the ranges: excerpts never show what may be a pasted secret, neither there nor beside it.

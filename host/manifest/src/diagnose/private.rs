@@ -1,35 +1,40 @@
 //! What is most likely a pasted secret, in whatever key: excerpts and messages show no such text.
 use std::ops::Range;
 
-/// How the names end of keys, query pairs and headers whose value is a secret, or names where one is.
-const NAMES: [&str; 19] = [
+/// How the names end of keys, query pairs and headers whose value is a secret, or names where one is; without `-` and `_`.
+const NAMES: [&str; 20] = [
     "secret",
-    "secret-id",
+    "secretid",
     "password",
     "passwd",
     "passphrase",
     "passcode",
     "pwd",
-    "private-key",
-    "secret-key",
-    "access-key",
-    "signing-key",
-    "auth-key",
-    "api-key",
+    "privatekey",
+    "secretkey",
+    "accesskey",
+    "accountkey",
+    "signingkey",
+    "authkey",
     "apikey",
     "token",
     "username",
     "authorization",
     "bearer",
     "cookie",
+    "connectionstring",
 ];
 
 /// How tokens of well-known vendors begin.
-const BEGINNINGS: [&str; 27] = [
-    "sk_",
-    "rk_",
-    "pk_live",
-    "pk_test",
+const BEGINNINGS: [&str; 44] = [
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "rk_test_",
+    "pk_live_",
+    "pk_test_",
+    "sk-ant-",
+    "sk-proj-",
     "ghp_",
     "gho_",
     "ghs_",
@@ -37,39 +42,72 @@ const BEGINNINGS: [&str; 27] = [
     "ghr_",
     "github_pat_",
     "glpat-",
+    "glptt-",
     "xoxa-",
     "xoxb-",
+    "xoxc-",
+    "xoxd-",
     "xoxe-",
     "xoxp-",
+    "xoxs-",
     "xapp-",
     "shpat_",
     "shpss_",
     "shpca_",
     "shppa_",
-    "whsec_",
     "lin_api_",
     "dop_v1_",
-    "sq0",
-    "hf_",
+    "sq0atp-",
+    "sq0csp-",
+    "sq0idp-",
     "AIza",
     "eyJ",
+    "AGE-SECRET-KEY-1",
+    "ATATT3",
+    "PMAK-",
+    "NRAK-",
+    "figd_",
+    "sntrys_",
+    "sntryu_",
+    "dapi0",
+    "ntn_",
 ];
 
 /// The same, of words that may be somebody's name: with a digit they are none.
-const WITH_DIGITS: [&str; 3] = ["sk-", "tok_", "npm_"];
+const WITH_DIGITS: [&str; 5] = ["tok_", "npm_", "hf_", "whsec_", "secret_"];
+
+/// The same where the word is as long as no name.
+const LONG: [&str; 3] = ["sk-", "sk_", "rk_"];
 
 /// How tokens begin that go on behind a point.
-const POINTED: [&str; 4] = ["eyJ", "SG", "ya29", "xoxe"];
+const POINTED: [&str; 9] = ["SG.", "ya29.", "xoxe.", "hvs.", "hvb.", "dp.st.", "dp.pt.", "dp.ct.", "dp.sa."];
+
+/// What an address begins with that is a secret from there on: whoever knows it may post.
+const ADDRESSES: [&str; 5] = [
+    "hooks.slack.com/services/",
+    "hooks.slack.com/workflows/",
+    "hooks.slack.com/triggers/",
+    "discord.com/api/webhooks/",
+    "webhook.office.com/webhookb2/",
+];
 
 /// A shorter word is a name.
 const TOKEN_CHARS_MIN: usize = 10;
-/// Of this length, small and capital letters and digits together are no name.
+/// Of this length, letters and digits that change between kinds as no name does are a token.
 const MIXED_CHARS_MIN: usize = 24;
-/// Nor are hexadecimal digits.
-const HEX_CHARS_MIN: usize = 32;
+/// The same where `/` is one of the letters: paths have it too. And of hexadecimal digits, or small letters and digits alone.
+const LONG_CHARS_MIN: usize = 32;
+/// Changes between small letters, capitals and digits, of a hundred characters: drawn by chance they are some sixty, with a digit
+/// in it, or without; of small letters and digits alone some forty. Names have less than thirty, and those of one case few.
+const CHANGES_MIN: usize = 38;
+const CHANGES_WITHOUT_DIGIT_MIN: usize = 45;
+const CHANGES_OF_ONE_CASE_MIN: usize = 16;
+const DIGITS_OF_ONE_CASE_MIN: usize = 4;
 /// An access key of AWS, and the secret to it.
 const AWS_ID_CHARS: usize = 20;
 const AWS_SECRET_CHARS: usize = 40;
+/// What stands behind the number of a Telegram bot.
+const TELEGRAM_CHARS: usize = 35;
 /// Of our own ids.
 const ULID_CHARS: usize = 26;
 
@@ -93,23 +131,38 @@ pub(super) fn in_document(text: &str) -> Vec<Range<usize>> {
 pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for word in words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+')) {
-        let (shown, rest) = (&text[word.clone()], &text[word.end..]);
-        let is_pointed = POINTED.contains(&shown) || shown.starts_with("eyJ");
-        if is_pointed && rest.starts_with('.') {
-            let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '=');
-            let length = rest.find(|c| !goes_on(c)).unwrap_or(rest.len());
-            found.push(word.start..word.end + length);
-        } else if is_token(shown) || is_hex(shown, &text[..word.start]) {
-            found.push(word);
+        found.extend(token_at(text, word.clone()));
+        // The letter of an escape is none of the word.
+        if text[..word.start].ends_with('\\') && word.len() > 1 {
+            found.extend(token_at(text, word.start + 1..word.end));
         }
     }
-    let of_aws = words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'));
-    found.extend(of_aws.filter(|word| word.len() == AWS_SECRET_CHARS && is_mixed(&text[word.clone()], 1)));
+    let encoded = words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'));
+    found.extend(encoded.filter(|word| is_encoded(&text[word.clone()], &text[word.end..])));
     found.extend(user_infos(text));
+    found.extend(addresses(text));
     found.extend(pairs(text));
     found.extend(schemes(text));
     found.extend(pem(text));
     found
+}
+
+/// The token that begins with this word, if it is one.
+fn token_at(text: &str, word: Range<usize>) -> Option<Range<usize>> {
+    let (shown, before, whole) = (&text[word.clone()], &text[..word.start], &text[word.start..]);
+    let is_pointed = POINTED.iter().any(|beginning| whole.starts_with(beginning))
+        || shown.starts_with("eyJ") && whole[shown.len()..].starts_with('.');
+    if is_pointed {
+        let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '=');
+        let length = whole.find(|c| !goes_on(c)).unwrap_or(whole.len());
+        return (length >= TOKEN_CHARS_MIN).then(|| word.start..word.start + length);
+    }
+    let is_of_telegram = || {
+        let number =
+            before.strip_suffix(':').is_some_and(|number| number.ends_with(|c: char| c.is_ascii_digit()));
+        number && shown.len() == TELEGRAM_CHARS && shown.starts_with("AA")
+    };
+    (is_token(shown) || is_hex(shown, before) || is_of_telegram()).then_some(word)
 }
 
 /// The runs of such characters.
@@ -129,16 +182,19 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> impl Iterator<Item = Ran
 }
 
 fn is_token(word: &str) -> bool {
-    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| word.starts_with(beginning));
-    let is_known = begins(&BEGINNINGS) || digits > 0 && begins(&WITH_DIGITS);
+    let is_known = begins(&BEGINNINGS) || has_digit && begins(&WITH_DIGITS);
+    let is_long = word.len() >= LONG_CHARS_MIN && has_digit && begins(&LONG);
     let is_of_aws = word.len() == AWS_ID_CHARS && begins(&["AKIA", "ASIA"]);
     if is_our_id(word) {
         return false;
     }
     (is_known && word.len() >= TOKEN_CHARS_MIN)
+        || is_long
         || is_of_aws
-        || (word.len() >= MIXED_CHARS_MIN && is_mixed(word, 2))
+        || (word.len() >= MIXED_CHARS_MIN && is_drawn(word))
+        || (word.len() >= LONG_CHARS_MIN && is_drawn_of_one_case(word))
 }
 
 /// `run_01M8JA7N3K7SWE1R5W07GQH1M6`: a few small letters, and a ULID.
@@ -150,22 +206,58 @@ fn is_our_id(word: &str) -> bool {
     })
 }
 
-fn is_mixed(word: &str, digits_min: usize) -> bool {
-    let count = |is: fn(&u8) -> bool| word.bytes().filter(is).count();
-    count(u8::is_ascii_lowercase) > 0
-        && count(u8::is_ascii_uppercase) > 0
-        && count(u8::is_ascii_digit) >= digits_min
+/// Whether capitals, small letters and digits change as in what was drawn by chance.
+fn is_drawn(word: &str) -> bool {
+    let any = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
+    let min = if any(u8::is_ascii_digit) { CHANGES_MIN } else { CHANGES_WITHOUT_DIGIT_MIN };
+    any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && changes(word) * 100 >= word.len() * min
 }
 
-/// A digest says so, or is a part of a path.
-fn is_hex(word: &str, before: &str) -> bool {
+/// The same of letters and digits without capitals, or without small ones; those of hexadecimal numbers are looked at elsewhere.
+fn is_drawn_of_one_case(word: &str) -> bool {
+    let all = |is: fn(&u8) -> bool| word.bytes().all(|byte| byte.is_ascii_digit() || is(&byte));
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    (all(u8::is_ascii_lowercase) || all(u8::is_ascii_uppercase))
+        && !all(u8::is_ascii_hexdigit)
+        && (DIGITS_OF_ONE_CASE_MIN..word.len()).contains(&digits)
+        && changes(word) * 100 >= word.len() * CHANGES_OF_ONE_CASE_MIN
+}
+
+/// How often small letters, capitals and digits change, in each part of a name; its first capital is none.
+fn changes(word: &str) -> usize {
+    let kind = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
+    let of_part = |part: &str| {
+        let kinds: Vec<_> = part.bytes().map(kind).collect();
+        let is_title = matches!(kinds.as_slice(), [(_, true, _), (true, _, _), ..]);
+        kinds.windows(2).filter(|pair| pair[0] != pair[1]).count() - usize::from(is_title)
+    };
+    word.split(['-', '_', '/']).map(of_part).sum()
+}
+
+/// Base64 with `/` in it: to its padding, as long as a secret of AWS, or drawn by chance.
+fn is_encoded(word: &str, rest: &str) -> bool {
+    let padding = rest.bytes().take_while(|byte| *byte == b'=').count();
     let any = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
-    word.len() >= HEX_CHARS_MIN
-        && word.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && any(u8::is_ascii_digit)
-        && any(u8::is_ascii_alphabetic)
-        && !before.ends_with("sha256:")
-        && !before.ends_with('/')
+    let is_mixed = any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && any(u8::is_ascii_digit);
+    let is_padded = matches!(padding, 1 | 2) && (word.len() + padding).is_multiple_of(4);
+    (is_padded && word.len() + padding >= MIXED_CHARS_MIN && is_mixed)
+        || (word.len() == AWS_SECRET_CHARS && is_mixed)
+        || (word.len() >= LONG_CHARS_MIN && is_drawn(word))
+}
+
+/// In one of a word's parts, as long as a key. A digest says that it is one, and a file of the cache has its name from one.
+fn is_hex(word: &str, before: &str) -> bool {
+    let is_key = |part: &str| {
+        let part = part.strip_prefix("SK").unwrap_or(part);
+        let any = |is: fn(&u8) -> bool| part.bytes().any(|byte| is(&byte));
+        part.len() >= LONG_CHARS_MIN
+            && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && any(u8::is_ascii_digit)
+            && any(u8::is_ascii_alphabetic)
+    };
+    let word =
+        word.strip_prefix("sha256-").map_or(word, |rest| rest.split_once('-').map_or("", |(_, rest)| rest));
+    word.split(['-', '_', '+']).any(is_key) && !before.ends_with("sha256:") && !before.ends_with("/sha256/")
 }
 
 /// `https://USER:PASSWORD@host`, also where what follows is no URL any more, and `USER:PASSWORD@host` alone.
@@ -192,34 +284,68 @@ fn user_infos(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// `?token=…`, `X-Api-Key: …`
+/// `https://hooks.slack.com/services/…`
+fn addresses(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let found = ADDRESSES.into_iter().flat_map(|beginning| text.match_indices(beginning));
+    found.filter_map(|(at, beginning)| {
+        let start = at + beginning.len();
+        let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '?' | '#' | ',');
+        let length = text[start..].find(is_end).unwrap_or(text.len() - start);
+        // A pattern says `*` where the secret is.
+        let is_written = length >= TOKEN_CHARS_MIN && !text[start..start + length].contains('*');
+        is_written.then(|| start..start + length)
+    })
+}
+
+/// `?token=…`, `X-Api-Key: …`, `AccountKey=…;`
 fn pairs(text: &str) -> impl Iterator<Item = Range<usize>> {
     words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).filter_map(|name| {
         let (before, word, rest) = (&text[..name.start], &text[name.clone()], &text[name.end..]);
         let is_query = before.ends_with(['?', '&']) && rest.starts_with('=');
         let is_key = is_private(word) || is_query && matches!(word, "key" | "sig" | "signature");
-        if !is_key || !(is_query || rest.starts_with(": ")) {
+        let (is_set, is_header) = (rest.starts_with('='), rest.starts_with(": "));
+        if !is_key || !(is_set || is_header) {
             return None;
         }
-        let is_end = |c: char| {
-            matches!(c, '"' | '\'' | '`' | '\n') || is_query && (c.is_whitespace() || matches!(c, '&' | '#'))
+        let is_end = |c: char| match c {
+            '"' | '\'' | '`' | '\n' => true,
+            '&' | '#' => is_query,
+            ';' => !is_query && !is_header,
+            c => is_set && c.is_whitespace(),
         };
-        let start = name.end + if is_query { 1 } else { 2 };
+        let start = name.end + if is_set { 1 } else { 2 };
         let length = text[start..].find(is_end).unwrap_or(text.len() - start);
         let value = &text[start..start + length];
-        (!matches!(value, "" | "*") && !is_reference(value)).then(|| start..start + length)
+        let is_shown =
+            matches!(value, "" | "*") || is_reference(value) || (is_set && !is_query && is_a_place(value));
+        (!is_shown).then(|| start..start + length)
     })
+}
+
+/// `FILE`, `NAME[,NAME]`, `…`: what stands for something.
+fn is_a_place(value: &str) -> bool {
+    !value.chars().any(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 /// `Bearer …`, `Basic …`
 fn schemes(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let found = ["Bearer ", "Basic ", "Token "].into_iter().flat_map(|scheme| text.match_indices(scheme));
-    found.filter_map(|(at, scheme)| {
-        let start = at + scheme.len();
+    const SCHEMES: [&str; 3] = ["Bearer", "Basic", "Token"];
+    words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).filter_map(|word| {
+        let scheme = &text[word.clone()];
+        let is_scheme = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+        if !is_scheme || !text[word.end..].starts_with(' ') {
+            return None;
+        }
+        let start = word.end + 1;
         let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
         let length = text[start..].find(is_end).unwrap_or(text.len() - start);
-        let is_a_word = text[start..start + length].bytes().all(|byte| byte.is_ascii_lowercase());
-        (!is_a_word && length >= 4).then(|| start..start + length)
+        let value = text[start..start + length].trim_end_matches(['.', ',', ';', ':', ')']);
+        let is_a_word = value.bytes().all(|byte| byte.is_ascii_lowercase());
+        // In small letters it is a word of a sentence more often.
+        let is_named =
+            SCHEMES.contains(&scheme) || value.bytes().any(|byte| byte.is_ascii_digit() || byte == b'/');
+        let chars_min = if SCHEMES.contains(&scheme) { 4 } else { 8 };
+        (!is_a_word && is_named && value.len() >= chars_min).then(|| start..start + value.len())
     })
 }
 
@@ -237,7 +363,7 @@ fn pem(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 /// Whether this ends as one of `NAMES`, in whatever way it is written.
 fn is_private(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
+    let name = name.to_ascii_lowercase().replace(['-', '_'], "");
     NAMES.iter().any(|known| name.ends_with(known))
 }
 
@@ -342,6 +468,11 @@ mod tests {
             "scheme = \"Bearer hunter-two\"",
             "ca-file = \"\"\"\n-----BEGIN PRIVATE KEY-----\nab/hunter-two\n-----END PRIVATE KEY-----\n\"\"\"",
             "owner = [\"eyJhbGciOi.eyJzdWIi.hunter-two\"]",
+            "url = \"Server=a.test;Password=hunter-two;Timeout=5\"",
+            "url = \"AccountName=a;AccountKey=hunter-two\"",
+            "scheme = \"bearer hunter-two/4\"",
+            "deny = [\"POST https://hooks.slack.com/services/T0/B0/hunter-two\"]",
+            "owner = \"\\qxoxp-hunter-two\"",
             "password = 4711 # hunter-two is no part of it"
                 .strip_suffix(" # hunter-two is no part of it")
                 .unwrap(),
@@ -367,8 +498,49 @@ mod tests {
             "sk-ant-api03-abcdef",
             "dop_v1_0123456789abcdef0123456789abcdef",
             "lin_api_abcdefghijklmnopqrst",
+            "key-0123456789abcdef0123456789abcdef",
+            "SK0123456789abcdef0123456789abcdef",
+            "xoxc-123456789-abcdef",
+            "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQ",
+            "hvs.CAESIJlWWKWXWzIG",
+            "dp.st.prd.abcdef0123456789",
+            "sk-abcdefghijklmnopqrstuvwxyz0123456789",
+            "z8m3k1q9x0v7b5n2c4l6j8h0g3f1d5s7",
+            "Zm9vYmFyL2Jhei9xdXV4LzEyMzQ1Njc4OTA/abc/DeF1x",
         ] {
             assert_eq!(masked(token), "*".repeat(token.len()));
+        }
+    }
+
+    /// Keys as vendors draw them, in the letters of base64 and its like: of a thousand fewer than forty may be shown.
+    #[test]
+    fn what_is_drawn_by_chance_is_hidden() {
+        const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut seed: u64 = 7;
+        let mut below = |end: usize| {
+            // SplitMix64, by Vigna.
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(end).unwrap()).unwrap()
+        };
+        for (letters, length, end) in [
+            (BASE64, 43, "="),
+            (BASE64, 86, "=="),
+            (BASE64, 64, ""),
+            (BASE64, 32, ""),
+            (&BASE64[..62], 24, ""),
+            (&BASE64[26..62], 32, ""),
+        ] {
+            let shown = (0..1_000)
+                .filter(|_| {
+                    let key: String =
+                        (0..length).map(|_| char::from(letters[below(letters.len())])).collect();
+                    let shown = masked(&format!("updates = \"{key}{end}\""));
+                    shown.split(['"', '*', '=']).any(|part| part.len() >= 8 && key.contains(part))
+                })
+                .count();
+            assert!(shown < 40, "{shown} of a thousand of {} letters and {length} characters", letters.len());
         }
     }
 
@@ -389,10 +561,16 @@ mod tests {
             "summary = \"OAuth2ClientCredentialsProvider\"\nwhy = \"with a Bearer token\"",
             "allow = [\"GET https://a.test:8443/@ada/x?page=2\"]\nconnector = \"acme/stripe@^1\"",
             "allow = [\"GET https://a.test/x?token=*\"]",
+            "allow = [\"POST https://hooks.slack.com/services/*\"]",
+            "connections = [\"sk-invoices-2026\", \"sk_products\", \"rk_reports_daily\", \"hf_models_list\", \"whsec_docs_page\"]",
+            "folders = [\"/srv/Projects/Alpha2/Reports/Quarter3/Final\", \"My-Company-2-Report-2024-Final-X\"]",
+            "why = \"basic authentication, and a token for each\"",
             "hint: portcullis logs --run run_01M8JA7N3K7SWE1R5W07GQH1M6",
+            "kept = \"data/components/sha256-9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
             "digest = \"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
         ] {
             assert_eq!(masked(text), text);
         }
+        assert!(in_words("usage: --token=FILE --password=…").is_empty());
     }
 }

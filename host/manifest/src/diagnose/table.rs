@@ -151,6 +151,10 @@ impl<'d> Table<'d> {
         let help = meant(key, expected, node, written)
             .or_else(|| self.example(key))
             .or_else(|| of_type(key, expected, node));
+        // What is in a list or table of the wrong place is not what is wrong.
+        if matches!(node.value, Value::Array(_) | Value::Table(_)) {
+            self.document.mask(node);
+        }
         self.fault(node.span.clone(), message, help);
     }
 

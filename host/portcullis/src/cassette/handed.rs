@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path};
 
 /// Said once, whatever is wrong with the number of calls.
 pub fn one_call(root: &Table<'_>) {
-    let help = "add `action = \"NAME\"`, `stream = \"NAME\"`, `check = true`, a table `[delivery]`, `write = \"STREAM\"` or \
+    let help = "add `action = \"NAME\"`, `stream = \"NAME\"`, `check = true`, `discover = true`, a table `[delivery]`, `write = \"STREAM\"` or \
                 `complete = \"STREAM\"`";
     root.fault(0..0, "a cassette is of one call", Some(help.to_owned()));
 }

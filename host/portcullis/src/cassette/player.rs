@@ -14,7 +14,11 @@ use hyper_util::{
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +27,9 @@ use tokio_rustls::TlsAcceptor;
 pub const MADE_UP: &str = "made-up-for-";
 /// A request is read up to here.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long a refusal takes that is held.
+const HELD: Duration = Duration::from_millis(500);
 
 /// Headers that may be others each time: they name a request, and no vendor takes it for another one by them.
 pub const FRESH: [&str; 4] = ["traceparent", "tracestate", "x-correlation-id", "x-request-id"];
@@ -60,6 +67,10 @@ struct Pass {
     /// The request that this exchange would answer is refused, however often it comes.
     refused: Option<(usize, Refusal)>,
     asked: Vec<Asked>,
+    /// A refusal takes its time: what is sent meanwhile does not follow it.
+    hold: bool,
+    held: usize,
+    held_at_once: usize,
 }
 
 /// A vendor under the names of its exchanges.
@@ -67,6 +78,7 @@ pub struct Player {
     address: SocketAddr,
     authority: String,
     pass: Arc<Mutex<Pass>>,
+    hold: AtomicBool,
     server: JoinHandle<()>,
 }
 
@@ -84,7 +96,7 @@ impl Player {
         let address = listener.local_addr().map_err(|error| failed(DoubleError::Listen(error)))?;
         let pass = Arc::new(Mutex::new(Pass::default()));
         let server = tokio::spawn(serve(listener, identity.acceptor, Arc::clone(&pass)));
-        Ok(Self { address, authority: identity.ca_pem, pass, server })
+        Ok(Self { address, authority: identity.ca_pem, pass, hold: AtomicBool::new(false), server })
     }
 
     /// Where it listens.
@@ -100,7 +112,19 @@ impl Player {
     /// Forgets what it was asked for, and plays these from the beginning; `refused` = what comes instead of one answer, and for
     /// what the cassette does not have; `resumed` = to a read that begins at a checkpoint.
     pub fn play(&self, exchanges: &[Recorded], refused: Option<(usize, Refusal)>, resumed: bool) {
-        *locked(&self.pass) = Pass { exchanges: exchanges.to_vec(), resumed, refused, asked: Vec::new() };
+        let hold = self.hold.load(Ordering::Relaxed);
+        *locked(&self.pass) =
+            Pass { exchanges: exchanges.to_vec(), resumed, refused, hold, ..Pass::default() };
+    }
+
+    /// Whether refusals take their time, from the next play on.
+    pub fn hold(&self, hold: bool) {
+        self.hold.store(hold, Ordering::Relaxed);
+    }
+
+    /// The most requests that waited for a refusal at the same time.
+    pub fn held_at_once(&self) -> usize {
+        locked(&self.pass).held_at_once
     }
 
     /// What it was asked for since then.
@@ -159,7 +183,22 @@ async fn answer(
     let url = format!("https://{host}{}", without_credential(path));
     let (method, headers) = (head.method.to_string(), told_apart(&head.headers));
     let asked = Asked { method, url, body, headers, answered_by: None, refused: false };
-    respond(&mut locked(pass), asked).ok_or(Lost)
+    let (response, is_held) = {
+        let mut pass = locked(pass);
+        let response = respond(&mut pass, asked);
+        let is_held = pass.hold && pass.asked.last().is_some_and(|asked| asked.refused);
+        if is_held {
+            pass.held += 1;
+            pass.held_at_once = pass.held_at_once.max(pass.held);
+        }
+        (response, is_held)
+    };
+    if is_held {
+        tokio::time::sleep(HELD).await;
+        let mut pass = locked(pass);
+        pass.held = pass.held.saturating_sub(1);
+    }
+    response.ok_or(Lost)
 }
 
 fn told_apart(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {

@@ -15,6 +15,7 @@ impl Cassette {
         let mut out: String = words.lines().map(|line| format!("# {}\n", output::shown_line(line))).collect();
         match &self.call {
             Called::Check => out.push_str("check = true\n"),
+            Called::Discover => out.push_str("discover = true\n"),
             Called::Stream(name) => out.push_str(&format!("stream = {}\n", quoted(name))),
             Called::Action { name, input } => {
                 out.push_str(&format!("action = {}\ninput = {}\n", quoted(name), text(input)));

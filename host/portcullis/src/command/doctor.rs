@@ -10,7 +10,7 @@ use crate::{
     cli::{Arguments, Doctor},
     config::Config,
     exit::{Exit, Failure, Result},
-    output,
+    output, remedy,
 };
 use portcullis_manifest::diagnose::without_secrets;
 use serde_json::json;
@@ -92,8 +92,8 @@ impl Finding {
     fn text(&self) -> String {
         let what = output::shown_line(&without_secrets(&self.what));
         let mut text = format!("{:<7}  {}: {what}", self.severity.word(), without_secrets(&self.about));
-        for line in self.remedy.iter().flat_map(|remedy| remedy.lines()) {
-            text.push_str(&format!("\n         → {}", without_secrets(line)));
+        for line in self.remedy.as_deref().map(remedy::pasteable).iter().flat_map(|remedy| remedy.lines()) {
+            text.push_str(&format!("\n         → {line}"));
         }
         text
     }
@@ -101,7 +101,7 @@ impl Finding {
     fn json(&self) -> serde_json::Value {
         json!({
             "severity": self.severity.word(), "about": without_secrets(&self.about), "what": without_secrets(&self.what),
-            "remedy": self.remedy.as_deref().map(without_secrets),
+            "remedy": self.remedy.as_deref().map(remedy::pasteable),
         })
     }
 }

@@ -87,9 +87,10 @@ pub async fn run(
             host.engine.read(connection, name, read, &mut records).await
         }
         Called::Delivery(delivery) => host.engine.deliver(connection, delivery.clone(), false, options).await,
-        other @ (Called::Batch(_) | Called::Complete { .. }) => {
+        other @ (Called::Discover | Called::Batch(_) | Called::Complete { .. }) => {
             let message = format!("a {} is not run from here", other.words());
-            return Err(Failure::new(Exit::Usage, message).with_help("portcullis write"));
+            let command = if *other == Called::Discover { "portcullis discover" } else { "portcullis write" };
+            return Err(Failure::new(Exit::Usage, message).with_help(command));
         }
     };
     host.close().await;

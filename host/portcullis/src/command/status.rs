@@ -6,7 +6,7 @@ use crate::{
     cli::Arguments,
     config::{Config, Connection},
     exit::{Exit, Failure, Result, at_database},
-    output,
+    output, remedy,
 };
 use portcullis_clock::{Clock, RealClock, Timestamp};
 use portcullis_manifest::Lock;
@@ -168,7 +168,7 @@ impl Looked<'_> {
                 about = Some(&need.about);
             }
             let since = need.since.map_or(String::new(), |since| format!(" (since {since})"));
-            lines.push(format!("  {}{since}\n    {}", need.what, need.remedy));
+            lines.push(format!("  {}{since}\n    {}", need.what, remedy::pasteable(&need.remedy)));
         }
         let serving = match &self.serving {
             Some(_) => "`serve` runs",
@@ -219,7 +219,7 @@ impl Looked<'_> {
         let need = |need: &Need| {
             let connection = self.config.connections.get(&need.about);
             json!({
-                "about": need.about, "what": need.what, "since": need.since.map(|since| since.to_string()), "remedy": need.remedy,
+                "about": need.about, "what": need.what, "since": need.since.map(|since| since.to_string()), "remedy": remedy::pasteable(&need.remedy),
                 "owner": connection.and_then(|connection| connection.owner.clone()),
                 "runbook": connection.and_then(|connection| connection.runbook.clone()),
             })

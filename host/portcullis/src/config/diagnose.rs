@@ -1,4 +1,5 @@
 //! Renders a fault with the line of the document underlined. Long lines are cut around the place.
+use crate::remedy;
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, MietteError, MietteSpanContents,
     Report, SourceCode, SourceSpan, SpanContents,
@@ -18,7 +19,7 @@ const BEFORE_BYTES_MAX: usize = 40;
 pub fn render(diagnostic: &Diagnostic) -> String {
     let mut shown = MietteDiagnostic::new(escaped(&without_secrets(&diagnostic.to_string())));
     if let Some(help) = &diagnostic.help {
-        shown = shown.with_help(without_secrets(help));
+        shown = shown.with_help(remedy::pasteable(help));
     }
     let name = escaped(&diagnostic.file.display().to_string());
     let report = match &diagnostic.location {
@@ -30,7 +31,12 @@ pub fn render(diagnostic: &Diagnostic) -> String {
         None => Report::new(shown),
     };
     let mut text = String::new();
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(110);
+    // A command that is to be pasted is not cut in two.
+    let is_whole =
+        diagnostic.help.as_deref().is_some_and(|help| remedy::pasteable(help).contains(remedy::OPTION));
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(110)
+        .with_wrap_lines(!is_whole);
     if handler.render_report(&mut text, report.as_ref()).is_err() {
         return format!("error: {diagnostic}");
     }

@@ -232,7 +232,10 @@ fn config_faults(config: &Config, connection: &Connection, component: &Component
             .collect();
         let path: Vec<&str> = path.iter().copied().chain(names.iter().map(String::as_str)).collect();
         let help = near_property(&problem).map_or_else(
-            || "the connector's config schema says so: `portcullis inspect` shows it".to_owned(),
+            || {
+                let name = &connection.connector;
+                format!("the connector's config schema says so: `portcullis inspect {name}` shows it")
+            },
             |near| format!("did you mean `{near}`?"),
         );
         let place =

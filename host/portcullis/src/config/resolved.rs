@@ -4,7 +4,7 @@ use super::{Config, folder_of, keys::ROOT, plain};
 use crate::schema;
 use portcullis_manifest::{
     Diagnostic,
-    diagnose::Document,
+    diagnose::{Document, without_secrets},
     keys::{Is, Key, Section},
 };
 use serde_json::Value;
@@ -121,7 +121,7 @@ impl Show<'_> {
                 let start = self.document.span_of(&steps).start;
                 let line = self.line_ends.partition_point(|end| *end < start) + 1;
                 let shown = self.shown(is, one);
-                self.rows.push(Row { key: self.key.clone(), value: shown, line: Some(line) });
+                self.rows.push(Row { key: without_secrets(&self.key), value: shown, line: Some(line) });
             }
         }
     }
@@ -138,8 +138,9 @@ impl Show<'_> {
             (Is::Foreign, Value::Object(_)) => Shown::Value(value.clone()),
             (Is::Foreign | Is::NameOrReference, value) => Shown::Withheld(kind(value)),
             (Is::Path | Is::Paths, Value::String(path)) if self.all => {
-                Shown::Value(whole(folder_of(&self.config.file), path).into())
+                Shown::Value(without_secrets(&whole(folder_of(&self.config.file), path)).into())
             }
+            (_, Value::String(text)) => Shown::Value(without_secrets(text).into()),
             _ => Shown::Value(value.clone()),
         }
     }

@@ -278,7 +278,9 @@ fn value(called: &Called, live: &live::Live) -> Value {
         (None, Called::Action { .. } | Called::Delivery(_)) => {
             report::json_or_text(output.as_deref().unwrap_or("null"))
         }
-        (None, Called::Check | Called::Batch(_) | Called::Complete { .. }) => json!(outcome.as_str()),
+        (None, Called::Check | Called::Discover | Called::Batch(_) | Called::Complete { .. }) => {
+            json!(outcome.as_str())
+        }
     }
 }
 

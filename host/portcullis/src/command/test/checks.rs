@@ -1,10 +1,11 @@
 //! What is checked of each cassette. A check that fails says what was expected, what came, and what to do.
 mod declared;
+mod given;
 mod refused;
 mod resumed;
 
 use super::{
-    compared::{differ, rejected_words, replies_differ, requests_differ},
+    compared::{differ, outputs_differ, rejected_words, replies_differ, requests_differ},
     mistakes,
     report::Check,
     sandbox::{Chance, Connected, Ended, Sandbox},
@@ -25,6 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const PAGES_MAX: usize = 1_000;
 const CLOCK: &str = "the same answers give another checkpoint at another time: the clock is in it, and what changed at the vendor \
                      meanwhile is never read; take it from the records, or from the vendor's `Date`, a header of the cassette";
+
+const PENDING: &str = "the action answered `pending`, which this version does not wait for: answer once it is done, or give the \
+                       job's id as output and ask for it by an action of its own";
 
 /// What a check came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -185,6 +189,7 @@ impl Stage<'_> {
         let connected = self.sandbox.connect(self.cassette, &self.player, chance)?;
         Ok(match &self.cassette.call {
             Called::Check => one(&connected, Operation::Check { config: connected.config() }).await,
+            Called::Discover => one(&connected, Operation::Discover { config: connected.config() }).await,
             Called::Action { name, input } => {
                 let (config, resume) = (connected.config(), None);
                 let (action, input) = (name.clone(), input.clone());
@@ -258,6 +263,7 @@ impl Stage<'_> {
             .or_else(|| self.unexpected())
             // No cassette can hold one to compare it with.
             .or_else(|| mistakes::large_record(came.pages().map(|page| page.records.as_slice())))
+            .or_else(|| self.amiss(came))
             .or_else(|| self.differs(came))
             .or_else(|| self.unasked())
             .or_else(|| self.schema(came))
@@ -316,8 +322,7 @@ impl Stage<'_> {
             (Expected::Success, _) => None,
             (Expected::Output(expected), Came::Output(found)) => {
                 let found: Value = serde_json::from_str(found).unwrap_or(Value::Null);
-                (found != *expected)
-                    .then(|| format!("the output differs\n  expected {expected}\n  it is    {found}"))
+                outputs_differ(expected, &found)
             }
             (Expected::Records(expected), Came::Pages(pages)) => differ("record", expected, &values(pages)),
             (Expected::Handled { events, reply }, Came::Handled(found, replied)) => {
@@ -365,7 +370,11 @@ impl Stage<'_> {
         let manifest = &self.sandbox.component.manifest;
         let found = match &self.cassette.call {
             // What belongs to no operation has no names of its own: all are meant.
-            Called::Check | Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. } => {
+            Called::Check
+            | Called::Discover
+            | Called::Delivery(_)
+            | Called::Batch(_)
+            | Called::Complete { .. } => {
                 let actions = manifest.actions.values().flat_map(|action| &action.sensitive);
                 let streams = manifest.streams.values().flat_map(|stream| &stream.sensitive);
                 return actions.chain(streams).cloned().collect();
@@ -437,11 +446,9 @@ async fn one(connected: &Connected<'_>, operation: Operation) -> (Came, Vec<Ende
 
 fn came(result: &std::result::Result<Output, CallError>) -> Came {
     match result {
-        Ok(Output::Unit) => Came::Success,
+        Ok(Output::Unit | Output::Streams(_)) => Came::Success,
         Ok(Output::Done(output)) => Came::Output(output.clone()),
-        Ok(Output::Pending { .. }) => {
-            Came::Error("unsupported".to_owned(), "the action answered `pending`".to_owned())
-        }
+        Ok(Output::Pending { .. }) => Came::Error("unsupported".to_owned(), PENDING.to_owned()),
         Ok(Output::Events { events, reply }) => {
             let event = |(name, id, payload): &(String, Option<String>, String)| {
                 let payload: Value = serde_json::from_str(payload).unwrap_or(Value::Null);

@@ -22,6 +22,25 @@ pub fn differ(what: &str, expected: &[Value], found: &[Value]) -> Option<String>
     ))
 }
 
+/// From where they differ, where they are long.
+pub fn outputs_differ(expected: &Value, found: &Value) -> Option<String> {
+    /// So much is shown before that.
+    const BEFORE_CHARS: usize = 40;
+    if expected == found {
+        return None;
+    }
+    let (expected, found) = (expected.to_string(), found.to_string());
+    let same = expected.chars().zip(found.chars()).take_while(|(one, other)| one == other).count();
+    let from = same.saturating_sub(BEFORE_CHARS);
+    let text = |text: &str| match text.chars().count() > mistakes::SHOWN_CHARS_MAX && from > 0 {
+        true => mistakes::shortened(
+            &text.chars().skip(from).fold("…".to_owned(), |text, c| text + c.encode_utf8(&mut [0; 4])),
+        ),
+        false => mistakes::shortened(text),
+    };
+    Some(format!("the output differs\n  expected {}\n  it is    {}", text(&expected), text(&found)))
+}
+
 /// Names of headers have no case, and no order among different ones.
 pub fn replies_differ(expected: Option<&Reply>, found: Option<&Reply>) -> Option<String> {
     let plain = |(status, headers, body): &Reply| {

@@ -5,7 +5,7 @@ use super::{
     sandbox::{Chance, Ended, Sandbox},
 };
 use crate::{
-    cassette::{Called, Cassette, player::Player, refusal::Refusal},
+    cassette::{Called, Cassette, Recorded, SUCCEEDS, player::Player, refusal::Refusal},
     exit::Result,
 };
 use portcullis_clock::{Clock, RealClock};
@@ -62,6 +62,11 @@ struct Vendor<'s> {
 
 impl<'s> Vendor<'s> {
     async fn new(sandbox: &'s Sandbox, cassettes: &[&Cassette]) -> Result<Option<Self>> {
+        // One of its own is all that it is given, and is played by itself beside this.
+        if let Some(own) = cassettes.iter().find(|cassette| cassette.call == Called::Discover) {
+            let player = Player::start(&own.hosts()?).await?;
+            return Ok(Some(Self { sandbox, cassette: (*own).clone(), player }));
+        }
         let of_a_stream = cassettes.iter().find(|cassette| matches!(cassette.call, Called::Stream(_)));
         let Some(first) = of_a_stream else { return Ok(None) };
         let of_its_config =
@@ -90,7 +95,7 @@ impl<'s> Vendor<'s> {
         Ok(match (&ended.result, unknown) {
             (Ok(Output::Streams(found)), _) => Found::Streams(found.clone()),
             (_, Some(asked)) => Found::Unknown(format!(
-                "`discover` asks for `{} {}`, which no cassette has",
+                "`discover` asks for `{} {}`, which no cassette has; one of its own has `discover = true`, and\n[[exchange]]\nrequest = \"{0} {1}\"\nstatus = 200\nbody = '…'\nuntil then",
                 asked.method,
                 shown(&asked.url)
             )),
@@ -105,6 +110,9 @@ impl<'s> Vendor<'s> {
 
     /// Each request of it is refused in turn: that has to become the usual kind of error, and is not asked again by hand.
     async fn refused(&self) -> Result<Option<String>> {
+        if self.cassette.call == Called::Discover {
+            return Ok(None);
+        }
         let asked = self.player.asked();
         let answered: BTreeSet<usize> = asked.iter().filter_map(|asked| asked.answered_by).collect();
         for at in answered {
@@ -117,7 +125,10 @@ impl<'s> Vendor<'s> {
                 let fault = self.refused_as(refusal, usual, &ended);
                 if let Some(fault) = fault {
                     let place = format!("{} {}", exchange.method, shown(&exchange.url));
-                    return Ok(Some(format!("`discover` at {place}: {fault}")));
+                    return Ok(Some(format!(
+                        "`discover` at {place}: {fault}{}",
+                        own(refusal, &ended, exchange)
+                    )));
                 }
             }
         }
@@ -125,10 +136,10 @@ impl<'s> Vendor<'s> {
     }
 
     fn refused_as(&self, refusal: Refusal, usual: ErrorKind, ended: &Ended) -> Option<String> {
-        let repeated =
-            mistakes::repeated(&self.cassette, refusal, std::slice::from_ref(ended), &self.player.asked());
-        if repeated.is_some() {
-            return repeated;
+        let asked = self.player.asked();
+        let repeated = || mistakes::repeated(&self.cassette, refusal, std::slice::from_ref(ended), &asked);
+        if let Some(fault) = mistakes::asked_beside(refusal, &asked).or_else(repeated) {
+            return Some(fault);
         }
         let (what, kind) = (refusal.words(), usual.as_str());
         match &ended.result {
@@ -143,6 +154,22 @@ impl<'s> Vendor<'s> {
             Ok(_) => Some(format!("{what} has to be `{kind}`, and it succeeded")),
         }
     }
+}
+
+/// Where that is right, a cassette says so.
+fn own(refusal: Refusal, ended: &Ended, exchange: &Recorded) -> String {
+    let found = match &ended.result {
+        Ok(_) => SUCCEEDS,
+        Err(CallError::Connector(error)) => error.kind.as_str(),
+        Err(_) => return String::new(),
+    };
+    format!(
+        "\nwhere that is right: a cassette with `discover = true` says so, by `statuses = {{ {} = \"{found}\" }}` in its `[[exchange]]` of \
+         {} {}",
+        refusal.key(),
+        exchange.method,
+        shown(&exchange.url)
+    )
 }
 
 fn differs(sandbox: &Sandbox, found: &[StreamDescriptor]) -> Option<String> {

@@ -4,7 +4,7 @@ use crate::{
     cassette::{Called, Cassette, player::Asked, refusal::Refusal},
     output::shown_line,
 };
-use portcullis_egress::Outcome;
+use portcullis_egress::{Exchange, Outcome};
 use portcullis_runtime::CallError;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,8 @@ const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// A shorter value is in many words by chance: it is looked for as a word of its own, and what is shorter still is not.
 const SENSITIVE_CHARS_MIN: usize = 6;
 const SENSITIVE_WORD_CHARS_MIN: usize = 3;
-const SHOWN_CHARS_MAX: usize = 400;
+/// Of somebody's text in a message.
+pub const SHOWN_CHARS_MAX: usize = 400;
 
 /// One line of somebody's text, not too long.
 pub fn shortened(text: &str) -> String {
@@ -103,19 +104,11 @@ pub fn large_record<'p>(pages: impl Iterator<Item = &'p [u8]>) -> Option<String>
 /// A guest-level repetition of a request that the vendor refused: retries are the host's, with backoff and a budget. The same URL
 /// with another body is another request: a destination sends a record each.
 pub fn repeated(cassette: &Cassette, refusal: Refusal, ended: &[Ended], asked: &[Asked]) -> Option<String> {
-    if let Some(other) = asked_otherwise(refusal, asked) {
-        return Some(by_hand(&other.method, &other.url));
-    }
     // What a credential adds to a query is not in the log: rows are told apart by their paths. Several may be under way at once.
     let path = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
-    let is_refused = |status: Option<u16>| match refusal {
-        Refusal::Status(refused) => status == Some(refused),
-        Refusal::ConnectionLost => status.is_none(),
-    };
+    let is_refused = |status: Option<u16>| is_refused(refusal, status);
     let mut sent: BTreeMap<(&str, String), usize> = BTreeMap::new();
-    let rows = ended.iter().flat_map(|ended| &ended.exchanges);
-    let rows = rows.filter(|row| row.attempt == 1 && !matches!(row.outcome, Outcome::Denied { .. }));
-    for row in rows.filter(|row| is_refused(row.status)) {
+    for row in first_attempts(refusal, ended) {
         *sent.entry((&row.method, path(&row.url))).or_default() += 1;
     }
     for ((method, path_of), count) in sent {
@@ -132,6 +125,25 @@ pub fn repeated(cassette: &Cassette, refusal: Refusal, ended: &[Ended], asked: &
         }
     }
     None
+}
+
+/// Exchanges that a connector itself began, and that were answered by this refusal.
+pub fn first_attempts(refusal: Refusal, ended: &[Ended]) -> impl Iterator<Item = &Exchange> {
+    let rows = ended.iter().flat_map(|ended| &ended.exchanges);
+    let rows = rows.filter(|row| row.attempt == 1 && !matches!(row.outcome, Outcome::Denied { .. }));
+    rows.filter(move |row| is_refused(refusal, row.status))
+}
+
+fn is_refused(refusal: Refusal, status: Option<u16>) -> bool {
+    match refusal {
+        Refusal::Status(refused) => status == Some(refused),
+        Refusal::ConnectionLost => status.is_none(),
+    }
+}
+
+/// Something else that was asked for after a refusal, which no cassette has.
+pub fn asked_beside(refusal: Refusal, asked: &[Asked]) -> Option<String> {
+    asked_otherwise(refusal, asked).map(|other| by_hand(&other.method, &other.url))
 }
 
 fn by_hand(method: &str, url: &str) -> String {
@@ -203,7 +215,7 @@ pub fn logged(cassette: &Cassette, sensitive: &[String], ended: &[Ended]) -> Opt
         Called::Action { input, .. } => vec![input.as_bytes()],
         Called::Delivery(delivery) => vec![&delivery.body],
         Called::Batch(batch) => vec![&batch.records],
-        Called::Check | Called::Stream(_) | Called::Complete { .. } => Vec::new(),
+        Called::Check | Called::Discover | Called::Stream(_) | Called::Complete { .. } => Vec::new(),
     };
     for given in given {
         documents(given).iter().for_each(|given| collect(given, sensitive, &mut values));

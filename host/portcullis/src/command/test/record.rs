@@ -112,6 +112,7 @@ fn refuse_other(approved: &ConnectorName, here: &ConnectorName, dir: &Path, conn
 fn place(options: &Test, call: &Called) -> Result<PathBuf> {
     let default = match call {
         Called::Check => "check",
+        Called::Discover => "discover",
         Called::Action { name, .. } | Called::Stream(name) => name.as_str(),
         Called::Delivery(_) => "delivery",
         Called::Batch(_) | Called::Complete { .. } => "batch",
@@ -180,9 +181,14 @@ async fn expected(sandbox: &Sandbox, cassette: &Cassette, live: &Live) -> Result
     comes.extend(replayed.amiss.iter().map(|amiss| format!("; what is wrong: {amiss}")));
     let empty = match (&cassette.call, failure) {
         (_, Some(failure)) => Expected::Error(failure.kind.clone()),
-        (Called::Check | Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. }, None) => {
-            Expected::Success
-        }
+        (
+            Called::Check
+            | Called::Discover
+            | Called::Delivery(_)
+            | Called::Batch(_)
+            | Called::Complete { .. },
+            None,
+        ) => Expected::Success,
         (Called::Action { .. }, None) => Expected::Output(Value::Null),
         (Called::Stream(_), None) => Expected::Records(Vec::new()),
     };

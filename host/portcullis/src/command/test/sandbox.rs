@@ -328,7 +328,11 @@ impl Connected<'_> {
 
     fn operation_rules(&self) -> Option<Vec<Rule>> {
         let (lists, name) = match &self.call {
-            Called::Check | Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. } => return None,
+            Called::Check
+            | Called::Discover
+            | Called::Delivery(_)
+            | Called::Batch(_)
+            | Called::Complete { .. } => return None,
             Called::Action { name, .. } => (&self.narrowed.actions, name),
             Called::Stream(name) => (&self.narrowed.streams, name),
         };

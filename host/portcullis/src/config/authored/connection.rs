@@ -4,7 +4,7 @@ use portcullis_egress::{Capture, Roots};
 use portcullis_grants::{AddressPolicy, OperatorRules, Origin, Rule, origin::is_origin_name};
 use portcullis_manifest::{
     ConnectorName,
-    diagnose::{Kind, Spanned, Table, escaped, nearest, shown},
+    diagnose::{Kind, Spanned, Table, escaped, nearest, shown, without_secrets},
 };
 use portcullis_secrets::Credential;
 use rustls::RootCertStore;
@@ -51,6 +51,10 @@ pub fn read(
             message,
             Some("lower-case letters, digits and `-`, at most 63".to_owned()),
         );
+    } else if without_secrets(&name.value) != name.value {
+        let message = "this name looks like a token: every message would hide it";
+        let help = Some("give the connection another name; a token goes into a file of `secrets`".to_owned());
+        table.fault(name.span.clone(), message, help);
     }
     for later in ["proxy", "propagate-trace", "deletes", "removed-share-max", "on-expired", "drift", "sla"] {
         table.reject_later(later);
@@ -64,8 +68,9 @@ pub fn read(
     let capture = capture(&mut table);
     let sensitive =
         table.strings("sensitive").unwrap_or_default().into_iter().map(|name| name.value).collect();
-    let owner = table.string("owner").map(|owner| owner.value);
-    let runbook = table.string("runbook").map(|runbook| runbook.value);
+    // They are shown at many places, and a pasted secret is none of what they are for.
+    let owner = table.string("owner").map(|owner| without_secrets(&owner.value));
+    let runbook = table.string("runbook").map(|runbook| without_secrets(&runbook.value));
     let updates = updates(&mut table);
     let limits = table.table("limits").map_or_else(Limits::default, limits);
     let network = table.table("network").map_or_else(Network::default, |table| network(table, folder));

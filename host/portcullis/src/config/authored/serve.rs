@@ -90,6 +90,11 @@ pub fn webhooks(
     serve: &Serve,
 ) -> BTreeMap<String, Webhook> {
     let mut read: BTreeMap<String, Webhook> = BTreeMap::new();
+    let public_url = "public-url = \"https://hooks.example.com\"";
+    let public_url = match root.has("serve") {
+        true => format!("below `[serve]`: {public_url}"),
+        false => format!("[serve]\n{public_url}"),
+    };
     for (name, mut table) in root.entries("webhooks") {
         if !super::connection::is_name(&name.value) {
             let message = format!("`{}` is not the name of a route", shown(&name.value));
@@ -97,7 +102,7 @@ pub fn webhooks(
             table.fault(name.span.clone(), message, help);
         }
         if serve.public_url.is_none() {
-            let help = Some("[serve]\npublic-url = \"https://hooks.example.com\"".to_owned());
+            let help = Some(public_url.clone());
             let message =
                 "`[serve]` has no `public-url`: where vendors deliver to is never read from a request";
             table.fault(name.span.clone(), message, help);

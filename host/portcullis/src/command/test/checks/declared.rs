@@ -28,7 +28,11 @@ pub fn amiss(manifest: &Connector, cassette: &Cassette) -> Option<String> {
             let known = manifest.streams.contains_key(name) || manifest.streams.contains_key(ANY_NAME);
             (!known).then(|| unknown("stream", name, manifest.streams.keys()))
         }
-        Called::Check | Called::Delivery(_) | Called::Batch(_) | Called::Complete { .. } => None,
+        Called::Check
+        | Called::Discover
+        | Called::Delivery(_)
+        | Called::Batch(_)
+        | Called::Complete { .. } => None,
     }
 }
 

@@ -1,39 +1,50 @@
 //! A vendor that refuses one request of a call: each in turn, those before it are answered as the cassette says.
 use super::{Came, Fault, Stage, Verdict};
 use crate::{
-    cassette::{Expected, SUCCEEDS, refusal::Refusal},
+    cassette::{Expected, SUCCEEDS, player::Asked, refusal::Refusal},
     command::test::mistakes,
     exit::Result,
 };
 use portcullis_runtime::{ErrorKind, call::Position};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+/// Of a line, whatever the vendor said of it.
+const INVALID: &str = "invalid-input";
 /// Exchanges of one cassette that are refused in turn: of more, the first and the last.
 const REFUSED_MAX: usize = 32;
 
+/// A call by which an exchange is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Begin {
+    from: Position,
+    /// What it asks for where nothing is refused.
+    usual: Arc<Vec<Asked>>,
+}
+
 impl Stage<'_> {
     /// Where the calls begin by which each exchange is asked for: those of a resumed read at a checkpoint, where one leads to them.
-    pub(super) async fn begins(&self) -> Result<BTreeMap<usize, Position>> {
-        let exchanges = || self.cassette.exchanges.iter().enumerate();
-        let of_the_whole = exchanges().filter(|(_, exchange)| !exchange.resumed);
-        let mut begins: BTreeMap<usize, Position> =
-            of_the_whole.map(|(at, _)| (at, Position::Start)).collect();
+    pub(super) async fn begins(&self) -> Result<BTreeMap<usize, Begin>> {
+        let (came, _) = self.play(None, Position::Start).await?;
+        let whole = Begin { from: Position::Start, usual: Arc::new(self.player.asked()) };
+        let of_the_whole =
+            self.cassette.exchanges.iter().enumerate().filter(|(_, exchange)| !exchange.resumed);
+        let mut begins: BTreeMap<usize, Begin> = of_the_whole.map(|(at, _)| (at, whole.clone())).collect();
         if begins.len() == self.cassette.exchanges.len() {
             return Ok(begins);
         }
-        let (came, _) = self.play(None, Position::Start).await?;
         for checkpoint in came.pages().filter_map(|page| page.checkpoint.clone()) {
             let from = Position::Checkpoint(checkpoint);
             self.play(None, from.clone()).await?;
-            for at in self.player.asked().iter().filter_map(|asked| asked.answered_by) {
-                begins.entry(at).or_insert_with(|| from.clone());
+            let begin = Begin { from, usual: Arc::new(self.player.asked()) };
+            for at in begin.usual.iter().filter_map(|asked| asked.answered_by) {
+                begins.entry(at).or_insert_with(|| begin.clone());
             }
         }
         Ok(begins)
     }
 
     /// Exchanges that this refusal would be another answer of, among these.
-    pub(super) fn refusable(&self, refusal: Refusal, begins: &BTreeMap<usize, Position>) -> Vec<usize> {
+    pub(super) fn refusable(&self, refusal: Refusal, begins: &BTreeMap<usize, Begin>) -> Vec<usize> {
         let mut all: Vec<usize> = begins.keys().copied().collect();
         if let Some(last) = all.last().copied().filter(|_| all.len() > REFUSED_MAX) {
             all.truncate(REFUSED_MAX - 1);
@@ -48,14 +59,14 @@ impl Stage<'_> {
     pub(super) async fn refused(
         &self,
         places: &[usize],
-        begins: &BTreeMap<usize, Position>,
+        begins: &BTreeMap<usize, Begin>,
         refusal: Refusal,
         usual: ErrorKind,
     ) -> Result<Verdict> {
         let mut faults = Vec::new();
         for at in places {
-            let from = begins.get(at).cloned().unwrap_or(Position::Start);
-            if let Some(fault) = self.refused_at(*at, from, refusal, usual).await? {
+            let Some(begin) = begins.get(at) else { continue };
+            if let Some(fault) = self.refused_at(*at, begin, refusal, usual).await? {
                 faults.push((*at, fault));
             }
         }
@@ -78,16 +89,24 @@ impl Stage<'_> {
     async fn refused_at(
         &self,
         at: usize,
-        from: Position,
+        begin: &Begin,
         refusal: Refusal,
         usual: ErrorKind,
     ) -> Result<Fault> {
         let said = self.cassette.says_of(at, refusal);
         let kind = said.unwrap_or(usual.as_str());
-        let (came, ended) = self.play(Some((at, refusal)), from).await?;
-        // Who says what comes of such an answer may ask again: a poll for what is not there yet, for one.
+        let (came, ended) = self.play(Some((at, refusal)), begin.from.clone()).await?;
+        let asked = self.player.asked();
+        // Who says what comes of such an answer may ask for something else: tidy up, for one.
+        if said.is_none()
+            && let Some(beside) = mistakes::asked_beside(refusal, &asked)
+        {
+            return Ok(Some(beside + &self.help(at, refusal, came.kind())));
+        }
+        // And for the same again, where the answer is about what was asked: a poll for what is not there yet.
         if !(said.is_some() && refusal.is_of_what_was_asked())
-            && let Some(repeated) = mistakes::repeated(self.cassette, refusal, &ended, &self.player.asked())
+            && let Some(repeated) = mistakes::repeated(self.cassette, refusal, &ended, &asked)
+            && !self.is_at_once(at, begin, refusal).await?
         {
             let help = if refusal.is_of_what_was_asked() {
                 self.help(at, refusal, came.kind())
@@ -96,34 +115,12 @@ impl Stage<'_> {
             };
             return Ok(Some(repeated + &help));
         }
-        let what = refusal.words();
-        if let Came::Rejected(found) = &came {
-            let new = self.newly_rejected(found);
-            match new.first() {
-                Some((line, found)) if !refusal.is_of_what_was_asked() => {
-                    return Ok(Some(format!(
-                        "{what} is no fault of a line: line {line} was rejected with `{found}`, and is not sent again; return the error \
-                         instead, which ends the batch with `{kind}`"
-                    )));
-                }
-                // A destination may refuse the lines that the vendor refused, and write the others.
-                Some(_) if new.iter().all(|(_, found)| *found == kind) => return Ok(None),
-                Some((line, found)) => {
-                    let help = self.help(at, refusal, found);
-                    return Ok(Some(format!(
-                        "{what} has to be `{kind}`, and line {line} was rejected with `{found}`{help}"
-                    )));
-                }
-                // The vendor refuses the line that it refuses in the cassette, in other words.
-                None if refusal.is_of_what_was_asked()
-                    && self.cassette.exchanges[at].status >= 400
-                    && found.values().any(|found| found == kind) =>
-                {
-                    return Ok(None);
-                }
-                None => {}
-            }
+        if let Came::Rejected(found) = &came
+            && let Some(verdict) = self.rejected(at, refusal, kind, found)
+        {
+            return Ok(verdict);
         }
+        let what = refusal.words();
         Ok(match &came {
             Came::Error(found, _) if found == kind => None,
             Came::Error(found, message) => {
@@ -138,10 +135,65 @@ impl Stage<'_> {
         })
     }
 
+    /// What is said of the lines that a destination rejects then; none = they say nothing of it.
+    fn rejected(
+        &self,
+        at: usize,
+        refusal: Refusal,
+        kind: &str,
+        found: &BTreeMap<u32, String>,
+    ) -> Option<Fault> {
+        let (what, new) = (refusal.words(), self.newly_rejected(found));
+        match new.first() {
+            Some((line, found)) if !refusal.is_of_what_was_asked() => Some(Some(format!(
+                "{what} is no fault of a line: line {line} was rejected with `{found}`, and is not sent again; return the error \
+                 instead, which ends the batch with `{kind}`"
+            ))),
+            // A destination may refuse the lines that the vendor refused, and write the others.
+            Some((line, _)) if new.iter().all(|(_, found)| *found == kind || *found == INVALID) => {
+                let meant = self.line_asked_for(at).filter(|meant| new.len() == 1 && meant != line);
+                Some(meant.map(|meant| {
+                    format!("the vendor refused line {meant} with {what}, and line {line} was rejected in its place")
+                }))
+            }
+            Some((line, found)) => {
+                let help = self.help(at, refusal, found);
+                Some(Some(format!(
+                    "{what} has to be `{kind}`, and line {line} was rejected with `{found}`{help}"
+                )))
+            }
+            // The vendor refuses the line that it refuses in the cassette, in other words.
+            None => {
+                let is_in_other_words = refusal.is_of_what_was_asked()
+                    && self.cassette.exchanges[at].status >= 400
+                    && found.values().any(|found| found == kind);
+                is_in_other_words.then_some(None)
+            }
+        }
+    }
+
+    /// Whether what is asked for twice, where nothing is refused, too, is under way at once: then none of it follows the refusal.
+    async fn is_at_once(&self, at: usize, begin: &Begin, refusal: Refusal) -> Result<bool> {
+        let same = |one: &Asked, other: &Asked| {
+            (&one.method, &one.url, &one.body) == (&other.method, &other.url, &other.body)
+        };
+        let is_twice = |one: &Asked| begin.usual.iter().filter(|other| same(one, other)).count() > 1;
+        if !begin.usual.iter().any(|asked| asked.answered_by == Some(at) && is_twice(asked)) {
+            return Ok(false);
+        }
+        self.player.hold(true);
+        let played = self.play(Some((at, refusal)), begin.from.clone()).await;
+        self.player.hold(false);
+        let (_, ended) = played?;
+        Ok(self.player.held_at_once() >= mistakes::first_attempts(refusal, &ended).count())
+    }
+
     /// What the cassette says where that is right; of a call that broke off, nothing.
     fn help(&self, at: usize, refusal: Refusal, found: &str) -> String {
         let is_kind = crate::cassette::refusal::is_kind(found);
-        if !is_kind {
+        // What says that the connector is at fault is right for no answer of a vendor.
+        if !is_kind || [ErrorKind::Unsupported, ErrorKind::Internal].iter().any(|kind| kind.as_str() == found)
+        {
             return String::new();
         }
         let line = format!("statuses = {{ {} = \"{found}\" }}", refusal.key());

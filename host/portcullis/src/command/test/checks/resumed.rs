@@ -1,7 +1,7 @@
 //! A read that begins where an earlier one said that a later one may.
 use super::{Came, Fault, Stage, Verdict, values};
 use crate::{
-    cassette::player::Asked,
+    cassette::{Called, player::Asked},
     command::test::{
         compared::{differ, requests_differ},
         sandbox::Chance,
@@ -44,7 +44,10 @@ impl Stage<'_> {
                 }
                 // What a vendor has by then, nobody knows but the cassette, which has no records of it.
                 Came::Pages(resumed) if is_last => self.repeats(&all, &values(resumed)),
-                Came::Pages(resumed) => differ("record", &rest, &values(resumed)),
+                Came::Pages(resumed) => {
+                    let before = values(&pages[..=number]);
+                    self.continues(&before, &rest, &values(resumed))
+                }
                 Came::Error(kind, message) => Some(format!("`{kind}`: {message}")),
                 _ => None,
             });
@@ -71,6 +74,29 @@ impl Stage<'_> {
             }
             _ => Verdict::Holds,
         })
+    }
+
+    /// What is left, and before it at most those records again that stand at the checkpoint: where the vendor is asked for what is
+    /// equal, too, all with the last one's value of the cursor field; without such a field the last one.
+    fn continues(&self, before: &[Value], rest: &[Value], resumed: &[Value]) -> Fault {
+        let differs = differ("record", rest, resumed)?;
+        let Some(again) = resumed.len().checked_sub(rest.len()).filter(|again| *again <= before.len()) else {
+            return Some(differs);
+        };
+        let at_checkpoint = &before[before.len() - again..];
+        let field = match &self.cassette.call {
+            Called::Stream(name) => {
+                self.sandbox.component.manifest.streams.get(name).and_then(|it| it.cursor_field.as_deref())
+            }
+            _ => None,
+        };
+        let is_equal = match field {
+            Some(field) => at_checkpoint
+                .iter()
+                .all(|record| record.get(field) == before.last().and_then(|last| last.get(field))),
+            None => again <= 1,
+        };
+        (!(is_equal && resumed.starts_with(at_checkpoint) && resumed.ends_with(rest))).then_some(differs)
     }
 
     /// The same read at another time: what it asks for is the same, and where a later one begins is not.

@@ -1,0 +1,110 @@
+//! Commands in what a person may paste: with the `--config` that this process was called with.
+use crate::cli::CONFIG_FILE;
+use portcullis_manifest::diagnose::without_secrets;
+use std::{path::Path, sync::OnceLock};
+
+/// What such a command has.
+pub const OPTION: &str = "--config ";
+
+static CONFIG: OnceLock<String> = OnceLock::new();
+
+/// Commands that read the config file.
+const READ_IT: [&str; 26] = [
+    "--json",
+    "approve",
+    "build",
+    "call",
+    "check",
+    "config",
+    "connections",
+    "connectors",
+    "deliver",
+    "deliveries",
+    "denials",
+    "dev",
+    "discover",
+    "doctor",
+    "explain",
+    "inspect",
+    "logs",
+    "read",
+    "reload",
+    "review",
+    "revoke",
+    "runs",
+    "serve",
+    "status",
+    "update",
+    "write",
+];
+
+/// Says which config file this process reads; once, before anything is printed.
+pub fn reads(config: &Path) {
+    if config != Path::new(CONFIG_FILE) {
+        let _was_said = CONFIG.set(quoted(&config.display().to_string()));
+    }
+}
+
+/// A remedy as it is printed: with that config, and without what may be a pasted secret.
+pub fn pasteable(text: &str) -> String {
+    let text = without_secrets(text);
+    match CONFIG.get() {
+        Some(config) => with_config(&text, config),
+        None => text,
+    }
+}
+
+fn with_config(text: &str, config: &str) -> String {
+    const PROGRAM: &str = "portcullis ";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(PROGRAM) {
+        let (before, after) = (&rest[..at], &rest[at + PROGRAM.len()..]);
+        let word_end = after.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(after.len());
+        let is_program =
+            before.chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, '`' | '(' | '"'));
+        out.push_str(before);
+        out.push_str(PROGRAM);
+        if is_program && READ_IT.contains(&&after[..word_end]) {
+            out.push_str(&format!("{OPTION}{config} "));
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+/// As a shell reads it.
+fn quoted(path: &str) -> String {
+    let is_plain = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '=' | ':' | '@' | ',')
+    };
+    match !path.is_empty() && path.chars().all(is_plain) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_get_the_config_and_words_do_not() {
+        for (text, expected) in [
+            ("portcullis approve w", "portcullis --config a/b.toml approve w"),
+            ("`portcullis --json runs show x`", "`portcullis --config a/b.toml --json runs show x`"),
+            (
+                "see `portcullis logs`, then portcullis runs",
+                "see `portcullis --config a/b.toml logs`, then portcullis --config a/b.toml runs",
+            ),
+            ("portcullis new acme/x", "portcullis new acme/x"),
+            ("a newer `portcullis` that wrote it", "a newer `portcullis` that wrote it"),
+            ("chmod 600 /etc/portcullis approve", "chmod 600 /etc/portcullis approve"),
+            ("portcullis ", "portcullis "),
+        ] {
+            assert_eq!(with_config(text, "a/b.toml"), expected);
+        }
+        assert_eq!(quoted("/srv/it's here.toml"), "'/srv/it'\\''s here.toml'");
+        assert_eq!(quoted("/srv/x.toml"), "/srv/x.toml");
+    }
+}

@@ -1,4 +1,5 @@
-//! Builds the connectors that the demo runs and embeds them, so that the binary alone can show the product; and lists the SDK's
+//! Builds the connectors that the demo runs and the one that evaluates programs of flows, and embeds them, so that the binary alone
+//! can show the product; and lists the SDK's
 //! source, which `new` writes.
 #![expect(
     clippy::disallowed_methods,
@@ -19,8 +20,11 @@ mod guest;
 use guest::TARGET;
 
 /// Folder of a connector (from the root of the repository), the workspace it belongs to, its crate's file name.
-const EMBEDDED: [(&str, &str, &str); 2] =
-    [("connectors/stripe", "connectors", "stripe"), ("tests/guests/hostile", "tests/guests", "hostile")];
+const EMBEDDED: [(&str, &str, &str); 3] = [
+    ("connectors/stripe", "connectors", "stripe"),
+    ("connectors/transform", "connectors", "transform"),
+    ("tests/guests/hostile", "tests/guests", "hostile"),
+];
 
 /// What of `sdk/rust` a connector is built with.
 const SDK: [&str; 7] =

@@ -524,7 +524,9 @@ fn a_rejected_line_is_one_that_the_vendor_refuses() {
     fs::write(&file, good.replacen(fits, &format!("{first}{fits}"), 1)).unwrap();
     let said = both(&author.portcullis("", &["test", "lake"]));
     assert!(
-        said.contains("the vendor refused line 3 with 422, and line 1 was rejected in its place"),
+        said.contains(
+            "the vendor refused line 3 with 422, and line 1 was rejected, which that request does not have"
+        ),
         "{said}"
     );
 }

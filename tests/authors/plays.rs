@@ -62,6 +62,7 @@ fn a_resumed_read_may_bring_again_what_stands_at_its_checkpoint() {
     assert!(said.contains("ok    items resumed") && !said.contains("FAIL"), "{said}");
     let said = played(&ascending, "abcd", "abcd");
     assert!(said.contains("FAIL  items resumed") && said.contains("record 1 differs"), "{said}");
+    assert!(said.contains("`lookback = true` in the cassette"), "{said}");
     let said = played(&ascending, "bd", "abcd");
     assert!(said.contains("FAIL  items resumed") && said.contains("record 1 differs"), "{said}");
     // Each record of a page twice, which its vendor gave once.

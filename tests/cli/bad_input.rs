@@ -41,7 +41,7 @@ fn faults_of_the_config() {
         "config-metadata-range",
         &format!("{CONNECTION}[connections.probe.network]\naddresses = [\"169.254.0.0/16\"]\n"),
     );
-    fault("config-later-table", "[flows.nightly]\n");
+    fault("config-later-table", "[keys]\n");
     fault("config-empty-boundary", "[boundary]\ndeny = []\n");
     fault("config-boundary-rule", "[boundary]\ndeny = [\"DELETE https://**/x\"]\n");
     fault("config-later-key", &format!("{CONNECTION}proxy = {{ url = \"http://proxy:3128\" }}\n"));

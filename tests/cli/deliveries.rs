@@ -75,7 +75,7 @@ fn one_is_asked_about_where_an_effect_may_repeat() {
     let asked = project.run(&["deliveries", "replay", "dlv_1"]);
     asked.exits(2);
     assert!(
-        asked.stderr.contains("may happen a second time; see portcullis runs show run_1"),
+        project.plain(&asked.stderr).contains("may happen a second time; see portcullis runs show run_1"),
         "{}",
         asked.stderr
     );

@@ -65,10 +65,15 @@ fn by_time_and_from_run_to_exchange_and_back() {
     let exchange = rows[2]["exchange_id"].as_str().unwrap();
     let correlation = rows[2]["correlation_id"].as_str().unwrap();
     let shown = project.run(&["runs", "show", run]);
-    assert!(shown.exits(0).stdout.contains(&format!("portcullis logs --run {run}")), "{}", shown.stdout);
+    assert!(
+        project.plain(&shown.exits(0).stdout).contains(&format!("portcullis logs --run {run}")),
+        "{}",
+        shown.stdout
+    );
     assert_eq!(urls(&project.logs(&["--run", run])), ["/3"]);
     let whole = project.run(&["logs", "--exchange", exchange]);
-    assert!(whole.exits(0).stdout.contains(&format!("portcullis runs show {run}")), "{}", whole.stdout);
+    let shown = project.plain(&whole.exits(0).stdout);
+    assert!(shown.contains(&format!("portcullis runs show {run}")), "{shown}");
     assert!(!whole.stdout.contains(CANARY));
     // What is no number of any is a mistake; a run that sent nothing is none.
     for wrong in [["--run", "run_x"], ["--exchange", "exch_x"]] {
@@ -147,7 +152,7 @@ fn what_is_forgotten_is_counted_first_and_in_no_file_after() {
         (&json!(1), &json!(["test/probe"])),
         "{counts:#}"
     );
-    assert!(ran.stderr.contains("portcullis revoke probe"), "{}", ran.stderr);
+    assert!(project.plain(&ran.stderr).contains("portcullis revoke probe"), "{}", ran.stderr);
     assert_eq!(holds(), 0);
     assert_eq!(project.logs(&[]).len(), 0);
     let run = &project.runs(&[])[0];

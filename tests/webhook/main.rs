@@ -1,5 +1,6 @@
 //! What `serve` takes from vendors, and what it does not lose.
 
 mod accepted;
+mod flows;
 mod kills;
 mod served;

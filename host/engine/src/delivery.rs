@@ -18,6 +18,8 @@ pub(crate) struct Held {
     pub(crate) delivery_id: String,
     /// Runs of it, this one included.
     pub(crate) runs: u32,
+    /// The route that it came by.
+    pub(crate) route: String,
 }
 
 impl Held {
@@ -55,6 +57,7 @@ fn events(handled: &Handled) -> Vec<NewEvent> {
         name: event.name.clone(),
         event_id: event.id.clone(),
         payload: event.payload.clone(),
+        starts: Vec::new(),
     };
     handled.events.iter().map(event).collect()
 }
@@ -73,7 +76,7 @@ mod tests {
         let event = Event { name: "a".to_owned(), id: None, payload: "1".to_owned() };
         let handled = Handled { events: vec![event], reply: None };
         let handled = (outcome == Outcome::Succeeded).then_some(&handled);
-        Held { delivery_id: "dlv_1".to_owned(), runs }.fate(
+        Held { delivery_id: "dlv_1".to_owned(), runs, route: "stripe".to_owned() }.fate(
             outcome,
             ending,
             handled,

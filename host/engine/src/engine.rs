@@ -3,6 +3,7 @@
 
 mod attempt;
 mod deliver;
+mod flow;
 mod judge;
 mod moved;
 mod once;
@@ -11,19 +12,20 @@ mod write;
 
 use crate::{
     CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Denied, EngineError, Failure,
-    Operation, RunReport, Withheld,
+    Flows, Operation, RunReport, Transform, Withheld,
     delivery::Held,
     limits::{DENIALS_MAX, MESSAGE_CHARS_MAX},
     run::Ending,
 };
 use attempt::Cancellation;
-use portcullis_clock::{Clock, Random, new_id};
+pub use flow::Flowed;
+use portcullis_clock::{Clock, Random, Timestamp, new_id};
 use portcullis_store::{
-    AttemptEnd, ClosedRun, DeliveryEnd, Effects, Fate, NewAttempt, NewRun, Outcome, RunEnd, RunKind, Store,
-    limits::RUN_JSON_BYTES_MAX,
+    AttemptEnd, ClosedRun, DeliveryEnd, Effects, Fate, NewAttempt, NewRun, Outcome, Parent, RunEnd, RunKind,
+    Store, limits::RUN_JSON_BYTES_MAX,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Everything that a run needs, shared by all runs of the process.
 pub struct Engine {
@@ -32,6 +34,11 @@ pub struct Engine {
     connections: Arc<dyn Connections>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    flows: Arc<Flows>,
+    /// Who evaluates jq; none = there are no flows.
+    transform: Option<Arc<dyn Transform>>,
+    /// Is told when a run of a flow was stored.
+    begun: Arc<Notify>,
     /// Its receivers see a cancellation that never comes.
     never: watch::Sender<bool>,
 }
@@ -45,7 +52,15 @@ impl Engine {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { store, caller, connections, clock, random, never: watch::channel(false).0 }
+        let (flows, transform, begun) = (Arc::default(), None, Arc::default());
+        let never = watch::channel(false).0;
+        Self { store, caller, connections, clock, random, flows, transform, begun, never }
+    }
+
+    /// The same, with flows, and who evaluates what stands in them. `begun` is told when a run of one was stored: the
+    /// [`FlowDispatcher`](crate::FlowDispatcher) waits for it.
+    pub fn with_flows(self, flows: Arc<Flows>, transform: Arc<dyn Transform>, begun: Arc<Notify>) -> Self {
+        Self { flows, transform: Some(transform), begun, ..self }
     }
 
     /// Closes what a crash left open. Call it once, before anything else.
@@ -87,7 +102,8 @@ impl Engine {
             RunKind::Call | RunKind::DryRun | RunKind::Read | RunKind::Deliver | RunKind::Write => {
                 format!("{}:{subject}", kind.as_str())
             }
-            RunKind::Check | RunKind::Discover => kind.as_str().to_owned(),
+            RunKind::Sync => format!("read:{subject}"),
+            RunKind::Check | RunKind::Discover | RunKind::Flow => kind.as_str().to_owned(),
         };
         let run = Run {
             facts: Arc::clone(facts),
@@ -98,6 +114,8 @@ impl Engine {
             correlation_id: options.correlation_id.unwrap_or_else(|| id("corr")),
             step,
             held: None,
+            parent: None,
+            tried: 0,
             tally: Tally::default(),
         };
         self.move_state(&run).await?;
@@ -117,6 +135,7 @@ impl Engine {
             correlation_id: run.correlation_id.clone(),
             subject: run.subject.clone(),
             input,
+            parent: run.parent.clone(),
             started_at: self.clock.now(),
         };
         let first = self.new_attempt(run, 0, 1);
@@ -132,7 +151,7 @@ impl Engine {
             run_id: run.run_id.clone(),
             step: run.step.clone(),
             call: call.to_string(),
-            attempt,
+            attempt: run.tried.saturating_add(attempt),
             started_at: self.clock.now(),
         }
     }
@@ -156,7 +175,7 @@ impl Engine {
             run_id: run.run_id.clone(),
             step: run.step.clone(),
             call: call.to_string(),
-            attempt,
+            attempt: run.tried.saturating_add(attempt),
             outcome,
             error_kind: failure.map(|failure| failure.kind.clone()),
             detail: failure.map(|failure| shorten(&failure.message)),
@@ -182,6 +201,21 @@ impl Engine {
         EngineError::LeftOpen { run_id: run.run_id.clone(), possible_effect, source: Box::new(failed) }
     }
 
+    /// What becomes of the delivery that a run was of, and what its events begin.
+    fn delivery_end(
+        &self,
+        run: &Run,
+        held: &Held,
+        outcome: Outcome,
+        ending: &Ending,
+        fruit: &Fruit,
+        now: Timestamp,
+    ) -> DeliveryEnd {
+        let mut fate = held.fate(outcome, ending, fruit.handled.as_ref(), now, &*self.random);
+        self.begin_with_events(run, held, &mut fate);
+        DeliveryEnd { delivery_id: held.delivery_id.clone(), fate }
+    }
+
     /// Ends the attempt, where one is open, and the run; the report says what was stored.
     async fn finish(
         &self,
@@ -197,11 +231,9 @@ impl Engine {
         };
         let reason = reason.or_else(|| fruit.remark().map(str::to_owned));
         let now = self.clock.now();
-        let fate = run.held.as_ref().map(|held| {
-            let fate = held.fate(outcome, &ending, fruit.handled.as_ref(), now, &*self.random);
-            DeliveryEnd { delivery_id: held.delivery_id.clone(), fate }
-        });
-        let is_dead = fate.as_ref().is_some_and(|left| left.fate == Fate::Dead);
+        let fate = run.held.as_ref().map(|held| self.delivery_end(run, held, outcome, &ending, &fruit, now));
+        let begins = fate.as_ref().is_some_and(|left| flow::begins(&left.fate));
+        let is_dead = run.parent.is_some() || fate.as_ref().is_some_and(|left| left.fate == Fate::Dead);
         // What is in doubt stays so: a person asks the vendor before anything else.
         let outcome = if is_dead && outcome == Outcome::Failed { Outcome::DeadLettered } else { outcome };
         let retry_at = ending.retry_after.map(|pause| now.plus(pause));
@@ -229,6 +261,9 @@ impl Engine {
         let (attempt, ended) = tokio::join!(biased; last, self.store.end_run(&run.run_id, end));
         attempt?;
         ended?;
+        if begins {
+            self.begun.notify_one();
+        }
         Ok(RunReport {
             run_id: run.run_id.clone(),
             correlation_id: run.correlation_id.clone(),
@@ -262,6 +297,10 @@ struct Run {
     cancellation: Cancellation,
     /// The stored delivery that it hands over.
     held: Option<Held>,
+    /// The run of a flow whose step it is.
+    parent: Option<Parent>,
+    /// How often its call was tried before it was gone on with.
+    tried: u32,
     tally: Tally,
 }
 
@@ -315,7 +354,7 @@ impl Run {
             run_id: self.run_id.clone(),
             step: self.step.clone(),
             call: call.to_string(),
-            attempt,
+            attempt: self.tried.saturating_add(attempt),
             correlation_id: self.correlation_id.clone(),
             operation,
             dry_run: self.kind == RunKind::DryRun,

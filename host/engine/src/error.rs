@@ -34,6 +34,14 @@ pub enum EngineError {
         /// There are these.
         known: Vec<String>,
     },
+    /// There is no such flow.
+    #[error("there is no flow `{flow}`")]
+    NoSuchFlow {
+        /// Asked for.
+        flow: String,
+        /// There are these.
+        known: Vec<String>,
+    },
     /// The connector does not play the role.
     #[error("the connector of `{connection}` does not play the role `{role}`")]
     NoSuchRole {
@@ -110,6 +118,29 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// With what lies behind it, in one line: for a row, where nobody follows sources.
+    pub(crate) fn in_full(&self) -> String {
+        if let Self::InvalidInput { faults, .. } = self {
+            let first = faults.first();
+            return first.map_or_else(
+                || self.to_string(),
+                |fault| format!("{self}: `{}` {}", fault.pointer, fault.message),
+            );
+        }
+        let mut words = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let cause_words = cause.to_string();
+            // `Schema` says its source itself.
+            if !words.ends_with(&cause_words) {
+                words.push_str(": ");
+                words.push_str(&cause_words);
+            }
+            source = cause.source();
+        }
+        words
+    }
+
     /// Nobody knows whether it fits: the wait for it was cancelled, or took too long. Nothing was run.
     pub(crate) fn not_judged(what: &str, failure: Failure) -> Self {
         if failure.kind == "cancelled" {

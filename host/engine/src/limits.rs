@@ -38,6 +38,18 @@ pub const DELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(60 * 60);
 pub const EVENT_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Deliveries of one connection under way.
 pub const DELIVERIES_AT_ONCE_MAX: usize = 16;
+/// Runs of one flow at a time, where its config says nothing.
+pub const FLOW_CONCURRENCY: u32 = 4;
+/// Runs of all flows at a time.
+pub const FLOW_RUNS_AT_ONCE_MAX: usize = 64;
+/// What all steps of one run leave together: it is in memory while the run goes on, and every program is shown it.
+pub const FLOW_OUTPUTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Items of one `for-each`.
+pub const ITEMS_MAX: u32 = 10_000;
+/// Times of a schedule that are made up for at once.
+pub const CATCH_UP_MAX: usize = 1000;
+/// A schedule that has no more times is looked at again after this time.
+pub const NO_TIME_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A connection that can't run is looked at again after this time.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(30);
 /// What is under way when it is to stop may take so long.
@@ -59,3 +71,7 @@ const _: () = assert!(ATTEMPTS_MAX >= 1);
 const _: () = assert!(BACKOFF.as_millis() < WAIT_MAX.as_millis());
 const _: () = assert!(DELIVERY_RUNS_OTHER_MAX <= DELIVERY_RUNS_MAX);
 const _: () = assert!(DELIVERY_BACKOFF.as_millis() < DELIVERY_BACKOFF_MAX.as_millis());
+const _: () = assert!(portcullis_store::limits::FLOW_JSON_BYTES_MAX <= FLOW_OUTPUTS_BYTES_MAX);
+const _: () = assert!(
+    portcullis_store::limits::EVENT_PAYLOAD_BYTES_MAX <= portcullis_store::limits::FLOW_JSON_BYTES_MAX
+);

@@ -1,6 +1,8 @@
 //! The engine in a seeded world: scripted faults, a clock that jumps, a store that dies between any two operations.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(crate) mod flows;
+pub(crate) mod programs;
 pub(crate) mod world;
 
 use crate::{

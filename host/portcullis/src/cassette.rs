@@ -48,6 +48,8 @@ pub struct Cassette {
     pub origins: BTreeMap<String, Origin>,
     /// Records asked for in a page.
     pub max_records: Option<u32>,
+    /// A read that begins at a checkpoint may bring again what came before it.
+    pub lookback: bool,
     /// What has to come of it.
     pub expected: Expected,
     /// What a refusal of any exchange has to become.
@@ -233,6 +235,7 @@ fn read(document: &Document, file: &Path) -> Option<Cassette> {
     let origins = origins.collect();
     let max_records = root.integer("max-records", 1..=i64::from(u32::MAX));
     let max_records = max_records.and_then(|max| u32::try_from(max.value).ok());
+    let lookback = root.boolean("lookback").is_some_and(|lookback| lookback.value);
     let expected = expected(&mut root, call.as_ref(), file);
     let statuses = statuses(&mut root);
     let exchanges: Vec<_> =
@@ -244,6 +247,7 @@ fn read(document: &Document, file: &Path) -> Option<Cassette> {
         config,
         origins,
         max_records,
+        lookback,
         expected: expected?,
         statuses,
         exchanges,

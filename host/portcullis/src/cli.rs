@@ -108,6 +108,10 @@ pub enum Command {
     Discover(OneConnection),
     /// Run one action
     Call(Call),
+    /// List flows: what begins each, when it comes due, what waits and what is dead
+    Flows,
+    /// Begin a run of a flow and wait for its end, in a `serve` that runs, or here
+    Run(RunFlow),
     /// Read one stream
     Read(Read),
     /// Hand one stored webhook delivery to a connector, without a server
@@ -269,6 +273,22 @@ pub struct Call {
     pub input_file: Option<PathBuf>,
 }
 
+/// `run`
+#[derive(Args, Debug)]
+pub struct RunFlow {
+    /// Name in `[flows.*]`
+    pub flow: String,
+    /// Input as JSON; `-` reads it from stdin
+    #[arg(value_name = "JSON")]
+    pub input: Option<String>,
+    /// Read the input from a file
+    #[arg(long = "input", value_name = "FILE", conflicts_with = "input")]
+    pub input_file: Option<PathBuf>,
+    /// Print the run's id and do not wait: a `serve` goes on with it
+    #[arg(long)]
+    pub detach: bool,
+}
+
 /// `read`
 #[derive(Args, Debug)]
 pub struct Read {
@@ -411,6 +431,9 @@ pub struct Runs {
     /// Only of this connection
     #[arg(long)]
     pub connection: Option<String>,
+    /// Only of this flow
+    #[arg(long, value_name = "NAME")]
+    pub flow: Option<String>,
     /// Only with this outcome: succeeded, failed, dead-lettered, cancelled, unknown, dry-run, open
     #[arg(long)]
     pub outcome: Option<String>,
@@ -430,6 +453,20 @@ pub struct Runs {
 pub enum RunsCommand {
     /// Show one run with its steps, attempts and effects
     Show(RunsShow),
+    /// Have a dead run of a flow tried once more, from the step that failed; asks first where an effect may repeat
+    Replay(DecideRun),
+    /// Give a dead run of a flow up
+    Discard(DecideRun),
+}
+
+/// `runs replay`, `runs discard`
+#[derive(Args, Debug)]
+pub struct DecideRun {
+    /// `run_…`
+    pub run: String,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `runs show`

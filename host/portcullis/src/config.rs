@@ -12,6 +12,7 @@ pub use place::Place;
 use crate::publisher::PublicKey;
 use ipnet::IpNet;
 use portcullis_egress::{Capture, Roots};
+use portcullis_engine::Flows;
 use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
 use portcullis_secrets::{Credential, Providers, Reference, SecretError};
@@ -51,6 +52,8 @@ pub struct Config {
     pub serve: Serve,
     /// `[webhooks.*]`.
     pub webhooks: BTreeMap<String, Webhook>,
+    /// `[flows.*]`.
+    pub flows: Flows,
 }
 
 /// `[serve]`: where it listens, and how much it takes.

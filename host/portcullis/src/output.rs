@@ -19,7 +19,7 @@ static REFUSED: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Lines of data for a person.
 pub fn line(text: &str) {
-    data_line(&shown_lines(text));
+    data_line(&shown_lines(&remedy::here(text)));
 }
 
 /// One JSON value on one line of data.
@@ -58,7 +58,7 @@ pub fn inert(json: &str) -> String {
 
 /// Lines for the person who waits.
 pub fn note(text: &str) {
-    note_line(&shown_lines(text));
+    note_line(&shown_lines(&remedy::here(text)));
 }
 
 /// Bytes of data, flushed: records of a read.

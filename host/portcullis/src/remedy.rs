@@ -9,7 +9,7 @@ pub const OPTION: &str = "--config ";
 static CONFIG: OnceLock<String> = OnceLock::new();
 
 /// Commands that read the config file.
-const READ_IT: [&str; 26] = [
+const READ_IT: [&str; 28] = [
     "--json",
     "approve",
     "build",
@@ -25,12 +25,14 @@ const READ_IT: [&str; 26] = [
     "discover",
     "doctor",
     "explain",
+    "flows",
     "inspect",
     "logs",
     "read",
     "reload",
     "review",
     "revoke",
+    "run",
     "runs",
     "serve",
     "status",
@@ -47,10 +49,14 @@ pub fn reads(config: &Path) {
 
 /// A remedy as it is printed: with that config, and without what may be a pasted secret.
 pub fn pasteable(text: &str) -> String {
-    let text = without_secrets(text);
+    here(&without_secrets(text))
+}
+
+/// The same text, each command in it with that config.
+pub fn here(text: &str) -> String {
     match CONFIG.get() {
-        Some(config) => with_config(&text, config),
-        None => text,
+        Some(config) => with_config(text, config),
+        None => text.to_owned(),
     }
 }
 
@@ -100,6 +106,7 @@ mod tests {
             ("portcullis new acme/x", "portcullis new acme/x"),
             ("a newer `portcullis` that wrote it", "a newer `portcullis` that wrote it"),
             ("chmod 600 /etc/portcullis approve", "chmod 600 /etc/portcullis approve"),
+            ("portcullis --config a/b.toml approve w", "portcullis --config a/b.toml approve w"),
             ("portcullis ", "portcullis "),
         ] {
             assert_eq!(with_config(text, "a/b.toml"), expected);

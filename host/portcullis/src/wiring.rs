@@ -9,6 +9,7 @@ mod logs;
 pub mod routes;
 mod scratch;
 mod state;
+mod transform;
 
 use crate::{
     config::Config,
@@ -29,7 +30,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, OnceCell, watch};
+use transform::Programs;
 
 /// Instances that may live at once in one process, far below what `vm.max_map_count` lets the machine map.
 pub const INSTANCES_MAX: u32 = 256;
@@ -47,6 +49,9 @@ pub struct Host {
     exchanges: Arc<ExchangeLog>,
     egress: Arc<Egress>,
     runtime: Arc<Runtime>,
+    programs: Arc<Programs>,
+    /// Told when a run of a flow was stored.
+    begun: Arc<Notify>,
 }
 
 impl Host {
@@ -97,7 +102,9 @@ impl Host {
             Arc::new(exchanges::Sink { log: exchanges.clone(), beside }),
             Arc::new(intents::StoredIntents::new(store.clone(), clock.clone())),
         );
-        let host = Self::joined(config, store, exchanges, egress, runtime);
+        let programs =
+            Arc::new(Programs { runtime: runtime.clone(), clock, random, spool, prepared: OnceCell::new() });
+        let host = Self::joined(config, store, exchanges, egress, runtime, programs, Arc::new(Notify::new()));
         let closed = host
             .engine
             .start()
@@ -117,6 +124,8 @@ impl Host {
             self.exchanges.clone(),
             self.egress.clone(),
             self.runtime.clone(),
+            self.programs.clone(),
+            self.begun.clone(),
         )
     }
 
@@ -126,9 +135,12 @@ impl Host {
         exchanges: Arc<ExchangeLog>,
         egress: Arc<Egress>,
         runtime: Arc<Runtime>,
+        programs: Arc<Programs>,
+        begun: Arc<Notify>,
     ) -> Self {
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(RealClock), Arc::new(RealRandom));
         let spool = portcullis_runtime::spool_folder(&config.data);
+        let flows = Arc::new(config.flows.clone());
         let loader = Arc::new(Loader::new(config, store.clone(), egress.clone(), runtime.clone()));
         let caller = Arc::new(caller::RuntimeCaller {
             loader: loader.clone(),
@@ -139,13 +151,19 @@ impl Host {
             random: random.clone(),
             spools: Default::default(),
         });
-        let engine = Arc::new(Engine::new(store.clone(), caller, loader.clone(), clock, random));
-        Self { engine, store, loader, exchanges, egress, runtime }
+        let engine = Engine::new(store.clone(), caller, loader.clone(), clock, random);
+        let engine = Arc::new(engine.with_flows(flows, programs.clone(), begun.clone()));
+        Self { engine, store, loader, exchanges, egress, runtime, programs, begun }
     }
 
     /// How the vendor of a connection delivers, where its connector says so.
     pub async fn webhook(&self, connection: &str) -> Result<Option<Webhook>> {
         self.loader.load(connection).await.map(|loaded| loaded.webhook.clone())
+    }
+
+    /// Told when a run of a flow was stored.
+    pub fn begun(&self) -> Arc<Notify> {
+        self.begun.clone()
     }
 
     /// Removes history that is over its bounds.

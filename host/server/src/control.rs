@@ -25,6 +25,23 @@ pub enum Asked {
     Reload {},
     /// Say how it is.
     Status {},
+    /// Begin a run of a flow.
+    Run {
+        /// Its name.
+        flow: String,
+        /// JSON text.
+        input: String,
+    },
+    /// Have a dead run of a flow tried once more, from the step that failed.
+    ReplayRun {
+        /// `run_…`
+        run: String,
+    },
+    /// Give a dead run of a flow up.
+    DiscardRun {
+        /// `run_…`
+        run: String,
+    },
     /// Let a dead delivery wait again.
     Replay {
         /// `dlv_…`
@@ -43,6 +60,11 @@ pub enum Asked {
 pub enum Answered {
     /// It is done.
     Done,
+    /// It is stored, and waits for its turn.
+    Begun {
+        /// `run_…`
+        run: String,
+    },
     /// How it is.
     Status {
         /// It accepts deliveries.

@@ -10,8 +10,8 @@ pub const HEADERS_TIME: Duration = Duration::from_secs(5);
 pub const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// Headers of a request.
 pub const HEADERS_MAX: usize = 64;
-/// What is asked by the control socket, or answered.
-pub const ASKED_BYTES_MAX: u64 = 64 * 1024;
+/// What is asked by the control socket, or answered: the input of a flow, as JSON writes a text.
+pub const ASKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// From the connection to the end of the question.
 pub const ASKING_TIME: Duration = Duration::from_secs(2);
 /// From the first byte to the answer.

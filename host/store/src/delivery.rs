@@ -5,7 +5,7 @@ pub(crate) mod kept;
 pub(crate) mod rows;
 
 use crate::{
-    NewAttempt, NewRun, StoreError,
+    NewAttempt, NewFlowRun, NewRun, StoreError, flow,
     limits::{EVENT_PAYLOAD_BYTES_MAX, EVENTS_MAX, INTERRUPTED_RUNS_MAX},
     open::{int, unsigned},
     run,
@@ -80,6 +80,8 @@ pub struct NewEvent {
     pub event_id: Option<String>,
     /// JSON text.
     pub payload: String,
+    /// Runs of flows that it begins, unless it came before.
+    pub starts: Vec<NewFlowRun>,
 }
 
 /// How a run of a delivery left it.
@@ -255,6 +257,9 @@ fn store_events(
             Some(id) => first_to_bring(conn, route, id, delivery_id, forget_at, at)?,
             None => None,
         };
+        if first.is_none() {
+            event.starts.iter().try_for_each(|start| flow::begin(conn, start))?;
+        }
         let payload = if first.is_some() { "null" } else { &event.payload };
         let sql = "INSERT INTO events (delivery_id, ordinal, name, event_id, payload, duplicate_of)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";

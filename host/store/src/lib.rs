@@ -10,6 +10,7 @@ mod connection;
 mod delivery;
 mod error;
 mod exchange;
+mod flow;
 mod forget;
 mod intent;
 pub mod limits;
@@ -36,6 +37,11 @@ pub use delivery::{
 };
 pub use error::StoreError;
 pub use exchange::{AnnouncementRow, ExchangeFilter, ExchangeLog, ExchangeReader, ExchangeRow, Mark};
+pub use flow::{
+    Cause, FlowEnd, FlowState, NewFlowRun, Parent, Resumed,
+    rows::{FlowOverview, FlowRun, StepRun},
+    schedule::Fired,
+};
 pub use forget::Holdings;
 pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
 pub use lock::{DataLock, LockError, refuse_shared};

@@ -30,6 +30,10 @@ pub const STATE_LIST_KEYS_MAX: u32 = 1000;
 
 /// Input or output kept with a run.
 pub const RUN_JSON_BYTES_MAX: usize = 1024 * 1024;
+/// What a run of a flow begins with, and what each of its steps leaves for the next one.
+pub const FLOW_JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// By what runs of a flow are kept in order; of a longer key its digest is kept.
+pub const ORDER_KEY_BYTES_MAX: usize = 256;
 /// `next` and `checkpoint`, each.
 pub const POSITION_BYTES_MAX: usize = 1024 * 1024;
 /// Any listing.

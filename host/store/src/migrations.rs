@@ -22,6 +22,7 @@ pub(crate) const STATE: Schema = Schema {
         include_str!("migrations/state_5.sql"),
         include_str!("migrations/state_6.sql"),
         include_str!("migrations/state_7.sql"),
+        include_str!("migrations/state_8.sql"),
     ],
 };
 /// `exchanges.db`

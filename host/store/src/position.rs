@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 pub struct PositionKey {
     /// `conn_…`
     pub connection_id: String,
-    /// The name given to `read --resume` (later: a flow).
+    /// The name given to `read --resume`, or `flow:NAME`.
     pub reader: String,
     /// Stream.
     pub stream: String,
@@ -137,6 +137,15 @@ pub(crate) fn begin(conn: &Connection, position: &NewPosition) -> Result<(), Sto
         1 => mark(conn, key, file.as_ref()),
         _ => Err(StoreError::Conflict { what: "position", id: name(key) }),
     }
+}
+
+/// A reader begins anew: what it had read of this version's is forgotten.
+pub(crate) fn reset(conn: &Connection, key: &PositionKey) -> Result<(), StoreError> {
+    let sql = "UPDATE positions SET next = NULL, checkpoint = NULL
+               WHERE connection_id = ?1 AND reader = ?2 AND stream = ?3 AND position_version = ?4";
+    let PositionKey { connection_id, reader, stream, position_version } = key;
+    conn.prepare_cached(sql)?.execute(params![connection_id, reader, stream, position_version])?;
+    Ok(())
 }
 
 pub(crate) fn commit(conn: &Connection, commit: &PageCommit) -> Result<(), StoreError> {

@@ -1,9 +1,9 @@
 //! The reading side of `state.db`: read-only connections, a few at a time, without a lock.
 
 use crate::{
-    AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, Overview, Place, PositionKey,
-    RunFilter, RunRow, RunSummary, StoreError, audit, delivery, limits::READERS_MAX, migrations, open,
-    overview, position, run,
+    AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, FlowOverview, FlowRun, Overview,
+    Place, PositionKey, RunFilter, RunRow, RunSummary, StoreError, audit, delivery, flow,
+    limits::READERS_MAX, migrations, open, overview, position, run,
 };
 use rusqlite::Connection;
 use std::{
@@ -51,6 +51,14 @@ impl StateReader {
     /// Deliveries, newest first.
     pub fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, StoreError> {
         delivery::rows::list(&self.conn, filter)
+    }
+    /// A run of a flow, as far as it has come.
+    pub fn flow_run(&self, run_id: &str) -> Result<Option<FlowRun>, StoreError> {
+        flow::rows::one(&self.conn, run_id)
+    }
+    /// One flow at a glance.
+    pub fn flow_overview(&self, flow: &str) -> Result<FlowOverview, StoreError> {
+        flow::rows::overview(&self.conn, flow)
     }
     /// One connection at a glance.
     pub fn overview(&self, connection: &str) -> Result<Overview, StoreError> {

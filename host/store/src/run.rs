@@ -4,7 +4,7 @@ pub(crate) mod kept;
 pub(crate) mod rows;
 
 use crate::{
-    DeliveryEnd, IntentRow, StoreError, delivery, intent,
+    DeliveryEnd, IntentRow, Parent, StoreError, delivery, flow, intent,
     limits::{RUN_ATTEMPTS_MAX, RUN_JSON_BYTES_MAX},
     open::int,
 };
@@ -28,6 +28,10 @@ pub enum RunKind {
     Deliver,
     /// One batch into a destination.
     Write,
+    /// A stream into a destination, as a step of a flow.
+    Sync,
+    /// A flow: its steps are runs of their own.
+    Flow,
 }
 
 /// How a run ended.
@@ -70,6 +74,8 @@ pub struct NewRun {
     pub subject: String,
     /// JSON text, at most `RUN_JSON_BYTES_MAX`.
     pub input: Option<String>,
+    /// Of a flow's step.
+    pub parent: Option<Parent>,
     /// When.
     pub started_at: Timestamp,
 }
@@ -79,7 +85,8 @@ pub struct NewRun {
 pub struct NewAttempt {
     /// Run.
     pub run_id: String,
-    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `deliver:ID`, `write:STREAM`, `check`, `discover`).
+    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `deliver:ID`, `write:STREAM`, `check`, `discover`; a sync has two,
+    /// `read:STREAM` and `write:STREAM`).
     pub step: String,
     /// The durable place of the call in its step.
     pub call: String,
@@ -167,8 +174,14 @@ pub struct RunSummary {
     pub digest: String,
     /// Correlation id.
     pub correlation_id: String,
-    /// Action or stream.
+    /// Action, stream or flow.
     pub subject: String,
+    /// The flow that it is a run of, or whose step it is.
+    pub flow: Option<String>,
+    /// Of a flow's step: the flow's run.
+    pub parent: Option<String>,
+    /// Of a flow's step: where it stands there.
+    pub place: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended; none = it is running, or a crash left it open.
@@ -262,6 +275,10 @@ pub struct RunFilter {
     pub open: bool,
     /// Kind.
     pub kind: Option<RunKind>,
+    /// Of this flow, and of its steps.
+    pub flow: Option<String>,
+    /// The steps of this run.
+    pub parent: Option<String>,
     /// Correlation id.
     pub correlation_id: Option<String>,
     /// Begun at or after.
@@ -288,6 +305,19 @@ pub struct ClosedRun {
 }
 
 impl RunKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Call,
+        Self::DryRun,
+        Self::Read,
+        Self::Check,
+        Self::Discover,
+        Self::Deliver,
+        Self::Write,
+        Self::Sync,
+        Self::Flow,
+    ];
+
     /// Lower-case word, as stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -298,14 +328,14 @@ impl RunKind {
             Self::Discover => "discover",
             Self::Deliver => "deliver",
             Self::Write => "write",
+            Self::Sync => "sync",
+            Self::Flow => "flow",
         }
     }
 
     /// The word's kind.
     pub fn parse(word: &str) -> Option<Self> {
-        let all =
-            [Self::Call, Self::DryRun, Self::Read, Self::Check, Self::Discover, Self::Deliver, Self::Write];
-        all.into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -336,8 +366,9 @@ pub(crate) fn begin(conn: &Connection, run: &NewRun, first: &NewAttempt) -> Resu
     assert_eq!(run.run_id, first.run_id, "a run begins with an attempt of its own");
     within_bound("an input", run.input.as_deref())?;
     let sql = "INSERT INTO runs (run_id, kind, connection, connection_id, connector, version, digest, correlation_id,
-                                 subject, input, started_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+                                 subject, input, started_at, flow, parent, place)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let parent = run.parent.as_ref();
     conn.prepare_cached(sql)?.execute(params![
         run.run_id,
         run.kind.as_str(),
@@ -349,7 +380,10 @@ pub(crate) fn begin(conn: &Connection, run: &NewRun, first: &NewAttempt) -> Resu
         run.correlation_id,
         run.subject,
         run.input,
-        run.started_at.as_millis()
+        run.started_at.as_millis(),
+        parent.map(|parent| &parent.flow),
+        parent.map(|parent| &parent.run_id),
+        parent.map(|parent| &parent.place)
     ])?;
     begin_attempt(conn, first)
 }
@@ -436,7 +470,19 @@ pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), S
     kept::count(conn, run_id)
 }
 
+/// A run that was over goes on.
+pub(crate) fn reopen(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
+    kept::uncount(conn, run_id)?;
+    let sql =
+        "UPDATE runs SET ended_at = NULL, outcome = NULL, reason = NULL, error_kind = NULL, detail = NULL,
+                   retry_at = NULL WHERE run_id = ?1";
+    conn.prepare_cached(sql)?.execute([run_id])?;
+    Ok(())
+}
+
+/// What belongs to no flow ends with the process that had it; what does goes on.
 pub(crate) fn close_interrupted(conn: &Connection, now: Timestamp) -> Result<Vec<ClosedRun>, StoreError> {
+    flow::release(conn, now)?;
     let because = "the process ended before the run did";
     rows::open(conn)?.into_iter().map(|open| close(conn, open, because, now)).collect()
 }
@@ -457,8 +503,29 @@ fn close(
     because: &str,
     now: Timestamp,
 ) -> Result<ClosedRun, StoreError> {
+    let (outcome, doubt) = end_interrupted(conn, &run_id, because, now)?;
+    delivery::release(conn, &run_id, doubt, because, now)?;
+    Ok(ClosedRun { run_id, kind, connection, subject, outcome })
+}
+
+/// Closes the run of a flow's step that nobody will go on with.
+pub(crate) fn give_up(
+    conn: &Connection,
+    run_id: &str,
+    because: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    end_interrupted(conn, run_id, because, now).map(|_| ())
+}
+
+fn end_interrupted(
+    conn: &Connection,
+    run_id: &str,
+    because: &str,
+    now: Timestamp,
+) -> Result<(Outcome, Option<&'static str>), StoreError> {
     // A proven answer that is no refusal was an effect, and the run that it belongs to never said how it went.
-    let doubt = intent::effects(conn, &run_id)?.reason();
+    let doubt = intent::effects(conn, run_id)?.reason();
     let outcome = if doubt.is_some() { Outcome::Unknown } else { Outcome::Failed };
     let end_as = RunEnd {
         outcome,
@@ -468,13 +535,12 @@ fn close(
         detail: Some(because.to_owned()),
         output: None,
         retry_at: None,
-        requests: rows::requests(conn, &run_id)?,
+        requests: rows::requests(conn, run_id)?,
         delivery: None,
         ended_at: now,
     };
-    end(conn, &run_id, &end_as)?;
-    delivery::release(conn, &run_id, doubt, because, now)?;
-    Ok(ClosedRun { run_id, kind, connection, subject, outcome })
+    end(conn, run_id, &end_as)?;
+    Ok((outcome, doubt))
 }
 
 fn within_bound(what: &'static str, json: Option<&str>) -> Result<(), StoreError> {

@@ -2,9 +2,10 @@
 
 use crate::{
     Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, ClosedRun, DataLock, DeliveryFilter, DeliveryRow,
-    DeliverySummary, Effects, IntentEnd, IntentKey, MovedState, NewAttempt, NewDelivery, NewIntent,
-    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
-    StateEntry, StateSpace, StateWrite, Store, StoreError, audit, connection, delivery, intent,
+    DeliverySummary, Effects, Fired, FlowEnd, FlowRun, IntentEnd, IntentKey, MovedState, NewAttempt,
+    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent,
+    Resumed, RunEnd, RunFilter, RunRow, RunSummary, StateEntry, StateSpace, StateWrite, StepRun, Store,
+    StoreError, audit, connection, delivery, flow, intent,
     limits::SECRET_USES_MAX,
     migrations, open, position,
     reader::{Readers, STATE_FILE},
@@ -225,6 +226,100 @@ impl Store for SqliteStore {
         self.writer.write(move |conn| delivery::kept::prune(conn, before, bytes, now)).await
     }
 
+    async fn begin_flow_run(&self, run: NewFlowRun) -> Result<(), StoreError> {
+        self.writer.write(move |conn| flow::begin(conn, &run)).await
+    }
+
+    async fn due_flow_runs(&self, flow: &str, now: Timestamp, limit: u32) -> Result<Vec<String>, StoreError> {
+        let flow = flow.to_owned();
+        self.readers.read(move |conn| flow::rows::due(conn, &flow, now, limit)).await
+    }
+
+    async fn next_flow_run_due(&self, flow: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let flow = flow.to_owned();
+        self.readers.read(move |conn| flow::rows::next_due(conn, &flow, now)).await
+    }
+
+    async fn take_flow_run(&self, run_id: &str, now: Timestamp) -> Result<FlowRun, StoreError> {
+        let run_id = run_id.to_owned();
+        self.writer.write(move |conn| flow::take(conn, &run_id, now)).await
+    }
+
+    async fn flow_run(&self, run_id: &str) -> Result<Option<FlowRun>, StoreError> {
+        let run_id = run_id.to_owned();
+        self.readers.read(move |conn| flow::rows::one(conn, &run_id)).await
+    }
+
+    async fn advance_flow_run(&self, run_id: &str, step: u32, output: &str) -> Result<(), StoreError> {
+        let (run_id, output) = (run_id.to_owned(), output.to_owned());
+        self.writer.write(move |conn| flow::advance(conn, &run_id, step, &output)).await
+    }
+
+    async fn put_flow_run_back(
+        &self,
+        run_id: &str,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let (run_id, why) = (run_id.to_owned(), why.map(str::to_owned));
+        self.writer.write(move |conn| flow::put_back(conn, &run_id, due_at, why.as_deref())).await
+    }
+
+    async fn end_flow_run(&self, run_id: &str, end: FlowEnd) -> Result<(), StoreError> {
+        let run_id = run_id.to_owned();
+        self.writer.write(move |conn| flow::end(conn, &run_id, &end)).await
+    }
+
+    async fn decide_flow_run(
+        &self,
+        run_id: &str,
+        replay: Option<&str>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (run_id, replay) = (run_id.to_owned(), replay.map(str::to_owned));
+        self.writer.write(move |conn| flow::decide(conn, &run_id, replay.as_deref(), at)).await
+    }
+
+    async fn step_run(&self, parent: &str, place: &str) -> Result<Option<StepRun>, StoreError> {
+        let (parent, place) = (parent.to_owned(), place.to_owned());
+        self.readers.read(move |conn| flow::rows::step(conn, &parent, &place)).await
+    }
+
+    async fn park_run(&self, run_id: &str, retry_at: Timestamp) -> Result<(), StoreError> {
+        let run_id = run_id.to_owned();
+        self.writer.write(move |conn| flow::park(conn, &run_id, retry_at)).await
+    }
+
+    async fn resume_run(
+        &self,
+        run_id: &str,
+        step: &str,
+        call: &str,
+        now: Timestamp,
+    ) -> Result<Resumed, StoreError> {
+        let (run_id, step, call) = (run_id.to_owned(), step.to_owned(), call.to_owned());
+        self.writer.write(move |conn| flow::resume(conn, &run_id, &step, &call, now)).await
+    }
+
+    async fn schedule(&self, flow: &str) -> Result<Option<(String, Timestamp)>, StoreError> {
+        let flow = flow.to_owned();
+        self.readers.read(move |conn| flow::schedule::of(conn, &flow)).await
+    }
+
+    async fn set_schedule(&self, flow: &str, schedule: &str, next_at: Timestamp) -> Result<(), StoreError> {
+        let (flow, schedule) = (flow.to_owned(), schedule.to_owned());
+        self.writer.write(move |conn| flow::schedule::set(conn, &flow, &schedule, next_at)).await
+    }
+
+    async fn retain_schedules(&self, flows: &[String]) -> Result<(), StoreError> {
+        let flows = flows.to_vec();
+        self.writer.write(move |conn| flow::schedule::retain(conn, &flows)).await
+    }
+
+    async fn fire(&self, fired: Fired) -> Result<u32, StoreError> {
+        self.writer.write(move |conn| flow::schedule::fire(conn, &fired)).await
+    }
+
     async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError> {
         self.writer.write(move |conn| intent::begin(conn, &intent)).await
     }
@@ -288,6 +383,11 @@ impl Store for SqliteStore {
 
     async fn begin_position(&self, new: NewPosition) -> Result<(), StoreError> {
         self.writer.write(move |conn| position::begin(conn, &new)).await
+    }
+
+    async fn reset_position(&self, key: &PositionKey) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.writer.write(move |conn| position::reset(conn, &key)).await
     }
 
     async fn commit_page(&self, commit: PageCommit) -> Result<(), StoreError> {

@@ -3,9 +3,9 @@
 
 use crate::{
     Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, ClosedRun, DeliveryFilter, DeliveryRow,
-    DeliverySummary, Effects, IntentEnd, IntentKey, MovedState, NewAttempt, NewDelivery, NewIntent,
-    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
-    StateEntry, StateSpace, StateWrite, StoreError,
+    DeliverySummary, Effects, Fired, FlowEnd, FlowRun, IntentEnd, IntentKey, MovedState, NewAttempt,
+    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent,
+    Resumed, RunEnd, RunFilter, RunRow, RunSummary, StateEntry, StateSpace, StateWrite, StepRun, StoreError,
 };
 use portcullis_clock::Timestamp;
 
@@ -85,6 +85,55 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<u32, StoreError>;
 
+    /// Stores a run of a flow, which waits from now on.
+    async fn begin_flow_run(&self, run: NewFlowRun) -> Result<(), StoreError>;
+    /// The ids of a flow's runs that wait, are due, and have no one of their key before them: who waits for longest comes first.
+    async fn due_flow_runs(&self, flow: &str, now: Timestamp, limit: u32) -> Result<Vec<String>, StoreError>;
+    /// When the next of a flow's waiting runs comes due that is not due now.
+    async fn next_flow_run_due(&self, flow: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+    /// Takes a run of a flow that waits and is due; refused where it does not, or one of its key is before it.
+    async fn take_flow_run(&self, run_id: &str, now: Timestamp) -> Result<FlowRun, StoreError>;
+    /// A run of a flow, with all that is needed to go on with it.
+    async fn flow_run(&self, run_id: &str) -> Result<Option<FlowRun>, StoreError>;
+    /// A step of a run that the process has is done; `step` counts from 0.
+    async fn advance_flow_run(&self, run_id: &str, step: u32, output: &str) -> Result<(), StoreError>;
+    /// A run that the process has waits until then. `why`: for people.
+    async fn put_flow_run_back(
+        &self,
+        run_id: &str,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<(), StoreError>;
+    /// A run that the process has is over, or a person's to decide about; what its end begins is begun with it.
+    async fn end_flow_run(&self, run_id: &str, end: FlowEnd) -> Result<(), StoreError>;
+    /// Has a dead run tried once more from the step that failed, by these steps, or gives it up. False where it is not dead.
+    async fn decide_flow_run(
+        &self,
+        run_id: &str,
+        replay: Option<&str>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// What was called at a place of a flow's run.
+    async fn step_run(&self, parent: &str, place: &str) -> Result<Option<StepRun>, StoreError>;
+    /// Leaves a step's run open until then.
+    async fn park_run(&self, run_id: &str, retry_at: Timestamp) -> Result<(), StoreError>;
+    /// Goes on with a step's run: its open attempts end as interrupted. What was tried of it.
+    async fn resume_run(
+        &self,
+        run_id: &str,
+        step: &str,
+        call: &str,
+        now: Timestamp,
+    ) -> Result<Resumed, StoreError>;
+    /// The schedule that is stored for a flow, and when it comes due.
+    async fn schedule(&self, flow: &str) -> Result<Option<(String, Timestamp)>, StoreError>;
+    /// Stores a schedule that is new, or another one than before.
+    async fn set_schedule(&self, flow: &str, schedule: &str, next_at: Timestamp) -> Result<(), StoreError>;
+    /// Removes the schedules of all other flows.
+    async fn retain_schedules(&self, flows: &[String]) -> Result<(), StoreError>;
+    /// Begins what has come due. How many runs; refused where another time is stored than the one that has come.
+    async fn fire(&self, fired: Fired) -> Result<u32, StoreError>;
+
     /// Stores that an unsafe request is about to leave, or says what was stored for this place before.
     async fn begin_intent(&self, intent: NewIntent) -> Result<PriorIntent, StoreError>;
     /// How it ended.
@@ -111,6 +160,8 @@ pub trait Store: Send + Sync {
     /// A reader's first position of a version, before that has read anything; refused where it has read a page, and where
     /// its file would forget what is in it.
     async fn begin_position(&self, position: NewPosition) -> Result<(), StoreError>;
+    /// A reader begins anew: nothing of what it has read of this version counts.
+    async fn reset_position(&self, key: &PositionKey) -> Result<(), StoreError>;
     /// Position, counts, the attempt's end and the next one's beginning, in one transaction.
     async fn commit_page(&self, commit: PageCommit) -> Result<(), StoreError>;
 

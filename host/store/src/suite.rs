@@ -12,6 +12,7 @@ use crate::{
 use portcullis_clock::Timestamp;
 
 mod deliveries;
+mod flows;
 
 /// Runs everything, each part on a store of its own.
 pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn() -> F) {
@@ -21,6 +22,7 @@ pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn()
     listings(&make().await).await;
     intents(&make().await).await;
     deliveries::conformance(&make).await;
+    flows::conformance(&make).await;
     interrupted(&make().await).await;
     secret_uses(&make().await).await;
     positions(&make().await).await;
@@ -48,6 +50,7 @@ pub(crate) fn new_run(id: &str, kind: RunKind) -> NewRun {
         correlation_id: format!("corr-{id}"),
         subject: "customers".to_owned(),
         input: Some("{\"a\":1.10}".to_owned()),
+        parent: None,
         started_at: at(1000),
     }
 }
@@ -349,6 +352,12 @@ async fn positions(store: &impl Store) {
     assert_eq!((found.next, found.checkpoint.as_deref(), found.records), (None, Some("c1"), 5));
     let other = PositionKey { reader: "other".to_owned(), ..key.clone() };
     assert_eq!(store.place(&other).await.unwrap(), Place::default());
+    // A reader that begins anew counts on; another one is not touched.
+    store.reset_position(&PositionKey { reader: "another".to_owned(), ..key.clone() }).await.unwrap();
+    assert_eq!(store.place(&key).await.unwrap().position.unwrap().checkpoint.as_deref(), Some("c1"));
+    store.reset_position(&key).await.unwrap();
+    let found = store.place(&key).await.unwrap().position.unwrap();
+    assert_eq!((found.next, found.checkpoint, found.records), (None, None, 5));
 }
 
 fn position_key(connection_id: String, position_version: u32) -> PositionKey {

@@ -259,6 +259,7 @@ pub fn new_run(run_id: &str) -> NewRun {
         correlation_id: run_id.to_owned(),
         subject: "send-many".to_owned(),
         input: Some("{\"n\":100}".to_owned()),
+        parent: None,
         started_at: RealClock.now(),
     }
 }

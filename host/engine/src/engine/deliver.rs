@@ -49,10 +49,10 @@ impl Engine {
         if !facts.has_webhook {
             return Err(EngineError::NoSuchRole { connection, role: "webhook" });
         }
-        let NewDelivery { method, path, query, headers, body, .. } = row.delivery;
+        let NewDelivery { route, method, path, query, headers, body, .. } = row.delivery;
         let delivery = Delivery { id: delivery_id.to_owned(), method, path, query, headers, body };
         let mut run = self.draft(&facts, RunKind::Deliver, delivery_id, options).await?;
-        run.held = Some(Held { delivery_id: delivery_id.to_owned(), runs: runs.saturating_add(1) });
+        run.held = Some(Held { delivery_id: delivery_id.to_owned(), runs: runs.saturating_add(1), route });
         let input = Some(described(&delivery));
         let errand = Errand { operation: Operation::Handle(delivery), input, output: None, keyed: false };
         self.once(run, errand).await

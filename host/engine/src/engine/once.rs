@@ -2,7 +2,8 @@
 
 use super::{Engine, Fruit, Run, deliver, judge};
 use crate::{
-    Answer, CallOptions, EngineError, Failure, Fault, Handled, Operation, RunReport, Schema, SchemaError,
+    ActionFacts, Answer, CallOptions, EngineError, Failure, Fault, Handled, Operation, RunReport, Schema,
+    SchemaError,
     limits::INPUT_BYTES_MAX,
     run::{CallMachine, Doubt, Ending, Event, Step},
 };
@@ -74,13 +75,7 @@ impl Engine {
             });
         };
         let run = self.draft(&facts, kind, action, options).await?;
-        let what = format!("input of `{action}`");
-        let faults = validate(&run, &found.input, input).await;
-        let faults = faults.map_err(|failure| EngineError::not_judged(&what, failure))?;
-        let faults = faults.map_err(|source| EngineError::Schema { what, source })?;
-        if !faults.is_empty() {
-            return Err(EngineError::InvalidInput { action: action.to_owned(), faults });
-        }
+        refuse_unfit(&run, action, found, input).await?;
         // Found broken now, the schema of the output costs nothing; after the call it would cost the answer.
         let output = found.output.clone();
         judge::compiled(&run, &format!("output of `{action}`"), output.clone()).await?;
@@ -192,6 +187,23 @@ impl Engine {
     }
 }
 
+/// An input that breaks the action's contract is refused before there is a run.
+pub(super) async fn refuse_unfit(
+    run: &Run,
+    action: &str,
+    found: &ActionFacts,
+    input: &str,
+) -> Result<(), EngineError> {
+    let what = format!("input of `{action}`");
+    let faults = validate(run, &found.input, input).await;
+    let faults = faults.map_err(|failure| EngineError::not_judged(&what, failure))?;
+    let faults = faults.map_err(|source| EngineError::Schema { what, source })?;
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(EngineError::InvalidInput { action: action.to_owned(), faults }),
+    }
+}
+
 /// The answer that the operation may have; anything else is the connector's fault.
 fn accept(operation: &Operation, answer: Answer) -> Result<Answer, Failure> {
     match (operation, answer) {
@@ -222,7 +234,7 @@ fn too_large(handled: &Handled) -> Option<String> {
     Some(format!("the payload of an event has {bytes} bytes, more than {EVENT_PAYLOAD_BYTES_MAX}"))
 }
 
-async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {
+pub(super) async fn harvest(answer: Answer, schema: Option<&Schema>, run: &Run) -> Fruit {
     match answer {
         Answer::Streams(streams) => Fruit { streams, ..Fruit::default() },
         Answer::Done(output) => {

@@ -4,9 +4,10 @@ use crate::*;
 use portcullis_clock::{Random, SeededClock, SeededRandom, Timestamp};
 use portcullis_store::{
     Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, DataLock, DeliveryFilter, DeliveryRow,
-    DeliverySummary, Effects, IntentEnd, IntentKey, MovedState, NewAttempt, NewDelivery, NewIntent,
-    NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent, RunEnd, RunFilter, RunRow, RunSummary,
-    SqliteStore, StateEntry, StateSpace, StateWrite, Store, StoreError,
+    DeliverySummary, Effects, Fired, FlowEnd, FlowRun, IntentEnd, IntentKey, MovedState, NewAttempt,
+    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent,
+    Resumed, RunEnd, RunFilter, RunRow, RunSummary, SqliteStore, StateEntry, StateSpace, StateWrite, StepRun,
+    Store, StoreError,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -97,6 +98,8 @@ pub(crate) fn report(result: Result<Answer, Failure>) -> CallReport {
 pub(crate) struct Scripted {
     pub(crate) answers: Mutex<VecDeque<CallReport>>,
     pub(crate) asked: Mutex<Vec<(String, u32, Operation)>>,
+    /// Whose calls those were.
+    pub(crate) runs: Mutex<Vec<String>>,
 }
 
 impl Scripted {
@@ -108,6 +111,7 @@ impl Scripted {
 #[async_trait::async_trait]
 impl Caller for Scripted {
     async fn call(&self, request: CallRequest) -> CallReport {
+        self.runs.lock().unwrap().push(request.run_id);
         self.asked.lock().unwrap().push((request.call, request.attempt, request.operation));
         let answer = self.answers.lock().unwrap().pop_front();
         match answer {
@@ -333,6 +337,22 @@ mortal! {
     delivery(delivery_id: &str) -> Option<DeliveryRow>;
     deliveries(filter: DeliveryFilter) -> Vec<DeliverySummary>;
     prune_deliveries(before: Timestamp, bytes: u64, now: Timestamp) -> u32;
+    begin_flow_run(run: NewFlowRun) -> ();
+    due_flow_runs(flow: &str, now: Timestamp, limit: u32) -> Vec<String>;
+    next_flow_run_due(flow: &str, now: Timestamp) -> Option<Timestamp>;
+    take_flow_run(run_id: &str, now: Timestamp) -> FlowRun;
+    flow_run(run_id: &str) -> Option<FlowRun>;
+    advance_flow_run(run_id: &str, step: u32, output: &str) -> ();
+    put_flow_run_back(run_id: &str, due_at: Timestamp, why: Option<&str>) -> ();
+    end_flow_run(run_id: &str, end: FlowEnd) -> ();
+    decide_flow_run(run_id: &str, replay: Option<&str>, at: Timestamp) -> bool;
+    step_run(parent: &str, place: &str) -> Option<StepRun>;
+    park_run(run_id: &str, retry_at: Timestamp) -> ();
+    resume_run(run_id: &str, step: &str, call: &str, now: Timestamp) -> Resumed;
+    schedule(flow: &str) -> Option<(String, Timestamp)>;
+    set_schedule(flow: &str, schedule: &str, next_at: Timestamp) -> ();
+    retain_schedules(flows: &[String]) -> ();
+    fire(fired: Fired) -> u32;
     begin_intent(intent: NewIntent) -> PriorIntent;
     end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();
     effects(run_id: &str) -> Effects;
@@ -341,6 +361,7 @@ mortal! {
     audit_rows(filter: AuditFilter) -> Vec<AuditRow>;
     place(key: &PositionKey) -> Place;
     begin_position(position: NewPosition) -> ();
+    reset_position(key: &PositionKey) -> ();
     commit_page(commit: PageCommit) -> ();
     state_get(space: &StateSpace, key: &str) -> Option<StateEntry>;
     state_set(space: &StateSpace, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;

@@ -26,7 +26,7 @@ const NAMES: [&str; 20] = [
 ];
 
 /// How tokens of well-known vendors begin.
-const BEGINNINGS: [&str; 44] = [
+const BEGINNINGS: [&str; 48] = [
     "sk_live_",
     "sk_test_",
     "rk_live_",
@@ -70,11 +70,15 @@ const BEGINNINGS: [&str; 44] = [
     "sntrys_",
     "sntryu_",
     "dapi0",
+    "pat-na1-",
+    "pat-eu1-",
+    "GOCSPX-",
+    "dckr_pat_",
     "ntn_",
 ];
 
 /// The same, of words that may be somebody's name: with a digit they are none.
-const WITH_DIGITS: [&str; 5] = ["tok_", "npm_", "hf_", "whsec_", "secret_"];
+const WITH_DIGITS: [&str; 6] = ["tok_", "npm_", "hf_", "whsec_", "secret_", "ATTA"];
 
 /// The same where the word is as long as no name.
 const LONG: [&str; 3] = ["sk-", "sk_", "rk_"];
@@ -102,6 +106,8 @@ const LONG_CHARS_MIN: usize = 32;
 const CHANGES_MIN: usize = 38;
 const CHANGES_WITHOUT_DIGIT_MIN: usize = 45;
 const CHANGES_OF_ONE_CASE_MIN: usize = 16;
+/// Of a secret of AWS, which has a length of its own: paths have none at all.
+const CHANGES_OF_AWS_MIN: usize = 20;
 const DIGITS_OF_ONE_CASE_MIN: usize = 4;
 /// An access key of AWS, and the secret to it.
 const AWS_ID_CHARS: usize = 20;
@@ -241,7 +247,9 @@ fn is_encoded(word: &str, rest: &str) -> bool {
     let is_mixed = any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && any(u8::is_ascii_digit);
     let is_padded = matches!(padding, 1 | 2) && (word.len() + padding).is_multiple_of(4);
     (is_padded && word.len() + padding >= MIXED_CHARS_MIN && is_mixed)
-        || (word.len() == AWS_SECRET_CHARS && is_mixed)
+        || (word.len() == AWS_SECRET_CHARS
+            && is_mixed
+            && changes(word) * 100 >= word.len() * CHANGES_OF_AWS_MIN)
         || (word.len() >= LONG_CHARS_MIN && is_drawn(word))
 }
 
@@ -303,6 +311,9 @@ fn pairs(text: &str) -> impl Iterator<Item = Range<usize>> {
         let (before, word, rest) = (&text[..name.start], &text[name.clone()], &text[name.end..]);
         let is_query = before.ends_with(['?', '&']) && rest.starts_with('=');
         let is_key = is_private(word) || is_query && matches!(word, "key" | "sig" | "signature");
+        if is_key && let Some(inside) = quoted_value(text, name.end) {
+            return Some(inside);
+        }
         let (is_set, is_header) = (rest.starts_with('='), rest.starts_with(": "));
         if !is_key || !(is_set || is_header) {
             return None;
@@ -320,6 +331,17 @@ fn pairs(text: &str) -> impl Iterator<Item = Range<usize>> {
             matches!(value, "" | "*") || is_reference(value) || (is_set && !is_query && is_a_place(value));
         (!is_shown).then(|| start..start + length)
     })
+}
+
+/// `password = "…"`, `"password":"…"`: what stands between the quotes.
+fn quoted_value(text: &str, end: usize) -> Option<Range<usize>> {
+    let rest = text[end..].trim_start_matches(['"', '\'']).trim_start_matches(' ');
+    let value = rest.strip_prefix(['=', ':'])?.trim_start_matches(' ');
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let start = text.len() - value.len() + 1;
+    let length = text[start..].find(quote).unwrap_or(text.len() - start);
+    let inside = &text[start..start + length];
+    (!(inside.is_empty() || is_reference(inside) || is_a_place(inside))).then(|| start..start + length)
 }
 
 /// `FILE`, `NAME[,NAME]`, `…`: what stands for something.
@@ -563,6 +585,7 @@ mod tests {
             "allow = [\"GET https://a.test/x?token=*\"]",
             "allow = [\"POST https://hooks.slack.com/services/*\"]",
             "connections = [\"sk-invoices-2026\", \"sk_products\", \"rk_reports_daily\", \"hf_models_list\", \"whsec_docs_page\"]",
+            "ca-file = \"/srv/Acme/exports/2026/Kunden/Berlin/out\"",
             "folders = [\"/srv/Projects/Alpha2/Reports/Quarter3/Final\", \"My-Company-2-Report-2024-Final-X\"]",
             "why = \"basic authentication, and a token for each\"",
             "hint: portcullis logs --run run_01M8JA7N3K7SWE1R5W07GQH1M6",
@@ -572,5 +595,10 @@ mod tests {
             assert_eq!(masked(text), text);
         }
         assert!(in_words("usage: --token=FILE --password=…").is_empty());
+        assert!(in_words("`secret`: expected a string; `secret = \"file:x\"` or `token = \"…\"`").is_empty());
+        for text in ["{\"password\":\"hunter-two\"}", "Password = \"hunter-two\"", "password='hunter-two'"] {
+            let found = in_words(text);
+            assert!(found.iter().any(|range| &text[range.clone()] == "hunter-two"), "{text}");
+        }
     }
 }

@@ -32,6 +32,9 @@ impl Cassette {
         if let Some(max) = self.max_records {
             out.push_str(&format!("max-records = {max}\n"));
         }
+        if self.lookback {
+            out.push_str("lookback = true\n");
+        }
         match &self.expected {
             Expected::Success => {}
             Expected::Error(kind) => out.push_str(&format!("error = {}\n", quoted(kind))),

@@ -206,6 +206,7 @@ fn a_printed_cassette_reads_well() {
         config: serde_json::json!({"page-size": 2, "since": {"a b": "x\"y", "list": [1.50, true]}}),
         origins: BTreeMap::new(),
         max_records: Some(2),
+        lookback: false,
         expected: Expected::Records(vec![serde_json::json!({"id": 1}), serde_json::json!({"id": "it's"})]),
         statuses: [(Refusal::Status(404), SUCCEEDS.to_owned())].into(),
         exchanges: vec![
@@ -293,6 +294,7 @@ fn what_is_printed_is_read_again() {
                 config: serde_json::json!({ joined.clone(): [second] }),
                 origins: [("o".to_owned(), "https://a.test".parse().unwrap())].into(),
                 max_records: None,
+                lookback: false,
                 expected: Expected::Output(serde_json::json!({ "x": joined })),
                 statuses: BTreeMap::new(),
                 exchanges: vec![Recorded {

@@ -7,9 +7,15 @@ use crate::{
     output, wiring,
 };
 use portcullis_clock::{Clock, RealClock, RealRandom};
+use portcullis_engine::Flows;
 use portcullis_server::{Answered, Asked, ask};
 use portcullis_store::{DataLock, LockError, SqliteStore, Store, StoreError};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Where `serve` is asked.
 pub fn socket(config: &Config) -> PathBuf {
@@ -28,7 +34,7 @@ pub struct Serving {
 pub async fn serving(config: &Config) -> Option<Serving> {
     match ask(&socket(config), &Asked::Status {}).await {
         Ok(Answered::Status { ready, not_ready }) => Some(Serving { ready, not_ready }),
-        Ok(Answered::Done | Answered::Refused { .. }) | Err(_) => None,
+        Ok(Answered::Done | Answered::Begun { .. } | Answered::Refused { .. }) | Err(_) => None,
     }
 }
 
@@ -56,10 +62,9 @@ pub enum Decider {
 impl Decider {
     /// Wherever the writer is.
     pub async fn of(arguments: &Arguments, config: &Config) -> Result<Self> {
-        match DataLock::acquire(&config.data, Duration::ZERO, &RealClock).await {
-            Err(LockError::Held { .. }) if socket(config).exists() => return Ok(Self::Serve(socket(config))),
-            // Ours, or of a command that ends: it is taken below, with the wait that was asked for.
-            Ok(_) | Err(_) => {}
+        // Where it is ours, or of a command that ends, it is taken below, with the wait that was asked for.
+        if let Writer::Serve(socket) = writer(config).await {
+            return Ok(Self::Serve(socket));
         }
         let lock = wiring::acquire(config, arguments.wait(), &RealClock).await?;
         let store = SqliteStore::open(lock, Arc::new(RealClock), Arc::new(RealRandom));
@@ -73,11 +78,44 @@ impl Decider {
             Self::Serve(socket) => {
                 let delivery = delivery.to_owned();
                 let asked = if replay { Asked::Replay { delivery } } else { Asked::Discard { delivery } };
-                let answered = ask(socket, &asked).await;
-                answered.map_err(|error| Failure::fault("`serve` does not answer").because(&error))?
+                of(socket, &asked).await?
             }
         };
         told(answered)
+    }
+
+    /// The same of a run of a flow, which is tried by the steps that the config has now.
+    pub async fn decide_run(&self, flows: &Flows, run: &str, replay: bool) -> Result<()> {
+        let answered = match self {
+            Self::Ours(store) => decided_run(store, flows, run, replay).await,
+            Self::Serve(socket) => {
+                let run = run.to_owned();
+                let asked = if replay { Asked::ReplayRun { run } } else { Asked::DiscardRun { run } };
+                of(socket, &asked).await?
+            }
+        };
+        told(answered)
+    }
+}
+
+/// What a `serve` answers.
+pub async fn of(socket: &Path, asked: &Asked) -> Result<Answered> {
+    ask(socket, asked).await.map_err(|error| Failure::fault("`serve` does not answer").because(&error))
+}
+
+/// Who writes.
+pub enum Writer {
+    /// A `serve` that runs, by its socket.
+    Serve(PathBuf),
+    /// Nobody, or a command that ends.
+    Nobody,
+}
+
+/// Looks who has the data folder.
+pub async fn writer(config: &Config) -> Writer {
+    match DataLock::acquire(&config.data, Duration::ZERO, &RealClock).await {
+        Err(LockError::Held { .. }) if socket(config).exists() => Writer::Serve(socket(config)),
+        Ok(_) | Err(_) => Writer::Nobody,
     }
 }
 
@@ -102,9 +140,52 @@ pub async fn decided(store: &dyn Store, delivery: &str, replay: bool) -> Answere
     }
 }
 
-fn told(answered: Answered) -> Result<()> {
+/// The decision on a run of a flow, by whoever writes.
+pub async fn decided_run(store: &dyn Store, flows: &Flows, run: &str, replay: bool) -> Answered {
+    let now = RealClock.now();
+    let refused = |message: String, help: &str| Answered::Refused { message, help: Some(help.to_owned()) };
+    let failed =
+        |error: StoreError| Answered::Refused { message: format!("the store failed: {error}"), help: None };
+    let shown = output::shown_line(run);
+    let flow = match store.flow_run(run).await {
+        Ok(Some(found)) => found.flow,
+        Ok(None) => {
+            return refused(
+                format!("`{shown}` is no run of a flow"),
+                "portcullis runs --outcome dead-lettered",
+            );
+        }
+        Err(error) => return failed(error),
+    };
+    let steps = match (replay, flows.get(&flow)) {
+        (false, _) => None,
+        (true, Some(flow)) => Some(flow.stored_steps()),
+        (true, None) => {
+            let message =
+                format!("`{shown}` is of the flow `{flow}`, which the config does not have any more");
+            return refused(message, "put the flow back, or give the run up: portcullis runs discard");
+        }
+    };
+    match store.decide_flow_run(run, steps.as_deref(), now).await {
+        Ok(true) => {
+            let kind = if replay { "run-replayed" } else { "run-discarded" };
+            match store.audit(kind, run, "{}", now).await {
+                Ok(()) => Answered::Done,
+                Err(error) => failed(error),
+            }
+        }
+        Ok(false) => refused(
+            format!("`{shown}` is not dead: nothing was changed"),
+            "portcullis runs --outcome dead-lettered",
+        ),
+        Err(error) => failed(error),
+    }
+}
+
+/// What was answered, to whoever asked.
+pub fn told(answered: Answered) -> Result<()> {
     match answered {
-        Answered::Done | Answered::Status { .. } => Ok(()),
+        Answered::Done | Answered::Begun { .. } | Answered::Status { .. } => Ok(()),
         Answered::Refused { message, help } => {
             let failure = Failure::new(Exit::Usage, message);
             Err(match help {

@@ -8,14 +8,14 @@ use crate::{
 };
 use portcullis_engine::{CallOptions, Outcome};
 use serde_json::json;
-use std::io::Read;
+use std::{io::Read, path::Path};
 
 /// Largest input.
 const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Runs one action.
 pub async fn run(arguments: &Arguments, options: &Call) -> Result<Exit> {
-    let input = input(options)?;
+    let input = input(options.input.as_deref(), options.input_file.as_deref())?;
     let host = Host::open(&arguments.config, arguments.wait()).await?;
     let call = ready(&host, &options.connection).await?;
     let report = match options.dry_run {
@@ -99,9 +99,9 @@ async fn ready(host: &Host, connection: &str) -> Result<CallOptions> {
 }
 
 /// From the argument, a file, or stdin; `{}` where nothing was given.
-fn input(options: &Call) -> Result<String> {
-    let bytes = match (&options.input, &options.input_file) {
-        (Some(dash), _) if dash == "-" => {
+pub fn input(text: Option<&str>, file: Option<&Path>) -> Result<String> {
+    let bytes = match (text, file) {
+        (Some("-"), _) => {
             let mut bytes = Vec::new();
             let read = std::io::stdin().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
             read.map_err(|error| {
@@ -109,7 +109,7 @@ fn input(options: &Call) -> Result<String> {
             })?;
             bytes
         }
-        (Some(text), _) => text.clone().into_bytes(),
+        (Some(text), _) => text.as_bytes().to_vec(),
         (None, Some(file)) => std::fs::read(file).map_err(at_file("read", file))?,
         (None, None) => b"{}".to_vec(),
     };

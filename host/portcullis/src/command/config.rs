@@ -78,7 +78,7 @@ pub fn schema(arguments: &Arguments, options: &Schema) -> Result<Exit> {
     if arguments.json {
         output::json_line(&schema);
     } else {
-        output::line(&format!("{schema:#}"));
+        output::json_text(&format!("{schema:#}"));
     }
     Ok(Exit::Success)
 }

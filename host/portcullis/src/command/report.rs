@@ -113,7 +113,9 @@ pub fn refused(error: EngineError) -> Failure {
                 None => failure,
             }
         }
-        EngineError::NoSuchAction { known, .. } | EngineError::NoSuchStream { known, .. } => {
+        EngineError::NoSuchAction { known, .. }
+        | EngineError::NoSuchStream { known, .. }
+        | EngineError::NoSuchFlow { known, .. } => {
             Failure::new(Exit::Usage, message).with_help(format!("it has {}", known.join(", ")))
         }
         EngineError::InvalidInput { faults, .. } => {

@@ -1,7 +1,7 @@
 //! `runs`: what ran, and how it ended. Opens the database read-only and needs no lock.
-use super::{named, period, report::json_or_text};
+use super::{asked::Decider, confirm::confirmed, named, period, report::json_or_text};
 use crate::{
-    cli::{Arguments, Runs, RunsCommand, RunsShow},
+    cli::{Arguments, DecideRun, Runs, RunsCommand, RunsShow},
     config::Config,
     exit::{Exit, Failure, Result, at_database},
     output,
@@ -10,17 +10,32 @@ use portcullis_clock::{Clock, RealClock};
 use portcullis_store::{Outcome, RunFilter, RunRow, RunSummary, StateReader};
 use serde_json::{Value, json};
 
+/// Runs of the steps of one flow's run that are shown with it.
+const STEPS_SHOWN: u32 = 1_000;
+
 /// Lists runs, or shows one.
 pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let filter = filter(options)?;
-    let wanted = options.command.as_ref().map(|RunsCommand::Show(RunsShow { run })| run.clone());
+    let wanted = match &options.command {
+        Some(RunsCommand::Show(RunsShow { run })) => Some(run.clone()),
+        Some(RunsCommand::Replay(which)) => return decide(arguments, &config, which, true).await,
+        Some(RunsCommand::Discard(which)) => return decide(arguments, &config, which, false).await,
+        None => None,
+    };
     let run = wanted.clone();
     let data = config.data.clone();
     let read = move || -> std::result::Result<_, portcullis_store::StoreError> {
         let Some(reader) = StateReader::open(&data)? else { return Ok((None, Vec::new())) };
         match run {
-            Some(run) => Ok((reader.run(&run)?, Vec::new())),
+            // Those of its steps, where it is of a flow, in the order in which they began.
+            Some(run) => {
+                let of_it =
+                    RunFilter { parent: Some(run.clone()), limit: STEPS_SHOWN, ..RunFilter::default() };
+                let mut steps = reader.runs(&of_it)?;
+                steps.reverse();
+                Ok((reader.run(&run)?, steps))
+            }
             None => Ok((None, reader.runs(&filter)?)),
         }
     };
@@ -33,14 +48,45 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
         named::connection(&config, connection).await?;
     }
     match (&wanted, one) {
-        (Some(_), Some(row)) if arguments.json => output::json_line(&row_json(&row)),
-        (Some(_), Some(row)) => output::line(&row_text(&row)),
+        (Some(_), Some(row)) if arguments.json => {
+            let mut value = row_json(&row);
+            value["runs"] = many.iter().map(summary_json).collect();
+            output::json_line(&value);
+        }
+        (Some(_), Some(row)) => {
+            output::line(&row_text(&row));
+            if !many.is_empty() {
+                output::line(&format!("\n{}", list(&many)));
+            }
+        }
         (Some(run), None) => {
             let message = format!("no run `{}`", output::shown_line(run));
             return Err(Failure::new(Exit::Usage, message).with_help("portcullis runs"));
         }
         (None, _) if arguments.json => many.iter().for_each(|run| output::json_line(&summary_json(run))),
         (None, _) => output::line(&list(&many)),
+    }
+    Ok(Exit::Success)
+}
+
+/// Has a dead run of a flow tried once more, or gives it up.
+async fn decide(arguments: &Arguments, config: &Config, which: &DecideRun, replay: bool) -> Result<Exit> {
+    let DecideRun { run, yes } = which;
+    let command = if replay { "replay" } else { "discard" };
+    if replay && !yes {
+        let instead = format!("portcullis runs replay {run} --yes");
+        output::note(
+            "it goes on from the step that failed, by the steps that the config has now; what that step sent may have happened, and may \
+             happen a second time",
+        );
+        if !confirmed("try it once more? Type `yes`:", Exit::Usage, &instead)? {
+            return Ok(Exit::Cancelled);
+        }
+    }
+    Decider::of(arguments, config).await?.decide_run(&config.flows, run, replay).await?;
+    match arguments.json {
+        true => output::json_line(&json!({ "run_id": run, "decided": command })),
+        false => output::note(if replay { "it waits for its turn" } else { "it is given up" }),
     }
     Ok(Exit::Success)
 }
@@ -57,6 +103,7 @@ fn filter(options: &Runs) -> Result<RunFilter> {
     let (since, until) = period::parse(&options.period, RealClock.now())?;
     Ok(RunFilter {
         connection: options.connection.clone(),
+        flow: options.flow.clone(),
         outcome,
         open,
         correlation_id: options.correlation.clone(),
@@ -98,6 +145,8 @@ fn summary_json(run: &RunSummary) -> Value {
         "digest": run.digest,
         "correlation_id": run.correlation_id,
         "subject": run.subject,
+        "flow": run.flow,
+        "parent": run.parent,
         "started_at": run.started_at.to_string(),
         "ended_at": run.ended_at.map(|at| at.to_string()),
         "outcome": outcome(run),
@@ -164,17 +213,28 @@ fn shortened(shown: usize, total: u64, of: &str) -> Option<String> {
     ((shown as u64) < total).then(|| format!("  {shown} of {total} {of}"))
 }
 
+/// A flow is of no connection; its steps are.
+fn of_whom(run: &RunSummary) -> String {
+    if run.connection.is_empty() { String::new() } else { format!(" of `{}`", run.connection) }
+}
+
+fn made_by(run: &RunSummary) -> String {
+    let connector = format!("connector    {} {} ({})", run.connector, run.version, run.digest);
+    match &run.parent {
+        _ if run.connection.is_empty() => format!("steps        {}", run.digest),
+        Some(parent) => {
+            let flow = run.flow.as_deref().unwrap_or_default();
+            format!("{connector}\nflow         {flow}: portcullis runs show {parent}")
+        }
+        None => connector,
+    }
+}
+
 fn row_text(row: &RunRow) -> String {
     let run = &row.summary;
     let mut lines = vec![
-        format!(
-            "{}  {} {} of `{}`",
-            run.run_id,
-            run.kind.as_str(),
-            output::shown_line(&run.subject),
-            run.connection
-        ),
-        format!("connector    {} {} ({})", run.connector, run.version, run.digest),
+        format!("{}  {} {}{}", run.run_id, run.kind.as_str(), output::shown_line(&run.subject), of_whom(run)),
+        made_by(run),
         format!("correlation  {}", run.correlation_id),
         format!("started      {}", run.started_at),
         format!("ended        {}", run.ended_at.map_or("-".to_owned(), |at| at.to_string())),

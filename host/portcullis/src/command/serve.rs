@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use portcullis_clock::{Clock, RealClock, RealRandom};
-use portcullis_engine::Dispatcher;
+use portcullis_engine::{CallOptions, Dispatcher, FlowDispatcher};
 use portcullis_ingress::{Ingress, Shared};
 use portcullis_server::{Answered, Asked, Control, Health, Question, Ready};
 use serde_json::json;
@@ -69,6 +69,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let ingress = ingress.map_err(|error| listening("serve.ingress", config.serve.ingress, &error))?;
     let address = ingress.address().map_err(at_file("listen at", Path::new("serve.ingress")))?;
     let (engine, engines) = watch::channel(host.engine.clone());
+    let flows = FlowDispatcher::new(engines.clone(), host.store.clone(), clock.clone(), host.begun());
     let dispatcher = Dispatcher::new(engines, host.store.clone(), clock.clone(), stored.clone());
     let (names, connections) = watch::channel(found.connections);
 
@@ -80,6 +81,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let accepting = tokio::spawn(ingress.serve(stop.clone()));
     let stopping = stop.clone();
     let dispatching = tokio::spawn(async move { dispatcher.run(connections, stopping).await });
+    let flowing = tokio::spawn(flows.run(stop.clone()));
     drop(tokio::task::spawn_blocking(heap::give_back));
     ready.send_replace(Ready::Yes);
     announce(arguments, address, operator, &config);
@@ -100,7 +102,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     served.until(&mut host, watcher, hangup, stop).await?;
     served.ready.send_replace(Ready::Stopping);
     control.abort();
-    let _ = tokio::join!(accepting, dispatching);
+    let _ = tokio::join!(accepting, dispatching, flowing);
     drop(served);
     host.close().await;
     health.abort();
@@ -179,6 +181,18 @@ impl Served<'_> {
 
     async fn answered(&mut self, host: &mut Host, watcher: &mut Watcher, asked: Asked) -> Answered {
         let (delivery, replay) = match asked {
+            Asked::Run { flow, input } => {
+                let begun = host.engine.begin_flow(&flow, &input, &CallOptions::default()).await;
+                return match begun {
+                    Ok(run) => Answered::Begun { run },
+                    Err(error) => {
+                        let failure = report::refused(error);
+                        Answered::Refused { message: failure.line(), help: failure.help }
+                    }
+                };
+            }
+            Asked::ReplayRun { run } => return self.decided_run(host, &run, true).await,
+            Asked::DiscardRun { run } => return self.decided_run(host, &run, false).await,
             Asked::Status {} => {
                 let why = |(route, not): (&String, &NotReady)| (route.clone(), not.why.clone());
                 let ready = *self.ready.borrow() == Ready::Yes;
@@ -198,6 +212,12 @@ impl Served<'_> {
         };
         let answered = asked::decided(&*host.store, &delivery, replay).await;
         self.stored.notify_one();
+        answered
+    }
+
+    async fn decided_run(&self, host: &Host, run: &str, replay: bool) -> Answered {
+        let answered = asked::decided_run(&*host.store, &self.config.flows, run, replay).await;
+        host.begun().notify_one();
         answered
     }
 
@@ -307,5 +327,8 @@ fn announce(arguments: &Arguments, ingress: SocketAddr, operator: SocketAddr, co
     let public = config.serve.public_url.as_deref().unwrap_or_default();
     for webhook in config.webhooks.values() {
         output::note(&format!("  {}: {public}{} → {}", webhook.name, webhook.path, webhook.connection));
+    }
+    if !config.flows.is_empty() {
+        output::note(&format!("  {}", output::count(config.flows.len(), "flow")));
     }
 }

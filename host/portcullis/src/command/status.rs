@@ -10,7 +10,7 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock, Timestamp};
 use portcullis_manifest::Lock;
-use portcullis_store::{Outcome, Overview, StateReader, StoreError, limits::OVERVIEW_RUNS_MAX};
+use portcullis_store::{FlowOverview, Outcome, Overview, StateReader, StoreError, limits::OVERVIEW_RUNS_MAX};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,8 +22,8 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let lock = approvals::read_lock(&config)?;
     let serving = asked::serving(&config).await;
-    let overviews = overviews(&config).await?;
-    let looked = Looked { config: &config, lock, serving, overviews, now: RealClock.now() };
+    let (overviews, flows) = overviews(&config).await?;
+    let looked = Looked { config: &config, lock, serving, overviews, flows, now: RealClock.now() };
     let needs = looked.needs();
     if arguments.json {
         output::json_line(&looked.as_json(&needs));
@@ -33,11 +33,20 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(if needs.is_empty() { Exit::Success } else { Exit::Failed })
 }
 
-async fn overviews(config: &Config) -> Result<BTreeMap<String, Overview>> {
+/// Of connections and of flows, by name.
+type Overviews = (BTreeMap<String, Overview>, BTreeMap<String, FlowOverview>);
+
+async fn overviews(config: &Config) -> Result<Overviews> {
     let (data, names) = (config.data.clone(), config.connections.keys().cloned().collect::<Vec<_>>());
-    let read = move || -> std::result::Result<_, StoreError> {
-        let Some(reader) = StateReader::open(&data)? else { return Ok(BTreeMap::new()) };
-        names.into_iter().map(|name| Ok((name.clone(), reader.overview(&name)?))).collect()
+    let flows: Vec<_> = config.flows.keys().cloned().collect();
+    let read = move || -> std::result::Result<Overviews, StoreError> {
+        let Some(reader) = StateReader::open(&data)? else { return Ok(Overviews::default()) };
+        let connections = names.into_iter().map(|name| Ok((name.clone(), reader.overview(&name)?)));
+        let flows = flows.into_iter().map(|name| Ok((name.clone(), reader.flow_overview(&name)?)));
+        Ok((
+            connections.collect::<std::result::Result<_, StoreError>>()?,
+            flows.collect::<std::result::Result<_, StoreError>>()?,
+        ))
     };
     let read = tokio::task::spawn_blocking(read).await;
     let read = read.map_err(|error| Failure::fault("the reader failed").because(&error))?;
@@ -52,12 +61,13 @@ struct Looked<'c> {
     serving: Option<Serving>,
     /// By connection; empty where there is no database yet.
     overviews: BTreeMap<String, Overview>,
+    flows: BTreeMap<String, FlowOverview>,
     now: Timestamp,
 }
 
 /// Something that somebody has to do.
 struct Need {
-    /// Its connection, or `serve`.
+    /// Its connection, `flow NAME`, or `serve`.
     about: String,
     what: String,
     since: Option<Timestamp>,
@@ -70,6 +80,9 @@ impl Looked<'_> {
         let mut needs = Vec::new();
         for connection in self.config.connections.values() {
             self.of_connection(connection, &mut needs);
+        }
+        for (name, overview) in &self.flows {
+            self.of_flow(name, overview, &mut needs);
         }
         if let Some(serving) = &self.serving {
             for (route, why) in &serving.not_ready {
@@ -150,6 +163,26 @@ impl Looked<'_> {
                 }
                 Some(_) => {}
             }
+        }
+    }
+
+    fn of_flow(&self, name: &str, overview: &FlowOverview, needs: &mut Vec<Need>) {
+        let mut need = |what: String, since: Option<Timestamp>, remedy: String| {
+            needs.push(Need { about: format!("flow {name}"), what, since, remedy });
+        };
+        if overview.dead > 0 {
+            let what = format!(
+                "{} dead: no step went on by itself",
+                output::several(overview.dead, "run is", "runs are")
+            );
+            need(what, overview.dead_since, format!("portcullis runs --flow {name} --outcome dead-lettered"));
+        }
+        if overview.queued > 0 && self.serving.is_none() {
+            let what = format!(
+                "{} waiting, and no `serve` answers",
+                output::several(overview.queued, "run is", "runs are")
+            );
+            need(what, overview.queued_since, "portcullis serve".to_owned());
         }
     }
 

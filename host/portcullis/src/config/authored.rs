@@ -19,6 +19,7 @@ use std::{
 };
 
 mod connection;
+mod flow;
 mod serve;
 
 pub use connection::is_name as is_connection_name;
@@ -26,7 +27,7 @@ pub use connection::is_name as is_connection_name;
 /// Of history.
 const AGE_MIN: Duration = Duration::from_secs(3600);
 /// Tables of later versions.
-const LATER: [&str; 2] = ["flows", "keys"];
+const LATER: [&str; 1] = ["keys"];
 
 /// Parses a config text.
 pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
@@ -55,6 +56,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
     let serve =
         root.table("serve").map_or_else(Serve::default, |table| serve::read(table, &folder, &providers));
     let webhooks = serve::webhooks(&mut root, &connections, &providers, &serve);
+    let flows = flow::read(&mut root, &connections, &webhooks);
     Some(Config {
         file: file.to_owned(),
         text: Arc::from(text),
@@ -69,6 +71,7 @@ fn read(document: &Document, file: &Path, text: &str) -> Option<Config> {
         connections,
         serve,
         webhooks,
+        flows,
     })
 }
 

@@ -3,8 +3,8 @@
 use portcullis_manifest::keys::{Is, Key, Names, Section};
 
 use Is::{
-    Bytes, Choice, Connector, Count, Flag, Foreign, Map, NameOrReference, Named, Origins, Path, Paths, Rate,
-    Reference, Rules, RulesOrRequested, Table, Text, Texts, Time,
+    Bytes, Choice, Choices, Connector, Count, Flag, Foreign, Map, NameOrReference, Named, OneOf, Origins,
+    Path, Paths, Rate, Reference, Rules, RulesOrRequested, Table, Tables, Text, Texts, Time,
 };
 
 /// The whole file.
@@ -31,6 +31,7 @@ pub static ROOT: Section = Section {
         Key::new("connections", Named(Names::Label, CONNECTIONS), "one connector each, with what it may use"),
         Key::new("serve", Table(&SERVE), "where `portcullis serve` listens, and how much it takes"),
         Key::new("webhooks", Named(Names::Label, WEBHOOKS), "where vendors deliver to"),
+        Key::new("flows", Named(Names::Label, FLOWS), "what is done by itself: what begins it, and its steps"),
     ],
 };
 
@@ -200,6 +201,105 @@ const WEBHOOKS: &[Section] = &[Section {
         Key::new("requests-per-second", Rate, "further ones are answered 429; absent = no bound of its own"),
     ],
 }];
+
+const FLOWS: &[Section] = &[Section {
+    words: "what is done by itself, one step behind the other",
+    keys: &[
+        Key::new("schedule", OneOf(SCHEDULES), "begins a run at its times"),
+        Key::new("webhook", Table(&FLOW_WEBHOOK), "begins a run for each event of a route"),
+        Key::new("after", Table(&FLOW_AFTER), "begins a run at the end of another flow's"),
+        Key::new(
+            "order-by",
+            Text,
+            "a pointer into the input, `/customer/id`: runs that have the same there go one behind the other",
+        ),
+        Key::new("concurrency", Count(64), "runs at a time").or("4"),
+        Key::new("steps", Tables(STEPS), "what a run does, in order; at most 100").required(),
+    ],
+}];
+
+const OVERLAP: Key =
+    Key::new("overlap", Choice(&["skip", "queue"]), "a time that comes while an earlier run waits or runs")
+        .or("skip");
+const CATCH_UP: Key = Key::new(
+    "catch-up",
+    Choice(&["one", "all", "none"]),
+    "times that came while nobody looked: a run for the last of them, for each of the last 1000, or for none",
+)
+.or("one");
+
+const SCHEDULES: &[Section] = &[
+    Section {
+        words: "times of a calendar",
+        keys: &[
+            Key::new("cron", Text, "minute, hour, day of the month, month, day of the week").required(),
+            Key::new("timezone", Text, "of the IANA database: `Europe/Berlin`").or("UTC"),
+            OVERLAP,
+            CATCH_UP,
+        ],
+    },
+    Section {
+        words: "an interval",
+        keys: &[
+            Key::new("every", Time, "whole multiples of it since 1970-01-01T00:00Z; 1s to 366d").required(),
+            OVERLAP,
+            CATCH_UP,
+        ],
+    },
+];
+
+static FLOW_WEBHOOK: Section = Section {
+    words: "events of a route",
+    keys: &[
+        Key::new("route", Text, "name of a `[webhooks.NAME]`").required(),
+        Key::new("events", Texts, "names of events; without one, every event").or("[]"),
+    ],
+};
+
+static FLOW_AFTER: Section = Section {
+    words: "the end of a run of another flow",
+    keys: &[
+        Key::new("flow", Text, "the other flow's name").required(),
+        Key::new("outcomes", Choices(&["succeeded", "dead-lettered", "unknown"]), "how its run ended")
+            .or("[\"succeeded\"]"),
+    ],
+};
+
+const STEP_NAME: Key =
+    Key::new("name", Text, "of the step, in `$steps`; absent = `step-` and its number from 1 on");
+const WHEN: Key = Key::new("when", Text, "jq: the step is passed over where it says `false` or `null`");
+const FOR_EACH: Key =
+    Key::new("for-each", Text, "jq: the step is done for each of its outputs, at most 10000");
+
+const STEPS: &[Section] = &[
+    Section {
+        words: "has a connection do something",
+        keys: &[
+            STEP_NAME,
+            WHEN,
+            FOR_EACH,
+            Key::new("action", Table(&FLOW_ACTION), "what is called").required(),
+            Key::new("input", Text, "jq: what it is called with; absent = what the step before left"),
+        ],
+    },
+    Section {
+        words: "computes",
+        keys: &[
+            STEP_NAME,
+            WHEN,
+            FOR_EACH,
+            Key::new("map", Text, "jq: what it makes of what the step before left").required(),
+        ],
+    },
+];
+
+static FLOW_ACTION: Section = Section {
+    words: "an action of a connection",
+    keys: &[
+        Key::new("connection", Text, "the connection's name").required(),
+        Key::new("name", Text, "the action's").required(),
+    ],
+};
 
 const CONNECTIONS: &[Section] = &[Section {
     words: "one connector, with what it may use",

@@ -129,7 +129,7 @@ impl Show<'_> {
     fn default(&mut self, key: &Key) {
         let Some(default) = key.default.filter(|_| self.all) else { return };
         let value = self.shown(key.is, &schema::default_of(key, default));
-        self.rows.push(Row { key: self.key.clone(), value, line: None });
+        self.rows.push(Row { key: without_secrets(&self.key), value, line: None });
     }
 
     fn shown(&self, is: Is, value: &Value) -> Shown {
@@ -140,6 +140,8 @@ impl Show<'_> {
             (Is::Path | Is::Paths, Value::String(path)) if self.all => {
                 Shown::Value(without_secrets(&whole(folder_of(&self.config.file), path)).into())
             }
+            // Everybody may see it, and has to.
+            (_, Value::String(_)) if self.key.starts_with("publishers.") => Shown::Value(value.clone()),
             (_, Value::String(text)) => Shown::Value(without_secrets(text).into()),
             _ => Shown::Value(value.clone()),
         }

@@ -288,7 +288,7 @@ fn descriptor(stream: portcullis_runtime::call::StreamDescriptor) -> StreamDescr
     }
 }
 
-fn failure(error: CallError) -> Failure {
+pub(super) fn failure(error: CallError) -> Failure {
     let message = error.to_string();
     let kind = match error {
         CallError::Connector(error) => return said(error),

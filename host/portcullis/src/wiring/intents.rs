@@ -143,6 +143,7 @@ mod tests {
             correlation_id: text(),
             subject: text(),
             input: None,
+            parent: None,
             started_at: at,
         };
         let (run_id, step, call) = ("run_1".to_owned(), "s".to_owned(), "0".to_owned());

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{
-    ExchangeLog, ExchangeRow, MovedState, NewPosition, NewRun, Outcome, PositionKey, RunEnd, RunFilter,
-    RunKind, SqliteStore, StateSpace, Store,
+    Cause, ExchangeLog, ExchangeRow, FlowEnd, MovedState, NewFlowRun, NewPosition, NewRun, Outcome, Parent,
+    PositionKey, RunEnd, RunFilter, RunKind, SqliteStore, StateSpace, Store,
     exchange::log::tests::{ALL, row},
-    suite::{at, new_attempt, new_run},
+    suite::{at, new_attempt, new_run, run_end},
 };
 use portcullis_clock::{SeededClock, SeededRandom};
 use std::{sync::Arc, time::Duration};
@@ -121,6 +121,67 @@ async fn what_is_forgotten_is_in_no_file() {
         store.audit_rows(crate::AuditFilter::default()).await.unwrap()[0].kind,
         "connection-forgotten"
     );
+}
+
+/// A run of a flow passes on what its steps' connections gave: what it had of one that is forgotten goes too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_flow_had_of_it_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let store =
+        SqliteStore::open(lock(data).await, Arc::new(SeededClock::default()), Arc::new(SeededRandom::new(9)));
+    let store = store.unwrap();
+    let connection_id = store.connection_id("billing", "acme/stripe").await.unwrap();
+    for (run_id, name, connection_id, word) in [
+        ("run_1", "billing", connection_id.as_str(), WORD),
+        ("run_2", "billing", connection_id.as_str(), WORD),
+        ("run_3", "other", "conn_other", "another-word-22"),
+    ] {
+        let json = format!("\"{word}\"");
+        let new = NewFlowRun {
+            run_id: run_id.to_owned(),
+            flow: "orders".to_owned(),
+            steps: "[]".into(),
+            cause: Cause::Webhook,
+            about: json.clone(),
+            order_key: Some(json.clone()),
+            correlation_id: format!("corr_{run_id}"),
+            input: json.clone(),
+            at: at(1_000),
+        };
+        store.begin_flow_run(new).await.unwrap();
+        store.take_flow_run(run_id, at(1_000)).await.unwrap();
+        let step = format!("{run_id}_s");
+        let parent = Parent { run_id: run_id.to_owned(), flow: "orders".to_owned(), place: "1".to_owned() };
+        let new = NewRun {
+            connection: name.to_owned(),
+            connection_id: connection_id.to_owned(),
+            correlation_id: format!("corr_{run_id}"),
+            parent: Some(parent),
+            ..new_run(&step, RunKind::Call)
+        };
+        store.begin_run(new, new_attempt(&step, "0", 1)).await.unwrap();
+        let end = RunEnd { output: Some(json.clone()), ..run_end(Outcome::Succeeded) };
+        store.end_run(&step, end.clone()).await.unwrap();
+        store.advance_flow_run(run_id, 0, &json).await.unwrap();
+        let is_dead = run_id == "run_2";
+        let run = RunEnd { outcome: if is_dead { Outcome::DeadLettered } else { end.outcome }, ..end };
+        store.end_flow_run(run_id, FlowEnd { run, is_dead, starts: vec![] }).await.unwrap();
+    }
+    drop(store);
+    let kept = found(data, "another-word-22");
+    let lock = lock(data).await;
+    Holdings::forget(&lock, "billing", at(3_000)).unwrap();
+    assert_eq!(found(data, WORD), 0);
+    assert!(found(data, "another-word-22") > 5 && kept > 5);
+    let store = SqliteStore::open(lock, Arc::new(SeededClock::default()), Arc::new(SeededRandom::new(9)));
+    let store = store.unwrap();
+    let left = store.flow_run("run_1").await.unwrap().unwrap();
+    assert_eq!((left.input, left.about.as_str(), left.outputs), (None, "null", vec!["null".to_owned()]));
+    // Nobody knows any more what it would begin with.
+    let again = store.decide_flow_run("run_2", Some("[]"), at(4_000)).await;
+    assert!(matches!(again, Err(StoreError::NotFound { .. })), "{again:?}");
+    assert!(store.decide_flow_run("run_2", None, at(4_000)).await.unwrap());
 }
 
 /// A kill between the removal of rows and that of their bytes is mended by whoever writes next, whatever it is about.

@@ -1,7 +1,7 @@
 //! How much runs that are over take, and the removal of the oldest. Open runs are never counted and never removed.
 
 use crate::{
-    StoreError,
+    StoreError, flow,
     limits::PRUNE_RUNS,
     open::{int, unsigned},
 };
@@ -15,7 +15,10 @@ const BYTES: &str = "512 * (1
         + (SELECT count(*) FROM intents WHERE intents.run_id = runs.run_id))
     + coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0) + coalesce(octet_length(detail), 0)
     + (SELECT coalesce(sum(octet_length(attempts.detail)), 0) FROM attempts WHERE attempts.run_id = runs.run_id)
-    + (SELECT coalesce(sum(octet_length(intents.url)), 0) FROM intents WHERE intents.run_id = runs.run_id)";
+    + (SELECT coalesce(sum(octet_length(intents.url)), 0) FROM intents WHERE intents.run_id = runs.run_id)
+    + (SELECT coalesce(sum(128 + octet_length(flow_outputs.output)), 0) FROM flow_outputs
+       WHERE flow_outputs.run_id = runs.run_id)
+    + coalesce((SELECT octet_length(about) FROM flow_runs WHERE flow_runs.run_id = runs.run_id), 0)";
 
 /// Counts a run that has just ended.
 pub(super) fn count(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
@@ -25,31 +28,52 @@ pub(super) fn count(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Leaves of a connection's runs that they were, and how they ended: no input, output or words of anybody.
+/// The run goes on: it counts no more until it ends again.
+pub(super) fn uncount(conn: &Connection, run_id: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE runs_kept SET bytes = max(bytes - (SELECT bytes FROM runs WHERE run_id = ?1), 0)";
+    conn.prepare_cached(sql)?.execute([run_id])?;
+    conn.prepare_cached("UPDATE runs SET bytes = 0 WHERE run_id = ?1")?.execute([run_id])?;
+    Ok(())
+}
+
+/// Leaves of a connection's runs, and of the runs of flows that they were a part of, that they were, and how they ended: no input,
+/// output or words of anybody.
 pub(crate) fn strip(conn: &Connection, connection_id: &str) -> Result<(), StoreError> {
-    let of_it = "run_id IN (SELECT run_id FROM runs WHERE connection_id = ?1 AND outcome IS NOT NULL)";
-    let sum = "SELECT coalesce(sum(bytes), 0) FROM runs WHERE connection_id = ?1";
-    let bytes = || conn.query_row(sum, [connection_id], |row| row.get::<_, i64>(0));
+    // What is one affair has one correlation id.
+    let doomed = "CREATE TEMP TABLE stripped AS
+                  SELECT run_id FROM runs WHERE outcome IS NOT NULL AND (connection_id = ?1 OR kind = 'flow' AND correlation_id IN
+                      (SELECT correlation_id FROM runs WHERE connection_id = ?1))";
+    conn.execute(doomed, [connection_id])?;
+    let of_it = "run_id IN (SELECT run_id FROM stripped)";
+    let sum = format!("SELECT coalesce(sum(bytes), 0) FROM runs WHERE {of_it}");
+    let bytes = || conn.query_row(&sum, [], |row| row.get::<_, i64>(0));
     let before = bytes()?;
     for statement in [
         format!("UPDATE attempts SET detail = NULL WHERE {of_it}"),
         format!("UPDATE intents SET url = '', idempotency_key = NULL WHERE {of_it}"),
+        format!("UPDATE flow_outputs SET output = 'null' WHERE {of_it}"),
+        format!("UPDATE flow_runs SET about = 'null', order_key = NULL WHERE {of_it}"),
         format!("UPDATE runs SET input = NULL, output = NULL, detail = NULL WHERE {of_it}"),
         format!("UPDATE runs SET bytes = {BYTES} WHERE {of_it}"),
     ] {
-        conn.execute(&statement, [connection_id])?;
+        conn.execute(&statement, [])?;
     }
     conn.execute("UPDATE runs_kept SET bytes = max(bytes - ?1, 0)", [before - bytes()?])?;
+    conn.execute("DROP TABLE stripped", [])?;
     Ok(())
 }
 
-/// Removes at most `PRUNE_RUNS` of the oldest runs: those that began before `before`, and those beyond `bytes`. How many.
+/// Removes at most `PRUNE_RUNS` of the oldest runs: those that began before `before`, and those beyond `bytes`. How many. What a person
+/// decides about stays, and so does all of a flow's run that is not over.
 pub(crate) fn prune(conn: &Connection, before: Timestamp, bytes: u64) -> Result<u32, StoreError> {
     let kept = "SELECT bytes FROM runs_kept";
     let mut kept = unsigned(conn.prepare_cached(kept)?.query_row([], |row| row.get(0))?);
     let (mut freed, mut doomed) = (0_u64, Vec::new());
     {
-        let sql = "SELECT seq, started_at, bytes FROM runs WHERE outcome IS NOT NULL ORDER BY seq LIMIT ?1";
+        let sql = "SELECT seq, started_at, bytes FROM runs
+                   WHERE outcome IS NOT NULL AND NOT EXISTS (
+                       SELECT 1 FROM flow_runs WHERE state <> 'over' AND flow_runs.run_id IN (runs.run_id, runs.parent))
+                   ORDER BY seq LIMIT ?1";
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query([PRUNE_RUNS])?;
         while let Some(row) = rows.next()? {
@@ -67,6 +91,7 @@ pub(crate) fn prune(conn: &Connection, before: Timestamp, bytes: u64) -> Result<
         conn.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
     }
     if !doomed.is_empty() {
+        flow::prune(conn)?;
         conn.prepare_cached("UPDATE runs_kept SET bytes = max(bytes - ?1, 0)")?
             .execute(params![int(freed)])?;
     }

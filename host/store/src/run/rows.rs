@@ -13,7 +13,7 @@ const SUMMARY: &str =
     "run_id, kind, connection, connection_id, connector, version, digest, correlation_id, subject,
     started_at, ended_at, outcome, suspicious, reason, error_kind, detail, retry_at, requests,
     (SELECT coalesce(sum(pages), 0) FROM steps WHERE steps.run_id = runs.run_id),
-    (SELECT coalesce(sum(records), 0) FROM steps WHERE steps.run_id = runs.run_id)";
+    (SELECT coalesce(sum(records), 0) FROM steps WHERE steps.run_id = runs.run_id), flow, parent, place";
 
 pub(crate) fn one(conn: &Connection, run_id: &str) -> Result<Option<RunRow>, StoreError> {
     // One moment for all four statements, beside a writer that goes on.
@@ -21,7 +21,7 @@ pub(crate) fn one(conn: &Connection, run_id: &str) -> Result<Option<RunRow>, Sto
     let sql = format!("SELECT {SUMMARY}, input, output FROM runs WHERE run_id = ?1");
     let run = snapshot
         .prepare_cached(&sql)?
-        .query_row([run_id], |row| Ok((summary(row)?, row.get(20)?, row.get(21)?)))
+        .query_row([run_id], |row| Ok((summary(row)?, row.get(23)?, row.get(24)?)))
         .optional()?;
     let Some((summary, input, output)) = run else { return Ok(None) };
     let (steps, attempts) = (steps(&snapshot, run_id)?, attempts(&snapshot, run_id)?);
@@ -36,6 +36,7 @@ pub(crate) fn list(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunSumma
          WHERE (?1 IS NULL OR connection = ?1) AND (?2 IS NULL OR outcome = ?2) AND (?3 IS NULL OR kind = ?3)
            AND (?4 IS NULL OR correlation_id = ?4) AND (?5 IS NULL OR started_at >= ?5)
            AND (NOT ?6 OR outcome IS NULL) AND (?7 IS NULL OR started_at < ?7)
+           AND (?9 IS NULL OR flow = ?9) AND (?10 IS NULL OR parent = ?10)
          ORDER BY seq DESC LIMIT ?8"
     );
     let mut statement = conn.prepare_cached(&sql)?;
@@ -47,7 +48,9 @@ pub(crate) fn list(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunSumma
         filter.since.map(Timestamp::as_millis),
         filter.open,
         filter.until.map(Timestamp::as_millis),
-        limit
+        limit,
+        filter.flow,
+        filter.parent
     ];
     let rows = statement.query_map(values, summary)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -56,9 +59,10 @@ pub(crate) fn list(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunSumma
 /// An open run: id, kind, connection, subject.
 pub(crate) type Open = (String, RunKind, String, String);
 
-/// Open runs, in the order in which they began.
+/// Open runs that are of no flow, in the order in which they began.
 pub(crate) fn open(conn: &Connection) -> Result<Vec<Open>, StoreError> {
-    let sql = "SELECT run_id, kind, connection, subject FROM runs WHERE outcome IS NULL ORDER BY seq";
+    let sql = "SELECT run_id, kind, connection, subject FROM runs
+               WHERE outcome IS NULL AND parent IS NULL AND kind <> 'flow' ORDER BY seq";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map([], one_open)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -133,6 +137,9 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         digest: row.get(6)?,
         correlation_id: row.get(7)?,
         subject: row.get(8)?,
+        flow: row.get(20)?,
+        parent: row.get(21)?,
+        place: row.get(22)?,
         started_at: Timestamp::from_millis(row.get(9)?),
         ended_at: moment(row, 10)?,
         outcome: outcome(row, 11)?,

@@ -1,15 +1,15 @@
 //! The conformance suite over SQLite, and what is its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::{Outcome, RunKind};
 use crate::{
-    StateReader,
+    FlowOverview, StateReader,
     limits::{
         PRUNE_PAGES, RUN_ATTEMPTS_MAX, RUN_INTENTS_KEPT_MAX, RUN_INTENTS_MAX, STATE_KEYS_MAX,
         STATE_VALUE_BYTES_MAX, WAL_PAGES_MAX,
     },
     suite::{at, attempt_end, conformance, intent_end, key, new_attempt, new_intent, new_run, run_end},
 };
+use crate::{Outcome, RunKind};
 use portcullis_clock::{SeededClock, SeededRandom};
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -58,6 +58,22 @@ forward! {
     delivery(delivery_id: &str) -> Option<DeliveryRow>;
     deliveries(filter: DeliveryFilter) -> Vec<DeliverySummary>;
     prune_deliveries(before: Timestamp, bytes: u64, now: Timestamp) -> u32;
+    begin_flow_run(run: NewFlowRun) -> ();
+    due_flow_runs(flow: &str, now: Timestamp, limit: u32) -> Vec<String>;
+    next_flow_run_due(flow: &str, now: Timestamp) -> Option<Timestamp>;
+    take_flow_run(run_id: &str, now: Timestamp) -> FlowRun;
+    flow_run(run_id: &str) -> Option<FlowRun>;
+    advance_flow_run(run_id: &str, step: u32, output: &str) -> ();
+    put_flow_run_back(run_id: &str, due_at: Timestamp, why: Option<&str>) -> ();
+    end_flow_run(run_id: &str, end: FlowEnd) -> ();
+    decide_flow_run(run_id: &str, replay: Option<&str>, at: Timestamp) -> bool;
+    step_run(parent: &str, place: &str) -> Option<StepRun>;
+    park_run(run_id: &str, retry_at: Timestamp) -> ();
+    resume_run(run_id: &str, step: &str, call: &str, now: Timestamp) -> Resumed;
+    schedule(flow: &str) -> Option<(String, Timestamp)>;
+    set_schedule(flow: &str, schedule: &str, next_at: Timestamp) -> ();
+    retain_schedules(flows: &[String]) -> ();
+    fire(fired: Fired) -> u32;
     begin_intent(intent: NewIntent) -> PriorIntent;
     end_intent(key: IntentKey, end: IntentEnd, at: Timestamp) -> ();
     effects(run_id: &str) -> Effects;
@@ -66,6 +82,7 @@ forward! {
     audit_rows(filter: AuditFilter) -> Vec<AuditRow>;
     place(key: &PositionKey) -> Place;
     begin_position(position: NewPosition) -> ();
+    reset_position(key: &PositionKey) -> ();
     commit_page(commit: PageCommit) -> ();
     state_get(space: &StateSpace, key: &str) -> Option<StateEntry>;
     state_set(space: &StateSpace, key: &str, value: Vec<u8>, expected: Option<u64>) -> StateWrite;
@@ -141,6 +158,82 @@ async fn a_writer_whose_folder_was_taken_over_writes_nothing() {
     let refused = store.audit("test", "late", "{}", at(1)).await;
     assert!(matches!(refused, Err(StoreError::Fenced { found, ours }) if found == ours + 1), "{refused:?}");
     assert!(store.audit_rows(AuditFilter::default()).await.unwrap().is_empty());
+}
+
+fn flow_run(id: &str) -> NewFlowRun {
+    NewFlowRun {
+        run_id: id.to_owned(),
+        flow: "orders".to_owned(),
+        steps: "[]".into(),
+        cause: crate::Cause::Schedule,
+        about: "null".to_owned(),
+        order_key: None,
+        correlation_id: "corr".to_owned(),
+        input: "1".to_owned(),
+        at: at(1),
+    }
+}
+
+/// Each word is one's whose process does not know yet that another has its folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_with_a_flow_whose_folder_was_taken_over() {
+    for word in 0..8 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        for id in ["run_1", "run_2"] {
+            store.begin_flow_run(flow_run(id)).await.unwrap();
+        }
+        store.set_schedule("orders", "s", at(5)).await.unwrap();
+        store.take_flow_run("run_1", at(1)).await.unwrap();
+        let other = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
+        other.execute("UPDATE meta SET epoch = epoch + 1", []).unwrap();
+        let end = FlowEnd { run: run_end(Outcome::Succeeded), is_dead: false, starts: vec![] };
+        let fired =
+            Fired { flow: "orders".to_owned(), at: at(5), next_at: at(6), starts: vec![], alone: false };
+        let refused = match word {
+            0 => store.advance_flow_run("run_1", 0, "1").await,
+            1 => store.put_flow_run_back("run_1", at(9), None).await,
+            2 => store.end_flow_run("run_1", end).await,
+            3 => store.take_flow_run("run_2", at(1)).await.map(drop),
+            4 => store.begin_flow_run(flow_run("run_3")).await,
+            5 => store.fire(fired).await.map(drop),
+            6 => store.decide_flow_run("run_1", None, at(1)).await.map(drop),
+            _ => store.set_schedule("orders", "t", at(6)).await,
+        };
+        assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{word}: {refused:?}");
+        let found = store.flow_run("run_1").await.unwrap().unwrap();
+        assert_eq!((found.state, found.outputs.len()), (crate::FlowState::Running, 0), "{word}");
+        assert_eq!(store.schedule("orders").await.unwrap(), Some(("s".to_owned(), at(5))), "{word}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_at_a_glance() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for (number, id) in ["run_1", "run_2", "run_3", "run_4"].into_iter().enumerate() {
+        let new = NewFlowRun { at: at(number as i64), ..flow_run(id) };
+        store.begin_flow_run(new).await.unwrap();
+    }
+    store.begin_flow_run(NewFlowRun { flow: "other".to_owned(), ..flow_run("run_5") }).await.unwrap();
+    for id in ["run_1", "run_2"] {
+        store.take_flow_run(id, at(9)).await.unwrap();
+    }
+    let run = run_end(Outcome::DeadLettered);
+    store.end_flow_run("run_2", FlowEnd { run, is_dead: true, starts: vec![] }).await.unwrap();
+    store.set_schedule("orders", "s", at(5)).await.unwrap();
+    let reader = StateReader::open(folder.path()).unwrap().unwrap();
+    let expected = FlowOverview {
+        queued: 2,
+        queued_since: Some(at(2)),
+        running: 1,
+        dead: 1,
+        dead_since: Some(at(1)),
+        next_at: Some(at(5)),
+    };
+    assert_eq!(reader.flow_overview("orders").unwrap(), expected);
+    assert_eq!(reader.flow_overview("none").unwrap(), FlowOverview::default());
+    assert_eq!(reader.flow_run("run_1").unwrap().unwrap().flow, "orders");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,12 @@ fn ended(id: &str, outcome: Outcome, fate: Fate) -> RunEnd {
 }
 
 fn event(name: &str, id: Option<&str>) -> NewEvent {
-    NewEvent { name: name.to_owned(), event_id: id.map(str::to_owned), payload: "{\"a\":1.10}".to_owned() }
+    NewEvent {
+        name: name.to_owned(),
+        event_id: id.map(str::to_owned),
+        payload: "{\"a\":1.10}".to_owned(),
+        starts: vec![],
+    }
 }
 
 fn done(events: Vec<NewEvent>) -> Fate {

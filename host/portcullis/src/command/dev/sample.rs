@@ -207,6 +207,7 @@ fn cassette(delivery: Delivery) -> Cassette {
         config: json!({}),
         origins: BTreeMap::new(),
         max_records: None,
+        lookback: false,
         expected: Expected::Handled { events: Vec::new(), reply: None },
         statuses: BTreeMap::new(),
         exchanges: Vec::new(),

@@ -71,6 +71,7 @@ pub async fn run(arguments: &Arguments, options: &Test, connection: &str) -> Res
         config: masked_value(&connected.config, &live).await,
         origins: connected.origins.clone(),
         max_records: wanted.max_records,
+        lookback: false,
         expected: Expected::Success,
         statuses: Default::default(),
         exchanges: taken.exchanges.clone(),

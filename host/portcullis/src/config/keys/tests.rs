@@ -22,6 +22,18 @@ const LIVE: &str = "[credentials.live]\nscheme = \"bearer\"\nsecret = \"file:liv
 
 const KEY: &str = "\"MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\"";
 
+/// What flows name.
+const AROUND: &str = "[serve]\npublic-url = \"https://a.test\"\n\
+    [connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n\
+    [webhooks.one]\nconnection = \"one\"\npath = \"/one\"\nunsigned = true\n\
+    [flows.other]\nsteps = [{ map = \".\" }]\n";
+/// The same, and what the flow does.
+const STEPPED: &str = "[[flows.one.steps]]\nmap = \".\"\n\
+    [serve]\npublic-url = \"https://a.test\"\n\
+    [connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n\
+    [webhooks.one]\nconnection = \"one\"\npath = \"/one\"\nunsigned = true\n\
+    [flows.other]\nsteps = [{ map = \".\" }]\n";
+
 fn places() -> Vec<Place> {
     let place = |name, section, head, base, tail| Place { name, section, head, base, tail };
     vec![
@@ -87,6 +99,26 @@ fn places() -> Vec<Place> {
             &[("connection", "\"one\""), ("path", "\"/one\""), ("secret", "\"env:KEY\"")],
             "[serve]\npublic-url = \"https://a.test\"\n\
              [connections.one]\nconnector = \"acme/x\"\nallow = \"requested\"\n",
+        ),
+        place("flows", &FLOWS[0], "[flows.one]\n", &[("steps", "[{ map = \".\" }]")], AROUND),
+        place("flows.cron", &SCHEDULES[0], "[flows.one.schedule]\n", &[("cron", "\"0 * * * *\"")], STEPPED),
+        place("flows.every", &SCHEDULES[1], "[flows.one.schedule]\n", &[("every", "\"1h\"")], STEPPED),
+        place("flows.webhook", &FLOW_WEBHOOK, "[flows.one.webhook]\n", &[("route", "\"one\"")], STEPPED),
+        place("flows.after", &FLOW_AFTER, "[flows.one.after]\n", &[("flow", "\"other\"")], STEPPED),
+        place(
+            "flows.action",
+            &STEPS[0],
+            "[[flows.one.steps]]\n",
+            &[("action", "{ connection = \"one\", name = \"create\" }")],
+            AROUND,
+        ),
+        place("flows.map", &STEPS[1], "[[flows.one.steps]]\n", &[("map", "\".\"")], AROUND),
+        place(
+            "flows.called",
+            &FLOW_ACTION,
+            "[[flows.one.steps]]\n[flows.one.steps.action]\n",
+            &[("connection", "\"one\""), ("name", "\"create\"")],
+            AROUND,
         ),
         place(
             "limits",
@@ -166,6 +198,13 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Text if ["ingress", "operator"].contains(&key.name) => &["\"0.0.0.0:80\"", "\"[::1]:8080\""],
         Is::Text if key.name == "public-url" => &["\"https://a.test\"", "\"http://127.0.0.1:8080/in\""],
         Is::Text if key.name == "connection" => &["\"one\""],
+        Is::Text if key.name == "route" => &["\"one\""],
+        Is::Text if key.name == "flow" => &["\"other\""],
+        Is::Text if key.name == "order-by" => &["\"/a\"", "\"/a/b~1c~0d/0\""],
+        Is::Text if key.name == "cron" => &["\"0 * * * *\"", "\"@hourly\""],
+        Is::Text if key.name == "timezone" => &["\"UTC\"", "\"Europe/Berlin\""],
+        Is::Text if key.name == "name" => &["\"create\"", "\"a-1\""],
+        Is::Text if ["when", "for-each", "map", "input"].contains(&key.name) => &["\".\"", "\".a[] | .b\""],
         Is::Text if key.name == "path" => &["\"/one\"", "\"/a.b/c-d_e~1\""],
         Is::Text => &["\"some text\"", "\"\""],
         // A real one: the parser reads it.
@@ -175,8 +214,19 @@ fn samples(key: &Key) -> Vec<String> {
         Is::NameOrReference => &["\"me\"", "{ secret = \"file:user\" }"],
         Is::Connector => &["\"acme/x\"", "\"acme/x@^1\"", "\"acme/x-2@=1.2.0\"", "\"0/0@>=1, <2\""],
         Is::Choice(words) => return words.iter().map(|word| Value::from(*word).to_string()).collect(),
+        Is::Choices(words) => return vec![Value::from(words.to_vec()).to_string()],
+        Is::OneOf(_) => &["{ cron = \"0 0 1 * *\" }", "{ every = \"1h\", overlap = \"queue\" }"],
+        Is::Tables(_) => {
+            &["[{ map = \".\" }, { action = { connection = \"one\", name = \"a\" }, input = \".\" }]"]
+        }
+        Is::Table(section) if std::ptr::eq(section, &FLOW_WEBHOOK) => &["{ route = \"one\" }"],
+        Is::Table(section) if std::ptr::eq(section, &FLOW_AFTER) => &["{ flow = \"other\" }"],
+        Is::Table(section) if std::ptr::eq(section, &FLOW_ACTION) => {
+            &["{ connection = \"one\", name = \"a\" }"]
+        }
         Is::Bytes if key.name.ends_with("-size") => &["\"16MiB\"", "\"1024GiB\""],
         Is::Bytes => &["\"1B\"", "\"64KiB\"", "\"1MiB\""],
+        Is::Time if key.name == "every" => &["\"1s\"", "\"366d\""],
         Is::Time if key.name.ends_with("-age") => &["\"1h\"", "\"365d\""],
         Is::Time => &["\"1ms\"", "\"30s\"", "\"1m\""],
         Is::Count(most) => return vec!["1".to_owned(), most.to_string()],
@@ -233,6 +283,8 @@ fn words() -> BTreeSet<String> {
     let sources = [
         include_str!("../authored.rs"),
         include_str!("../authored/connection.rs"),
+        include_str!("../authored/flow.rs"),
+        include_str!("../authored/flow/schedule.rs"),
         include_str!("../authored/serve.rs"),
         include_str!("../keys.rs"),
         include_str!("../../../../../docs/configuration.md"),
@@ -266,6 +318,10 @@ fn no_other_key_is_accepted_by_either() {
                     || fault == &format!("`{word}` is not supported yet")
                     || fault == "an API key goes into one place"
                     || fault == "`prefix` belongs to a header"
+                    || fault == "a schedule has one of `cron` and `every`"
+                    || fault == "`timezone` belongs to `cron`"
+                    || fault == "a step does one thing"
+                    || fault == "`input` belongs to an action"
             };
             assert!(faults.iter().any(refused), "the parser knows `{word}`: {faults:?}\n{text}");
             assert!(!editor(&schema, &text), "the schema has `{word}`\n{text}");
@@ -358,6 +414,15 @@ fn meaning(config: &Config) -> String {
     for (name, one) in &config.webhooks {
         text.push_str(&format!(" {name} {} {:?}", one.secrets.len(), one.body_bytes_max));
     }
+    for (name, one) in &config.flows {
+        let schedule = one.triggers.schedule.as_ref();
+        let schedule = schedule.map(|one| (&one.text, one.overlap, one.catch_up));
+        let (webhook, after) = (&one.triggers.webhook, &one.triggers.after);
+        text.push_str(&format!(
+            " {name} {schedule:?} {webhook:?} {after:?} {} {:?}",
+            one.concurrency, one.steps
+        ));
+    }
     for credential in config.credentials.values() {
         text.push_str(&format!(" {}", credential.short));
     }
@@ -420,7 +485,7 @@ fn documented() -> Vec<(String, String, Option<String>)> {
 
 #[test]
 fn the_documentation_has_the_same_keys_and_defaults() {
-    let sections: [(&str, Vec<&Section>); 11] = [
+    let sections: [(&str, Vec<&Section>); 16] = [
         ("", vec![&ROOT]),
         ("secrets.NAME", SECRETS.iter().collect()),
         ("credentials.NAME", CREDENTIALS.iter().collect()),
@@ -430,6 +495,11 @@ fn the_documentation_has_the_same_keys_and_defaults() {
         ("connections.NAME", CONNECTIONS.iter().collect()),
         ("serve", vec![&SERVE]),
         ("webhooks.NAME", WEBHOOKS.iter().collect()),
+        ("flows.NAME", FLOWS.iter().collect()),
+        ("flows.NAME.schedule", SCHEDULES.iter().collect()),
+        ("flows.NAME.webhook", vec![&FLOW_WEBHOOK]),
+        ("flows.NAME.after", vec![&FLOW_AFTER]),
+        ("flows.NAME.steps", STEPS.iter().collect()),
         ("connections.NAME.limits", vec![&LIMITS]),
         ("connections.NAME.network", vec![&NETWORK]),
     ];
@@ -468,7 +538,9 @@ fn the_examples_fit() {
     let readme = include_str!("../../../../../README.md");
     let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert!(editor(&schema, example), "{example}");
-    let tables = [&ROOT, &BOUNDARY, &LIMITS, &NETWORK, &SERVE].into_iter();
+    let tables =
+        [&ROOT, &BOUNDARY, &LIMITS, &NETWORK, &SERVE, &FLOW_WEBHOOK, &FLOW_AFTER, &FLOW_ACTION].into_iter();
+    let tables = tables.chain(FLOWS).chain(SCHEDULES).chain(STEPS);
     for section in tables.chain(SECRETS).chain(CREDENTIALS).chain(CONNECTIONS).chain(WEBHOOKS) {
         assert!(section.keys.iter().all(|key| !key.words.is_empty() && !section.words.is_empty()));
     }

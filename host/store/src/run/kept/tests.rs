@@ -115,7 +115,11 @@ async fn a_database_of_version_3_is_counted_when_it_is_brought_up() {
     let before = counts(folder.path());
     let mut conn = Connection::open(&path).unwrap();
     conn.execute_batch(
-        "DROP TABLE event_ids; DROP TABLE events; DROP TABLE deliveries; DROP TABLE deliveries_kept; \
+        "DROP TABLE flow_outputs; DROP TABLE flow_runs; DROP TABLE flow_definitions; DROP TABLE schedules; \
+         DROP INDEX runs_place; DROP INDEX runs_flow; DROP INDEX runs_open; ALTER TABLE runs DROP COLUMN flow; \
+         ALTER TABLE runs DROP COLUMN parent; ALTER TABLE runs DROP COLUMN place; \
+         CREATE INDEX runs_open ON runs (seq) WHERE outcome IS NULL; \
+         DROP TABLE event_ids; DROP TABLE events; DROP TABLE deliveries; DROP TABLE deliveries_kept; \
          DROP TABLE state_moves; DROP TABLE runs_kept; ALTER TABLE runs DROP COLUMN bytes; PRAGMA user_version = 3",
     )
     .unwrap();

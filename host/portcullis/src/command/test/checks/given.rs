@@ -2,7 +2,7 @@
 use super::{Came, Fault, Page, Stage, values};
 use crate::{cassette::Called, command::test::mistakes};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Stage<'_> {
     /// What no cassette makes right, since its host would drop it or do harm by it.
@@ -30,7 +30,11 @@ impl Stage<'_> {
             let again = seen.insert(record.to_string(), at);
             let given = || records.iter().filter(|other| *other == record).count();
             if let Some(first) = again
-                && given() > parts.iter().map(|part| self.answers_with(part)).min().unwrap_or_default()
+                && parts
+                    .iter()
+                    .filter_map(|part| self.answers_with(part))
+                    .min()
+                    .is_some_and(|there| given() > there)
             {
                 return Some(format!(
                     "record {} is record {} again, and the vendor gave it once: {}",
@@ -43,43 +47,64 @@ impl Stage<'_> {
         None
     }
 
-    /// How often the answers of the whole read have this value: as JSON has it, or in any other way.
-    fn answers_with(&self, value: &Value) -> usize {
-        let answers = || self.cassette.exchanges.iter().filter(|exchange| !exchange.resumed);
-        let count = |text: &str| -> usize {
-            answers().map(|exchange| String::from_utf8_lossy(&exchange.body).matches(text).count()).sum()
-        };
-        match count(&value.to_string()) {
-            0 => value.as_str().map_or(0, count),
-            found => found,
-        }
+    /// How often the answers of the whole read have this value: as a value of their JSON, or anywhere in what is none. None where the
+    /// connector writes it otherwise than its vendor.
+    fn answers_with(&self, value: &Value) -> Option<usize> {
+        let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let answers = self.cassette.exchanges.iter().filter(|exchange| !exchange.resumed);
+        let count = answers.map(|exchange| match serde_json::from_slice::<Value>(&exchange.body) {
+            Ok(body) => leaves_like(&body, &plain),
+            Err(_) => String::from_utf8_lossy(&exchange.body).matches(&plain).count(),
+        });
+        Some(count.sum()).filter(|count| *count > 0)
     }
 
-    /// The line whose values alone are all in the request that was refused, where there is one such line; from 1.
-    pub(super) fn line_asked_for(&self, at: usize) -> Option<u32> {
-        let (Called::Batch(batch), Some(exchange)) = (&self.cassette.call, self.cassette.exchanges.get(at))
-        else {
-            return None;
-        };
+    /// A newly rejected line that is none of those in the request that was refused, where at least one is: from 1, with that one.
+    pub(super) fn rejected_beside(&self, new: &[(u32, &str)]) -> Option<(u32, u32)> {
+        let Called::Batch(batch) = &self.cassette.call else { return None };
         let asked = self.player.asked();
-        let bodies = asked.iter().filter(|asked| asked.refused).map(|asked| &asked.body);
-        let mut request = exchange.url.clone();
-        bodies.for_each(|body| request.push_str(&String::from_utf8_lossy(body)));
-        let lines = String::from_utf8_lossy(&batch.records).into_owned();
-        let all_there = |line: &&str| {
-            let record: Value = serde_json::from_str(line).unwrap_or(Value::Null);
-            let values: Vec<_> = record.as_object().into_iter().flat_map(|record| record.values()).collect();
-            let texts = values.iter().filter_map(|value| match value {
-                Value::String(text) if !text.is_empty() => Some(text.clone()),
-                Value::Number(number) => Some(number.to_string()),
-                _ => None,
-            });
-            let texts: Vec<_> = texts.collect();
-            !texts.is_empty() && texts.iter().all(|text| request.contains(text.as_str()))
+        let mut request = String::new();
+        for asked in asked.iter().filter(|asked| asked.refused) {
+            request.push_str(&format!("{} {} ", asked.url, String::from_utf8_lossy(&asked.body)));
+        }
+        let request = request.to_ascii_lowercase();
+        let tokens: BTreeSet<&str> = request.split(|c: char| !is_of_a_key(c)).collect();
+        let keys = line_keys(&batch.records, self.described(batch).stream.primary_key.first()?)?;
+        let is_there = |line: u32| keys.get(&line).is_some_and(|key| tokens.contains(key.as_str()));
+        let meant = keys.keys().copied().find(|line| is_there(*line))?;
+        let beside = new.iter().map(|(line, _)| *line).find(|line| !is_there(*line))?;
+        Some((beside, meant))
+    }
+}
+
+/// The key of each line, where all can be told apart in a request: letters and digits, which no encoding changes.
+fn line_keys(records: &[u8], property: &str) -> Option<BTreeMap<u32, String>> {
+    let text = String::from_utf8_lossy(records);
+    let lines = (1..).zip(text.lines().filter(|line| !line.trim().is_empty()));
+    let key = |(number, line): (u32, &str)| {
+        let record: Value = serde_json::from_str(line).ok()?;
+        let key = match record.get(property)? {
+            Value::String(text) => text.to_ascii_lowercase(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
         };
-        let lines = lines.lines().filter(|line| !line.trim().is_empty());
-        let mut there = (1..).zip(lines).filter(|(_, line)| all_there(line)).map(|(number, _)| number);
-        there.next().filter(|_| there.next().is_none())
+        (!key.is_empty() && key.chars().all(is_of_a_key)).then_some((number, key))
+    };
+    lines.map(key).collect()
+}
+
+fn is_of_a_key(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+/// Texts and numbers of a document that are written so.
+fn leaves_like(value: &Value, text: &str) -> usize {
+    match value {
+        Value::String(found) => usize::from(found == text),
+        Value::Number(found) => usize::from(found.to_string() == text),
+        Value::Array(items) => items.iter().map(|item| leaves_like(item, text)).sum(),
+        Value::Object(map) => map.values().map(|item| leaves_like(item, text)).sum(),
+        Value::Null | Value::Bool(_) => 0,
     }
 }
 

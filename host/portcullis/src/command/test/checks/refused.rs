@@ -97,11 +97,19 @@ impl Stage<'_> {
         let kind = said.unwrap_or(usual.as_str());
         let (came, ended) = self.play(Some((at, refusal)), begin.from.clone()).await?;
         let asked = self.player.asked();
+        if let Some(fault) =
+            mistakes::denied(&ended).or_else(|| mistakes::logged(self.cassette, &self.sensitive(), &ended))
+        {
+            return Ok(Some(fault));
+        }
         // Who says what comes of such an answer may ask for something else: tidy up, for one.
         if said.is_none()
             && let Some(beside) = mistakes::asked_beside(refusal, &asked)
         {
-            return Ok(Some(beside + &self.help(at, refusal, came.kind())));
+            let help = self.help(at, refusal, came.kind());
+            let lets =
+                if help.is_empty() { "" } else { ", which lets the call ask for something else after it" };
+            return Ok(Some(beside + &help + lets));
         }
         // And for the same again, where the answer is about what was asked: a poll for what is not there yet.
         if !(said.is_some() && refusal.is_of_what_was_asked())
@@ -150,10 +158,12 @@ impl Stage<'_> {
                  instead, which ends the batch with `{kind}`"
             ))),
             // A destination may refuse the lines that the vendor refused, and write the others.
-            Some((line, _)) if new.iter().all(|(_, found)| *found == kind || *found == INVALID) => {
-                let meant = self.line_asked_for(at).filter(|meant| new.len() == 1 && meant != line);
-                Some(meant.map(|meant| {
-                    format!("the vendor refused line {meant} with {what}, and line {line} was rejected in its place")
+            Some(_) if new.iter().all(|(_, found)| *found == kind || *found == INVALID) => {
+                Some(self.rejected_beside(&new).map(|(line, meant)| {
+                    format!(
+                        "the vendor refused line {meant} with {what}, and line {line} was rejected, which that request does not have: a \
+                         line that was not sent, or was written, is none of those that come back"
+                    )
                 }))
             }
             Some((line, found)) => {

@@ -4,6 +4,7 @@ use crate::{
     cassette::{Called, player::Asked},
     command::test::{
         compared::{differ, requests_differ},
+        mistakes,
         sandbox::Chance,
     },
     exit::Result,
@@ -25,7 +26,7 @@ impl Stage<'_> {
             let Some(checkpoint) = &page.checkpoint else { continue };
             let is_last = number + 1 == pages.len();
             let rest = values(&pages[number + 1..]);
-            let (came, _) = self.play(None, Position::Checkpoint(checkpoint.clone())).await?;
+            let (came, ended) = self.play(None, Position::Checkpoint(checkpoint.clone())).await?;
             let asked = self.player.asked();
             used.extend(asked.iter().filter_map(|asked| asked.answered_by));
             // Beyond the last page a vendor may have more: the cassette says so, or has nothing for it.
@@ -38,7 +39,11 @@ impl Stage<'_> {
             if is_last && let Some(fault) = self.tells_the_time(&came, &asked, checkpoint).await? {
                 return Ok(Verdict::Fault(fault));
             }
-            let fault = self.unexpected().or_else(|| match &came {
+            let in_itself = mistakes::denied(&ended)
+                .or_else(|| self.unexpected())
+                .or_else(|| self.schema(&came))
+                .or_else(|| mistakes::logged(self.cassette, &self.sensitive(), &ended));
+            let fault = in_itself.or_else(|| match &came {
                 Came::Pages(_) if is_last && asks && asked.is_empty() => {
                     Some("it asks for nothing: whatever is new then, it never reads".to_owned())
                 }
@@ -84,6 +89,10 @@ impl Stage<'_> {
             return Some(differs);
         };
         let at_checkpoint = &before[before.len() - again..];
+        let comes_again = resumed.starts_with(at_checkpoint) && resumed.ends_with(rest);
+        if self.cassette.lookback && comes_again {
+            return None;
+        }
         let field = match &self.cassette.call {
             Called::Stream(name) => {
                 self.sandbox.component.manifest.streams.get(name).and_then(|it| it.cursor_field.as_deref())
@@ -96,7 +105,13 @@ impl Stage<'_> {
                 .all(|record| record.get(field) == before.last().and_then(|last| last.get(field))),
             None => again <= 1,
         };
-        (!(is_equal && resumed.starts_with(at_checkpoint) && resumed.ends_with(rest))).then_some(differs)
+        let help = match comes_again {
+            true => {
+                "\nwhere the vendor is asked for more than is new, since it can't be asked for less: `lookback = true` in the cassette"
+            }
+            false => "",
+        };
+        (!(is_equal && comes_again)).then(|| differs + help)
     }
 
     /// The same read at another time: what it asks for is the same, and where a later one begins is not.

@@ -241,7 +241,7 @@ fn a_connection_runs_what_is_approved_and_nothing_else() {
 
     // Never approved: it waits, and an approval is a change.
     dev.next(OUT, "`example` is not approved");
-    dev.next(OUT, "portcullis approve example");
+    dev.next(OUT, "approve example");
     dev.next(ERR, "watching");
     assert_eq!(vendor.count(), 0);
     let first = in_registry(&project);
@@ -270,7 +270,7 @@ fn a_connection_runs_what_is_approved_and_nothing_else() {
     );
     dev.next(OUT, "ASKS FOR MORE than 0.1.0-dev.");
     dev.next(OUT, "widened");
-    dev.next(OUT, "portcullis approve example");
+    dev.next(OUT, "approve example");
     dev.next(ERR, "watching");
     assert_eq!((pinned(&project), vendor.count()), (second.digest.clone(), 2));
     // The operator does not say that anything is taken.
@@ -281,7 +281,7 @@ fn a_connection_runs_what_is_approved_and_nothing_else() {
         "\"GET https://api.example.com/v1/items\"",
     );
     edit(&weather.join("src/lib.rs"), PUSH_OTHER, PUSH);
-    dev.next(OUT, "portcullis approve example");
+    dev.next(OUT, "approve example");
     dev.next(ERR, "watching");
     assert_eq!((pinned(&project), vendor.count()), (second.digest.clone(), 2));
     // No connection runs a development build that its config does not ask for.

@@ -52,7 +52,7 @@ fn many_pages_without_records() {
     let case = Case { more: "config = { pages = 3000, per-page = 0 }".to_owned(), ..Case::default() };
     let project = case.approved();
     project.run(&["read", "probe", "rows"]).exits(0);
-    fits(&project, 384 << 10);
+    fits(&project, 448 << 10);
     let (run, text) = last(&project);
     assert_eq!((&run["pages"], &run["attempts_total"]), (&json!(3_000), &json!(3_000)));
     assert_eq!(run["attempts"].as_array().unwrap().len(), 1_000);

@@ -305,13 +305,27 @@ fn idle(schema: &Arc<str>) -> Option<Worker> {
     }
 }
 
+/// What was compiled in this process last: whoever holds many documents against few schemas waits for each of these once.
+static KNOWN_HERE: Mutex<VecDeque<(Arc<str>, Arc<Judge>)>> = Mutex::new(VecDeque::new());
+const KNOWN_HERE_MAX: usize = 4;
+
+fn known_here(schema: &Arc<str>) -> Result<Arc<Judge>, SchemaError> {
+    let known = || KNOWN_HERE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, judge)) = known().iter().find(|(text, _)| text == schema) {
+        return Ok(Arc::clone(judge));
+    }
+    let value = json::parse(schema.as_bytes(), SCHEMA_BYTES_MAX);
+    let value = value.map_err(|error| SchemaError::Unusable(no_document(&error)))?;
+    let judge = Arc::new(Judge::of(value)?);
+    let mut known = known();
+    known.truncate(KNOWN_HERE_MAX - 1);
+    known.push_front((Arc::clone(schema), Arc::clone(&judge)));
+    Ok(judge)
+}
+
 /// In this process, with as much stack as a child would have.
 fn here<T: Send>(schema: &Arc<str>, work: impl FnOnce(&Judge) -> T + Send) -> Result<T, SchemaError> {
-    let compiled = || {
-        let value = json::parse(schema.as_bytes(), SCHEMA_BYTES_MAX);
-        let value = value.map_err(|error| SchemaError::Unusable(no_document(&error)))?;
-        Judge::of(value).map(|judge| work(&judge))
-    };
+    let compiled = || known_here(schema).map(|judge| work(&judge));
     let thread = thread::Builder::new().stack_size(CHILD_STACK_BYTES);
     thread::scope(|scope| match thread.spawn_scoped(scope, compiled) {
         Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),

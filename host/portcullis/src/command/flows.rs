@@ -129,28 +129,23 @@ async fn here(
     let host = Host::open(&arguments.config, arguments.wait()).await?;
     let begun = host.engine.begin_flow(flow, input, &CallOptions::default()).await;
     let run_id = begun.map_err(report::refused)?;
-    let mut went = Ok(());
-    while !detach {
-        match host.engine.flow(&run_id, Some(&cancelled)).await {
-            Ok(Flowed::Over(_)) => break,
-            Ok(Flowed::Waits(_)) if *cancelled.borrow() => {
-                went = Err(left(&run_id));
-                break;
-            }
-            Ok(Flowed::Waits(until)) => wait(until, cancelled.clone()).await,
-            // One of its key is before it: that is somebody else's to go on with.
-            Err(EngineError::Store(StoreError::Conflict { .. })) => {
-                went = Err(left(&run_id));
-                break;
-            }
-            Err(error) => {
-                went = Err(report::refused(error).of_run(&run_id));
-                break;
-            }
-        }
-    }
+    let went = if detach { Ok(()) } else { to_its_end(&host, &run_id, &cancelled).await };
     host.close().await;
     went.map(|()| run_id)
+}
+
+/// Goes on with it until it is over, or left to a `serve`.
+async fn to_its_end(host: &Host, run_id: &str, cancelled: &tokio::sync::watch::Receiver<bool>) -> Result<()> {
+    loop {
+        match host.engine.flow(run_id, Some(cancelled)).await {
+            Ok(Flowed::Over(_)) => return Ok(()),
+            Ok(Flowed::Waits(_)) if *cancelled.borrow() => return Err(left(run_id)),
+            Ok(Flowed::Waits(until)) => wait(until, cancelled.clone()).await,
+            // One of its key is before it: that is somebody else's to go on with.
+            Err(EngineError::Store(StoreError::Conflict { .. })) => return Err(left(run_id)),
+            Err(error) => return Err(report::refused(error).of_run(run_id)),
+        }
+    }
 }
 
 fn left(run_id: &str) -> Failure {

@@ -77,8 +77,16 @@ const BEGINNINGS: [&str; 48] = [
     "ntn_",
 ];
 
-/// The same, of words that may be somebody's name: with a digit they are none.
+/// The same, of words that may be somebody's name: with a digit they are none, nor where what follows has letters of both kinds
+/// and is as long as no name.
 const WITH_DIGITS: [&str; 6] = ["tok_", "npm_", "hf_", "whsec_", "secret_", "ATTA"];
+const WITHOUT_DIGIT_CHARS_MIN: usize = 20;
+
+/// What queries call a secret too, of whose name that is no ending elsewhere.
+const OF_QUERIES: [&str; 5] = ["key", "sig", "signature", "pass", "auth"];
+
+/// How the names end of variables of the environment that hold one.
+const OF_VARIABLES: [&str; 4] = ["_KEY", "_PASS", "_AUTH", "_PW"];
 
 /// The same where the word is as long as no name.
 const LONG: [&str; 3] = ["sk-", "sk_", "rk_"];
@@ -99,8 +107,10 @@ const ADDRESSES: [&str; 5] = [
 const TOKEN_CHARS_MIN: usize = 10;
 /// Of this length, letters and digits that change between kinds as no name does are a token.
 const MIXED_CHARS_MIN: usize = 24;
-/// The same where `/` is one of the letters: paths have it too. And of hexadecimal digits, or small letters and digits alone.
+/// The same of small letters and digits alone, or capitals and digits, or where `/` is one of the letters: paths have it too.
 const LONG_CHARS_MIN: usize = 32;
+/// Of hexadecimal digits: Plaid's are as short.
+const HEX_CHARS_MIN: usize = 30;
 /// Changes between small letters, capitals and digits, of a hundred characters: drawn by chance they are some sixty, with a digit
 /// in it, or without; of small letters and digits alone some forty. Names have less than thirty, and those of one case few.
 const CHANGES_MIN: usize = 38;
@@ -108,7 +118,7 @@ const CHANGES_WITHOUT_DIGIT_MIN: usize = 45;
 const CHANGES_OF_ONE_CASE_MIN: usize = 16;
 /// Of a secret of AWS, which has a length of its own: paths have none at all.
 const CHANGES_OF_AWS_MIN: usize = 20;
-const DIGITS_OF_ONE_CASE_MIN: usize = 4;
+const DIGITS_OF_SMALL_LETTERS_MIN: usize = 4;
 /// An access key of AWS, and the secret to it.
 const AWS_ID_CHARS: usize = 20;
 const AWS_SECRET_CHARS: usize = 40;
@@ -148,6 +158,7 @@ pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
     found.extend(user_infos(text));
     found.extend(addresses(text));
     found.extend(pairs(text));
+    found.extend(arguments(text));
     found.extend(schemes(text));
     found.extend(pem(text));
     found
@@ -190,7 +201,18 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> impl Iterator<Item = Ran
 fn is_token(word: &str) -> bool {
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| word.starts_with(beginning));
-    let is_known = begins(&BEGINNINGS) || has_digit && begins(&WITH_DIGITS);
+    let is_drawn_behind = |beginning: &str| {
+        word.strip_prefix(beginning).is_some_and(|rest| {
+            let any = |is: fn(&u8) -> bool| rest.bytes().any(|byte| is(&byte));
+            rest.len() >= WITHOUT_DIGIT_CHARS_MIN
+                && any(u8::is_ascii_lowercase)
+                && any(u8::is_ascii_uppercase)
+                && !rest.contains(['-', '_'])
+        })
+    };
+    let is_known = begins(&BEGINNINGS)
+        || has_digit && begins(&WITH_DIGITS)
+        || WITH_DIGITS.into_iter().any(is_drawn_behind);
     let is_long = word.len() >= LONG_CHARS_MIN && has_digit && begins(&LONG);
     let is_of_aws = word.len() == AWS_ID_CHARS && begins(&["AKIA", "ASIA"]);
     if is_our_id(word) {
@@ -223,10 +245,13 @@ fn is_drawn(word: &str) -> bool {
 fn is_drawn_of_one_case(word: &str) -> bool {
     let all = |is: fn(&u8) -> bool| word.bytes().all(|byte| byte.is_ascii_digit() || is(&byte));
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    (all(u8::is_ascii_lowercase) || all(u8::is_ascii_uppercase))
+    let is_small = all(u8::is_ascii_lowercase);
+    // Base32 has few digits, and no name is so long in capitals alone.
+    let digits_min = if is_small { DIGITS_OF_SMALL_LETTERS_MIN } else { 1 };
+    (is_small || all(u8::is_ascii_uppercase))
         && !all(u8::is_ascii_hexdigit)
-        && (DIGITS_OF_ONE_CASE_MIN..word.len()).contains(&digits)
-        && changes(word) * 100 >= word.len() * CHANGES_OF_ONE_CASE_MIN
+        && (digits_min..word.len()).contains(&digits)
+        && (!is_small || changes(word) * 100 >= word.len() * CHANGES_OF_ONE_CASE_MIN)
 }
 
 /// How often small letters, capitals and digits change, in each part of a name; its first capital is none.
@@ -251,6 +276,7 @@ fn is_encoded(word: &str, rest: &str) -> bool {
             && is_mixed
             && changes(word) * 100 >= word.len() * CHANGES_OF_AWS_MIN)
         || (word.len() >= LONG_CHARS_MIN && is_drawn(word))
+        || (word.len() >= MIXED_CHARS_MIN && is_mixed && is_drawn(word))
 }
 
 /// In one of a word's parts, as long as a key. A digest says that it is one, and a file of the cache has its name from one.
@@ -258,7 +284,7 @@ fn is_hex(word: &str, before: &str) -> bool {
     let is_key = |part: &str| {
         let part = part.strip_prefix("SK").unwrap_or(part);
         let any = |is: fn(&u8) -> bool| part.bytes().any(|byte| is(&byte));
-        part.len() >= LONG_CHARS_MIN
+        part.len() >= HEX_CHARS_MIN
             && part.bytes().all(|byte| byte.is_ascii_hexdigit())
             && any(u8::is_ascii_digit)
             && any(u8::is_ascii_alphabetic)
@@ -305,43 +331,79 @@ fn addresses(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// `?token=…`, `X-Api-Key: …`, `AccountKey=…;`
+/// `?token=…`, `X-Api-Key: …`, `AccountKey=…;`, `password = …`, `SMTP_PASS=…`
 fn pairs(text: &str) -> impl Iterator<Item = Range<usize>> {
     words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).filter_map(|name| {
         let (before, word, rest) = (&text[..name.start], &text[name.clone()], &text[name.end..]);
         let is_query = before.ends_with(['?', '&']) && rest.starts_with('=');
-        let is_key = is_private(word) || is_query && matches!(word, "key" | "sig" | "signature");
-        if is_key && let Some(inside) = quoted_value(text, name.end) {
-            return Some(inside);
-        }
-        let (is_set, is_header) = (rest.starts_with('='), rest.starts_with(": "));
-        if !is_key || !(is_set || is_header) {
+        let is_variable = || {
+            rest.starts_with('=')
+                && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+                && OF_VARIABLES.iter().any(|known| word.ends_with(known))
+        };
+        let is_key = is_private(word) || is_query && OF_QUERIES.contains(&word) || is_variable();
+        if !is_key {
             return None;
         }
+        if let Some(inside) = quoted_value(text, name.end) {
+            return Some(inside);
+        }
+        let (is_set, length) = sign(rest)?;
+        let is_header = !is_set && rest[..length].ends_with(' ');
         let is_end = |c: char| match c {
             '"' | '\'' | '`' | '\n' => true,
             '&' | '#' => is_query,
             ';' => !is_query && !is_header,
-            c => is_set && c.is_whitespace(),
+            c => !is_header && c.is_whitespace(),
         };
-        let start = name.end + if is_set { 1 } else { 2 };
+        let start = name.end + length;
         let length = text[start..].find(is_end).unwrap_or(text.len() - start);
         let value = &text[start..start + length];
-        let is_shown =
-            matches!(value, "" | "*") || is_reference(value) || (is_set && !is_query && is_a_place(value));
+        let is_shown = matches!(value, "" | "*")
+            || value.starts_with(['{', '['])
+            || is_reference(value)
+            || (!is_header && !is_query && is_a_place(value));
         (!is_shown).then(|| start..start + length)
     })
 }
 
-/// `password = "…"`, `"password":"…"`: what stands between the quotes.
+/// `=`, also between spaces, and how long it is; or `:`, also before one.
+fn sign(rest: &str) -> Option<(bool, usize)> {
+    let spaces = |from: usize| rest[from..].len() - rest[from..].trim_start_matches(' ').len();
+    let before = spaces(0);
+    match rest[before..].chars().next()? {
+        // `==` compares.
+        '=' if !rest[before + 1..].starts_with(['=', '>']) => Some((true, before + 1 + spaces(before + 1))),
+        // A scheme, or the path of a name.
+        ':' if before == 0 && !rest.starts_with("::") && !rest.starts_with("://") => {
+            Some((false, 1 + spaces(1).min(1)))
+        }
+        _ => None,
+    }
+}
+
+/// `password = "…"`, `"password":"…"`, also with a backslash before each quote: what stands between the quotes.
 fn quoted_value(text: &str, end: usize) -> Option<Range<usize>> {
-    let rest = text[end..].trim_start_matches(['"', '\'']).trim_start_matches(' ');
-    let value = rest.strip_prefix(['=', ':'])?.trim_start_matches(' ');
+    let rest = text[end..].trim_start_matches(['\\', '"', '\'']).trim_start_matches(' ');
+    let value = rest.strip_prefix(['=', ':'])?.trim_start_matches([' ', '\\']);
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let start = text.len() - value.len() + 1;
     let length = text[start..].find(quote).unwrap_or(text.len() - start);
-    let inside = &text[start..start + length];
-    (!(inside.is_empty() || is_reference(inside) || is_a_place(inside))).then(|| start..start + length)
+    let inside = text[start..start + length].trim_end_matches('\\');
+    (!(inside.is_empty() || is_reference(inside) || is_a_place(inside))).then(|| start..start + inside.len())
+}
+
+/// `curl -u USER:PASSWORD`
+fn arguments(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let options = [" -u ", " --user "].into_iter().flat_map(|option| text.match_indices(option));
+    options.filter_map(|(at, option)| {
+        let start = at + option.len();
+        let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+        let start = start + usize::from(text[start..].starts_with(['"', '\'']));
+        let length = text[start..].find(is_end).unwrap_or(text.len() - start);
+        let (user, password) = text[start..start + length].split_once(':')?;
+        (!user.is_empty() && !is_a_place(password)).then(|| start..start + length)
+    })
 }
 
 /// `FILE`, `NAME[,NAME]`, `…`: what stands for something.
@@ -392,7 +454,9 @@ fn is_private(name: &str) -> bool {
 /// Where the value begins of a name that ends here: behind `=` or `:`, or at a quote where somebody forgot them.
 fn value_after(text: &str, end: usize) -> Option<usize> {
     let skipped = |from: usize| text.len() - text[from..].trim_start_matches([' ', '\t']).len();
-    let name_end = end + usize::from(text[end..].starts_with(['"', '\'']));
+    // In a string it has a backslash.
+    let escape = end + usize::from(text[end..].starts_with("\\\""));
+    let name_end = escape + usize::from(text[escape..].starts_with(['"', '\'']));
     let at = skipped(name_end);
     match [":=", "=", ":"].iter().find(|sign| text[at..].starts_with(**sign)) {
         Some(sign) => Some(skipped(at + sign.len())),
@@ -412,8 +476,9 @@ fn value_at(text: &str, start: usize) -> Option<Range<usize>> {
     }
     let range = match rest.chars().next()? {
         quote @ ('"' | '\'') => 1..1 + quoted(&rest[1..line], quote),
-        // A table has names of its own.
+        // A table has names of its own; of a string in a string `pairs` has the value.
         '{' => return None,
+        '\\' if rest.starts_with("\\\"") => return None,
         '[' => 0..rest.find(']').map_or(line, |end| end + 1),
         _ => 0..line,
     };
@@ -529,6 +594,10 @@ mod tests {
             "sk-abcdefghijklmnopqrstuvwxyz0123456789",
             "z8m3k1q9x0v7b5n2c4l6j8h0g3f1d5s7",
             "Zm9vYmFyL2Jhei9xdXV4LzEyMzQ1Njc4OTA/abc/DeF1x",
+            "hf_abcdefghijKLMNOPQRSTuvwxyzABCDefgh",
+            "0123456789abcdef0123456789abcd",
+            "JBSWY3DPEHPK3PXPJBSWYADPEHPKAPXP",
+            "x7Kf+2Qz/9aBc3dEf5GhT4jK",
         ] {
             assert_eq!(masked(token), "*".repeat(token.len()));
         }
@@ -596,9 +665,41 @@ mod tests {
         }
         assert!(in_words("usage: --token=FILE --password=…").is_empty());
         assert!(in_words("`secret`: expected a string; `secret = \"file:x\"` or `token = \"…\"`").is_empty());
-        for text in ["{\"password\":\"hunter-two\"}", "Password = \"hunter-two\"", "password='hunter-two'"] {
+    }
+
+    #[test]
+    fn messages_hide_what_stands_behind_a_name() {
+        for text in [
+            "{\"password\":\"hunter-two\"}",
+            "{\\\"password\\\":\\\"hunter-two\\\"}",
+            "Password = \"hunter-two\"",
+            "password='hunter-two'",
+            "Server=db; Password = hunter-two; Timeout=5",
+            "password:hunter-two",
+            "X-Api-Key:hunter-two",
+            "X-Api-Key: hunter-two",
+            "`GET https://a.test/x?pass=hunter-two&page=2`",
+            "https://a.test/x?auth=hunter-two",
+            "SMTP_PASS=hunter-two",
+            "STRIPE_KEY=hunter-two portcullis serve",
+        ] {
             let found = in_words(text);
             assert!(found.iter().any(|range| &text[range.clone()] == "hunter-two"), "{text}");
+            assert!(!masked(text).contains("hunter-two"), "{text}");
+        }
+        for text in ["curl -u ada:hunter-two https://a.test", "curl --user 'ada:hunter-two' x"] {
+            let found = in_words(text);
+            assert!(found.iter().any(|range| &text[range.clone()] == "ada:hunter-two"), "{text}");
+        }
+        for text in [
+            "`secret`: expected a string, found an integer",
+            "write `token = { secret = \"file:live.key\" }`",
+            "`secrets::token` and `token == x`",
+            "PRIMARY_KEY and SORT_KEY of the table",
+            "curl -u NAME:PASSWORD",
+            "password=FILE",
+        ] {
+            assert!(in_words(text).is_empty(), "{text}");
         }
     }
 }

@@ -162,25 +162,25 @@ fn lay_down(data: &Path, file: &Path, text: &str) -> Result<()> {
 pub fn refusal(connection: &str, approval: &Approval, ended: Ended) -> Failure {
     let (id, approve) = (&approval.approval_id, format!("portcullis approve {connection}"));
     let (what, help) = match ended {
-        Ended::Revoked => ("was revoked".to_owned(), format!("{approve}, to approve it anew")),
+        Ended::Revoked => ("was revoked".to_owned(), approve),
         Ended::Followed(follower) => (
             format!("has ended: `{follower}` followed it here"),
-            format!("{approve}, to approve it anew; going back to an older lock needs a new approval too"),
+            format!("`{approve}` approves it anew; going back to an older lock needs a new approval too"),
         ),
         Ended::GivenBefore(revoked_at) => (
             format!(
                 "was given at {}, before this connection or its connector was revoked ({revoked_at})",
                 approval.approved_at
             ),
-            format!("{approve}, to approve it anew; the time counts that the approving machine's clock gave"),
+            format!("`{approve}` approves it anew; the time counts that the approving machine's clock gave"),
         ),
         Ended::Older(current) => (
             format!("was given at {}, before `{current}`, which runs here", approval.approved_at),
-            format!("{approve}, to approve it anew; going back to an older lock needs a new approval too"),
+            format!("`{approve}` approves it anew; going back to an older lock needs a new approval too"),
         ),
         Ended::NotYetGiven => (
             format!("was given at {}, which lies ahead of this machine's clock", approval.approved_at),
-            format!("set the clock that is wrong; {approve}, to approve it anew"),
+            format!("set the clock that is wrong; `{approve}` approves it anew"),
         ),
     };
     Failure::new(Exit::NotApproved, format!("the approval of `{connection}` (`{id}`) {what}")).with_help(help)

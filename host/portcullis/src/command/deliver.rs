@@ -49,7 +49,7 @@ fn read(file: &Path) -> Result<Delivery> {
     let bytes = files::read_given(file, DOCUMENT_BYTES_MAX)?;
     delivery::parse(&bytes).map_err(|error| {
         let failure = Failure::new(Exit::Usage, format!("`{shown}` is no delivery")).because(&error);
-        failure.with_help(error.help().unwrap_or("portcullis deliver --help shows one"))
+        failure.with_help(error.help().unwrap_or("`portcullis deliver --help` shows one"))
     })
 }
 

@@ -59,7 +59,7 @@ async fn known_connection(config: &Config, options: &Logs) -> Result<()> {
 async fn refuse_unknown(data: &Path, options: &Logs) -> Result<()> {
     let narrowed = options.status.is_some() || options.connection.is_some() || options.correlation.is_some();
     if let Some(id) = options.exchange.as_ref().filter(|_| !narrowed && options.run.is_none()) {
-        let help = "portcullis logs --json shows the ids of those that are kept";
+        let help = "`portcullis logs --json` shows the ids of those that are kept";
         return Err(unknown("exchange", id).with_help(help));
     }
     match &options.run {
@@ -78,7 +78,7 @@ async fn known_run(data: &Path, run_id: &str) -> Result<bool> {
     let known = known.await.map_err(|error| Failure::fault("the reader failed").because(&error))?;
     match known.map_err(|error: StoreError| at_database("read", "state.db", &error))? {
         Some(run) => Ok(run.summary.ended_at.is_some()),
-        None => Err(unknown("run", run_id).with_help("portcullis runs shows those that are kept")),
+        None => Err(unknown("run", run_id).with_help("`portcullis runs` shows those that are kept")),
     }
 }
 

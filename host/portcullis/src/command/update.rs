@@ -8,8 +8,9 @@ use crate::{
     cli::{Arguments, Update},
     config::Config,
     exit::{Exit, Failure, Result},
-    output,
+    output, remedy,
 };
+use portcullis_manifest::diagnose::without_secrets;
 use serde_json::{Value, json};
 
 /// Updates one connection or all.
@@ -105,18 +106,20 @@ impl Proposal {
     }
 }
 
-/// Where all are looked at, a failure is one of several results.
+/// Where all are looked at, a failure is one of several results; a document's words are shown as every failure shows them.
 fn print_failure(name: &str, failure: &Failure, as_json: bool) {
+    let (message, help) =
+        (without_secrets(&failure.to_string()), failure.help.as_deref().map(remedy::pasteable));
+    let places: Vec<_> =
+        failure.diagnostics.iter().map(|place| without_secrets(&place.to_string())).collect();
     if as_json {
         output::json_line(&json!({
-            "connection": name, "result": "failed", "message": failure.to_string(), "help": failure.help,
-            "diagnostics": failure.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "connection": name, "result": "failed", "message": message, "help": help, "diagnostics": places,
         }));
         return;
     }
-    output::line(&format!("{:<8} `{name}`: {}", "failed", output::shown_line(&failure.to_string())));
-    let places = failure.diagnostics.iter().map(ToString::to_string);
-    for more in places.filter(|place| *place != failure.message).chain(failure.help.clone()) {
+    output::line(&format!("{:<8} `{name}`: {}", "failed", output::shown_line(&message)));
+    for more in places.into_iter().filter(|place| *place != message).chain(help) {
         output::line(&format!("         {}", output::shown_line(&more)));
     }
     output::line(&format!(

@@ -137,8 +137,10 @@ impl Show<'_> {
             // Nothing is in an empty table.
             (Is::Foreign, Value::Object(_)) => Shown::Value(value.clone()),
             (Is::Foreign | Is::NameOrReference, value) => Shown::Withheld(kind(value)),
+            // Judged as it is written too: what makes it whole makes a path of a URL.
             (Is::Path | Is::Paths, Value::String(path)) if self.all => {
-                Shown::Value(without_secrets(&whole(folder_of(&self.config.file), path)).into())
+                let path = without_secrets(path);
+                Shown::Value(without_secrets(&whole(folder_of(&self.config.file), &path)).into())
             }
             // Everybody may see it, and has to.
             (_, Value::String(_)) if self.key.starts_with("publishers.") => Shown::Value(value.clone()),

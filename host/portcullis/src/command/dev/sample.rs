@@ -155,7 +155,7 @@ impl<'a> Samples<'a> {
             self.file().map_or_else(|| "the sample".to_owned(), |file| format!("`{}`", file.display()));
         let no_delivery = |error: delivery::DeliveryError| {
             let failure = Failure::new(Exit::Usage, format!("{shown} is no delivery")).because(&error);
-            failure.with_help(error.help().unwrap_or("portcullis deliver --help shows one"))
+            failure.with_help(error.help().unwrap_or("`portcullis deliver --help` shows one"))
         };
         if has("method") && has("path") {
             return delivery::parse(&body).map_err(no_delivery);

@@ -1,7 +1,7 @@
 //! `config check`, `config show`, `schema`: the config file by itself, and nothing secret of it.
 
 use crate::snapshot;
-use portcullis_tests::Project;
+use portcullis_tests::{Project, case::Case};
 
 const CANARY: &str = "sk_live_canary_0123456789";
 
@@ -94,6 +94,34 @@ fn no_secret_is_in_any_output() {
     // A secret that can't be read changes nothing: none is asked for.
     std::fs::remove_file(project.path("stripe.key")).unwrap();
     project.run(&["config", "show", "--resolved"]).exits(0);
+}
+
+#[test]
+fn what_was_pasted_where_it_does_not_belong_is_shown_by_no_command() {
+    const PASTED: [&str; 4] = ["ghp_0canary1", "canary-password", "canary-in-folder", "canary-of-a-header"];
+    let rule = "GET https://api.vendor.test/ghp_0canary1/x".to_owned();
+    let case = Case { allow: Some(vec![rule]), ..Case::default() };
+    let project = case.project();
+    let more = "\nowner = \"Server=db; Password = canary-password\"\nrunbook = \"X-Api-Key:canary-of-a-header\"\n\
+        folders = { out = \"https://bob:canary-in-folder@a.test/x\" }\n";
+    project.config(&case.config().replacen("[connections.probe]", &format!("[connections.probe]{more}"), 1));
+    for args in [
+        &["config", "show"][..],
+        &["config", "show", "--resolved"],
+        &["connectors"],
+        &["review", "probe"],
+        &["update"],
+        &["update", "probe"],
+        &["doctor"],
+        &["status"],
+        &["call", "probe", "echo", "{}"],
+    ] {
+        for args in [args.to_vec(), [&["--json"], args].concat()] {
+            let ran = project.run(&args);
+            let shown = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(!PASTED.iter().any(|pasted| shown.contains(pasted)), "{args:?}\n{shown}");
+        }
+    }
 }
 
 #[test]

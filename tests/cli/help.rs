@@ -27,6 +27,8 @@ fn help_of_everything() {
         "check",
         "discover",
         "call",
+        "flows",
+        "run",
         "read",
         "deliver",
         "write",
@@ -38,6 +40,7 @@ fn help_of_everything() {
     ] {
         snapshot!(format!("help-{command}"), project, project.run(&[command, "--help"]));
     }
+    snapshot!("help-flows-test", project, project.run(&["flows", "test", "--help"]));
     snapshot!("help-config-show", project, project.run(&["config", "show", "--help"]));
 }
 

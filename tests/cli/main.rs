@@ -12,6 +12,7 @@ mod denials;
 mod doctor;
 mod dry_run;
 mod explain;
+mod flows;
 mod fresh;
 mod handed;
 mod help;

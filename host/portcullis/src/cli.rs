@@ -4,8 +4,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 mod authors;
+mod flows;
 
 pub use authors::{Build, Dev, New, OneRun, Test};
+pub use flows::{Flows, FlowsCommand, FlowsTest, RunFlow};
 
 /// Where no other is named.
 pub const CONFIG_FILE: &str = "portcullis.toml";
@@ -108,8 +110,8 @@ pub enum Command {
     Discover(OneConnection),
     /// Run one action
     Call(Call),
-    /// List flows: what begins each, when it comes due, what waits and what is dead
-    Flows,
+    /// List flows: what begins each, when it comes due, what waits and what is dead; try one without effects
+    Flows(Flows),
     /// Begin a run of a flow and wait for its end, in a `serve` that runs, or here
     Run(RunFlow),
     /// Read one stream
@@ -271,22 +273,6 @@ pub struct Call {
     /// Read the input from a file
     #[arg(long = "input", value_name = "FILE", conflicts_with = "input")]
     pub input_file: Option<PathBuf>,
-}
-
-/// `run`
-#[derive(Args, Debug)]
-pub struct RunFlow {
-    /// Name in `[flows.*]`
-    pub flow: String,
-    /// Input as JSON; `-` reads it from stdin
-    #[arg(value_name = "JSON")]
-    pub input: Option<String>,
-    /// Read the input from a file
-    #[arg(long = "input", value_name = "FILE", conflicts_with = "input")]
-    pub input_file: Option<PathBuf>,
-    /// Print the run's id and do not wait: a `serve` goes on with it
-    #[arg(long)]
-    pub detach: bool,
 }
 
 /// `read`

@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Check(options) => block_on(call::check(arguments, options)),
         Command::Discover(options) => block_on(call::discover(arguments, options)),
         Command::Call(options) => block_on(call::run(arguments, options)),
-        Command::Flows => block_on(flows::list(arguments)),
+        Command::Flows(options) => block_on(flows::command(arguments, options)),
         Command::Run(options) => block_on(flows::run(arguments, options)),
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Serve => block_on(serve::run(arguments)),

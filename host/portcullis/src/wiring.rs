@@ -6,6 +6,7 @@ mod exchanges;
 pub mod explain;
 mod intents;
 mod logs;
+mod rehearsal;
 pub mod routes;
 mod scratch;
 mod state;
@@ -24,6 +25,7 @@ use portcullis_engine::Engine;
 use portcullis_manifest::connector::Webhook;
 use portcullis_runtime::{Runtime, RuntimeSettings};
 use portcullis_store::{DataLock, ExchangeLog, Holdings, LockError, SqliteStore, Store, StoreError};
+pub use rehearsal::{Rehearsal, Rehearsed, StandIns, UNANSWERED};
 pub use scratch::Scratch;
 use std::{
     path::{Path, PathBuf},

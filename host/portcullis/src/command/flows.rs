@@ -1,10 +1,12 @@
-//! `flows` and `run`: what flows there are and how each is, and a run of one that somebody begins.
+//! `flows` and `run`: what flows there are and how each is, a run of one that somebody begins, and one without effects.
+mod test;
+
 use super::{
     asked::{self, Writer},
     call, report,
 };
 use crate::{
-    cli::{Arguments, RunFlow},
+    cli::{Arguments, Flows, FlowsCommand, RunFlow},
     config::Config,
     exit::{Exit, Failure, Result, at_database},
     output,
@@ -21,8 +23,15 @@ use std::time::Duration;
 /// Between two looks at a run that another process has.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Lists flows.
-pub async fn list(arguments: &Arguments) -> Result<Exit> {
+/// Lists flows, or tries one.
+pub async fn command(arguments: &Arguments, options: &Flows) -> Result<Exit> {
+    match &options.command {
+        None => list(arguments).await,
+        Some(FlowsCommand::Test(options)) => test::run(arguments, options).await,
+    }
+}
+
+async fn list(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let names: Vec<String> = config.flows.keys().cloned().collect();
     let data = config.data.clone();

@@ -291,6 +291,19 @@ const STEPS: &[Section] = &[
             Key::new("map", Text, "jq: what it makes of what the step before left").required(),
         ],
     },
+    Section {
+        words: "changes places of a value",
+        keys: &[
+            STEP_NAME,
+            WHEN,
+            FOR_EACH,
+            Key::new("rename", Map, "pointer = the new name of that key"),
+            Key::new("cast", Map, "pointer = `string`, `integer`, `number` or `boolean`"),
+            Key::new("default", Foreign, "pointer = what is there where nothing, or `null`, was"),
+            Key::new("drop", Texts, "pointers to what is taken out"),
+            Key::new("mask", Texts, "pointers to what becomes `***`"),
+        ],
+    },
 ];
 
 static FLOW_ACTION: Section = Section {

@@ -156,7 +156,7 @@ impl Loader {
         ended::current::enter(&self.config.data, &connection.name, approval)?;
         Ok(Loaded {
             approval_id: approval.approval_id.clone(),
-            facts: Arc::new(facts(connection, approval, &component, connection_id, connector)),
+            facts: Arc::new(facts(connection, &component, connection_id)),
             webhook: component.manifest.webhook.clone(),
             narrowed,
             prepared,
@@ -352,12 +352,11 @@ pub fn egress_settings(
     })
 }
 
-fn facts(
+/// What the engine needs to know of a connection with this component.
+pub fn facts(
     connection: &config::Connection,
-    approval: &Approval,
     component: &Component,
     connection_id: String,
-    connector: String,
 ) -> ConnectionFacts {
     let manifest = &component.manifest;
     let schemas = Schemas::default();
@@ -380,9 +379,9 @@ fn facts(
     ConnectionFacts {
         name: connection.name.clone(),
         connection_id,
-        connector,
-        version: approval.version.to_string(),
-        digest: approval.digest.clone(),
+        connector: format!("{}/{}", manifest.name.publisher, manifest.name.name),
+        version: manifest.version.to_string(),
+        digest: component.digest.clone(),
         actions: manifest.actions.iter().map(action).collect(),
         streams: manifest.streams.iter().map(stream).collect(),
         position_version: manifest.position_version,

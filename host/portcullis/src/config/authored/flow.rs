@@ -1,5 +1,6 @@
 //! The `[flows.NAME]` tables: what begins a flow's runs, and what each does. Which actions a connection has says its manifest, which
 //! is not read here: the engine refuses one that is not there.
+mod forms;
 mod schedule;
 
 use super::connection::is_name;
@@ -182,24 +183,31 @@ fn step(name: String, mut table: Table<'_>, connections: &BTreeMap<String, Conne
     let (when, for_each, map, input) =
         (program("when"), program("for-each"), program("map"), program("input"));
     let called = table.table("action").and_then(|inner| action(inner, connections));
-    let work = match (table.has("map"), table.has("action")) {
-        (true, false) => {
+    let has_forms = forms::are_there(&table);
+    let formed = forms::program(&mut table);
+    let work = match (table.has("map"), table.has("action"), has_forms) {
+        (false, true, false) => called.map(|(connection, action)| Work::Action {
+            connection,
+            action,
+            input: input.map(|input| input.value),
+        }),
+        (has_map @ true, false, false) | (has_map @ false, false, true) => {
             if let Some(input) = &input {
                 let help =
                     Some("a program has what the step before left, and `$input` and `$steps`".to_owned());
                 table.fault(input.span.clone(), "`input` belongs to an action", help);
             }
-            map.map(|map| Work::Map { program: map.value })
+            if has_map { map.map(|map| map.value) } else { formed }.map(|program| Work::Map { program })
         }
-        (false, true) => called.map(|(connection, action)| Work::Action {
-            connection,
-            action,
-            input: input.map(|input| input.value),
-        }),
-        (has_map, _) => {
-            let message = if has_map { "a step does one thing" } else { "the step does nothing" };
-            let help = Some("`action = { connection = \"…\", name = \"…\" }` or `map = \".\"`".to_owned());
-            table.fault(table.span(), message, help);
+        (false, false, false) => {
+            let help = "`action = { connection = \"…\", name = \"…\" }`, `map = \".\"`, or one of `";
+            let help = format!("{help}{}`", forms::FORMS.join("`, `"));
+            table.fault(table.span(), "the step does nothing", Some(help));
+            None
+        }
+        _ => {
+            let help = Some("make a step of its own of each".to_owned());
+            table.fault(table.span(), "a step does one thing", help);
             None
         }
     };

@@ -113,6 +113,7 @@ fn places() -> Vec<Place> {
             AROUND,
         ),
         place("flows.map", &STEPS[1], "[[flows.one.steps]]\n", &[("map", "\".\"")], AROUND),
+        place("flows.forms", &STEPS[2], "[[flows.one.steps]]\n", &[("drop", "[\"/x\"]")], AROUND),
         place(
             "flows.called",
             &FLOW_ACTION,
@@ -237,15 +238,19 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Texts if ["addresses", "trusted-proxies"].contains(&key.name) => {
             &["[]", "[\"10.1.0.0/16\", \"127.0.0.1/32\"]"]
         }
+        Is::Texts if ["drop", "mask"].contains(&key.name) => &["[\"/name\"]", "[\"/a/*/b\", \"/0\"]"],
         Is::Texts => &["[]", "[\"name\"]"],
         Is::Rules => &["[\"GET https://a.test/**\"]", "[\"DELETE,GET https://*/**\"]"],
         Is::RulesOrRequested => {
             &["\"requested\"", "[]", "[\"GET http://a.test:8080/x\", \"GET,PUT https://*.a.test/*/x\"]"]
         }
         Is::Map if key.name == "credentials" => &["{}", "{ slot = \"live\" }"],
+        Is::Map if key.name == "rename" => &["{ \"/a/b\" = \"c\" }"],
+        Is::Map if key.name == "cast" => &["{ \"/a/*/b\" = \"integer\", \"/c\" = \"string\" }"],
         Is::Map => &["{}", "{ \"a.test:443\" = \"127.0.0.1:8443\" }"],
         Is::Origins => &["{}", "{ one = \"https://a.test\", 0-x = \"http://b.test:8080/tenant\" }"],
         Is::Paths => &["{}", "{ out = \"./out\" }"],
+        Is::Foreign if key.name == "default" => &["{ \"/a\" = [1, true, { b = \"x\" }] }"],
         Is::Foreign => &["{}", "{ any = { thing = [1, true, \"x\"] } }"],
         Is::Table(_) | Is::Named(..) => &["{}"],
         _ => panic!("no config has `{}` of this kind", key.name),
@@ -284,6 +289,7 @@ fn words() -> BTreeSet<String> {
         include_str!("../authored.rs"),
         include_str!("../authored/connection.rs"),
         include_str!("../authored/flow.rs"),
+        include_str!("../authored/flow/forms.rs"),
         include_str!("../authored/flow/schedule.rs"),
         include_str!("../authored/serve.rs"),
         include_str!("../keys.rs"),

@@ -225,3 +225,35 @@ fn steps_do_one_thing_each() {
         "outcomes",
     );
 }
+
+#[test]
+fn forms_are_one_program() {
+    let flow = one("[flows.one]\n[[flows.one.steps]]\nmask = [\"/a~1b/*/c\"]\ndrop = [\"/x\"]\n");
+    let [FlowStep { work: Work::Map { program }, .. }] = flow.steps.as_slice() else { panic!("{flow:?}") };
+    // In their order, whatever the order in which they are written.
+    let (drop, mask) = (program.find("del(").unwrap(), program.find("\"***\"").unwrap());
+    assert!(drop < mask && program.contains("[\"a/b\"]"), "{program}");
+    let step = |forms: &str| format!("[flows.one]\n[[flows.one.steps]]\n{forms}\n");
+    refused(
+        &step("drop = [\"x\"]"),
+        "`x` is no pointer into a value",
+        Some("/lines/*/price"),
+        "drop = [\"x\"]",
+    );
+    refused(&step("mask = [\"/a~2\"]"), "`/a~2` is no pointer into a value", None, "mask");
+    refused(
+        &step("cast = { \"/a\" = \"interger\" }"),
+        "nothing is cast to `interger`",
+        Some("did you mean `integer`?"),
+        "interger",
+    );
+    refused(&step("drop = [\"/a/*\"]"), "`/a/*` names no key: it ends in `*`", None, "drop");
+    refused(&step("drop = []"), "`drop` lists nothing", None, "drop");
+    refused(
+        &step("drop = [\"/a\"]\nmap = \".\""),
+        "a step does one thing",
+        Some("a step of its own"),
+        "steps",
+    );
+    refused(&step("drop = [\"/a\"]\ninput = \".\""), "`input` belongs to an action", None, "input = \".\"");
+}

@@ -59,6 +59,15 @@ connectors:
     cargo run --release -- build connectors/stripe
     cargo run --release -- build connectors/rest
 
+# The Debian package: target/debian
+package:
+    cargo build --release
+    packaging/debian/build
+
+# The package in a clean Debian: installed, serving as its own user, removed, purged; needs root and debootstrap
+package-test: package
+    packaging/debian/test target/debian/portcullis_*.deb
+
 # All that a change has to pass
 ci:
     .ci/run

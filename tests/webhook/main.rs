@@ -4,3 +4,4 @@ mod accepted;
 mod flows;
 mod kills;
 mod served;
+mod supervisor;

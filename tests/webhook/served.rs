@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    process::Command,
     sync::mpsc::Receiver,
     time::Duration,
 };
@@ -42,7 +43,12 @@ pub(crate) struct Serving {
 impl Serving {
     /// Started, and ready.
     pub(crate) fn start(project: &Project) -> Self {
-        let mut child = project.command(&["--json", "serve"]).spawn().expect("portcullis starts");
+        Self::of(&mut project.command(&["--json", "serve"]))
+    }
+
+    /// The same of this command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("portcullis starts");
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, said) = std::sync::mpsc::channel();

@@ -4,6 +4,7 @@
 mod control;
 mod health;
 pub mod limits;
+pub mod supervisor;
 
 pub use control::{Answered, Asked, Control, Question, ask};
 pub use health::{Health, Ready};

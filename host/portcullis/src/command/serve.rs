@@ -18,7 +18,7 @@ use crate::{
 use portcullis_clock::{Clock, RealClock, RealRandom};
 use portcullis_engine::{CallOptions, Dispatcher, FlowDispatcher};
 use portcullis_ingress::{Ingress, Shared};
-use portcullis_server::{Answered, Asked, Control, Health, Question, Ready};
+use portcullis_server::{Answered, Asked, Control, Health, Question, Ready, supervisor};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -101,6 +101,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
     };
     served.until(&mut host, watcher, hangup, stop).await?;
     served.ready.send_replace(Ready::Stopping);
+    supervisor::stops();
     control.abort();
     let _ = tokio::join!(accepting, dispatching, flowing);
     drop(served);
@@ -224,7 +225,10 @@ impl Served<'_> {
     /// All of it, or nothing.
     async fn reload(&mut self, host: &mut Host, watcher: &mut Watcher) -> Result<()> {
         let mut next = self::watcher(self.arguments);
+        supervisor::reloads();
         let read = self.read_anew(host, &mut next).await;
+        // Also where nothing was changed: it serves on.
+        supervisor::is_ready();
         match &read {
             Ok(()) => output::note("read anew"),
             Err(failure) => {
@@ -313,7 +317,9 @@ fn listening(key: &str, address: SocketAddr, error: &std::io::Error) -> Failure 
         .with_help("another process may have it: ss -ltnp")
 }
 
+/// To whoever began it, and whoever looks.
 fn announce(arguments: &Arguments, ingress: SocketAddr, operator: SocketAddr, config: &Config) {
+    supervisor::is_ready();
     let scheme = if config.serve.certificate.is_some() { "https" } else { "http" };
     if arguments.json {
         output::json_line(&json!({

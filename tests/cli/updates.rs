@@ -274,3 +274,32 @@ fn what_the_config_does_not_fit_yet_is_shown() {
     project.approve("probe", &newer);
     runs(&project);
 }
+
+#[test]
+fn a_lock_that_says_more_than_its_component_covers_nothing() {
+    let project = project(TAKES);
+    let lock = fs::read_to_string(project.path("portcullis.lock")).unwrap();
+    let wider = lock.replace(READ, "GET,POST,DELETE https://*.vendor.test/**");
+    assert_ne!(wider, lock);
+    project.file("portcullis.lock", wider.as_bytes());
+    project.install(&version("1.1.0", "DELETE https://x.vendor.test/**"));
+    let review = project.run(&["review", "probe"]);
+    review.exits(4);
+    assert!(review.stdout.contains("`portcullis.lock` is not what was approved"), "{}", review.stdout);
+    for args in [&["update"][..], &["update", "probe"]] {
+        let ran = project.run(args);
+        ran.exits(4);
+        assert!(ran.stdout.starts_with("waits"), "{}", ran.stdout);
+    }
+    let (ran, value) = project.run_json(&["review", "probe"]);
+    ran.exits(4);
+    assert_eq!(
+        (&value["verdict"], &value["difference"]),
+        (&"asks-for-more".into(), &serde_json::Value::Null)
+    );
+    assert!(!value["lock_differs"].as_array().unwrap().is_empty(), "{value:#}");
+    assert_eq!(fs::read_to_string(project.path("portcullis.lock")).unwrap(), wider, "nothing was taken");
+    // The lock that was committed, and all is as it was.
+    project.file("portcullis.lock", lock.as_bytes());
+    runs(&project);
+}

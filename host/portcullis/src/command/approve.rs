@@ -69,8 +69,11 @@ pub struct Asked<'c> {
     connection: &'c Connection,
     /// What would be pinned.
     pub approval: Approval,
-    /// How it differs from what the lock has of the connection, ended or not; none where it has nothing.
+    /// How it differs from what the lock has of the connection, ended or not; none where that has nothing, or nothing that was
+    /// approved.
     pub difference: Option<Difference>,
+    /// What the lock says of the former component that this does not ask for.
+    pub invented: Vec<String>,
     /// Whose work it is.
     pub signature: Signature,
     /// What it lies within.
@@ -122,18 +125,36 @@ impl<'c> Found<'c> {
         let approval =
             pinned::approval(config, self.connection, component, approval_id, clock.now().to_string())
                 .map_err(Failure::documents)?;
-        let difference = self.former().map(|former| difference(config, former, &approval, component));
+        let compared =
+            self.former().map(|former| compared(config, self.connection, former, &approval, component));
+        let (difference, invented) = match compared {
+            Some(Ok(difference)) => (Some(difference), Vec::new()),
+            Some(Err(invented)) => (None, invented),
+            None => (None, Vec::new()),
+        };
         let Self { connection, package, signature, .. } = self;
         let boundary = &config.boundary;
-        Ok(Asked { connection, approval, difference, signature, boundary, package, proposal: None })
+        Ok(Asked { connection, approval, difference, invented, signature, boundary, package, proposal: None })
     }
 }
 
-fn difference(config: &Config, former: &Approval, now: &Approval, component: &Component) -> Difference {
+/// How a new approval differs from a former one; or what the lock says of the former component that it does not ask for.
+fn compared(
+    config: &Config,
+    connection: &Connection,
+    former: &Approval,
+    now: &Approval,
+    component: &Component,
+) -> std::result::Result<Difference, Vec<String>> {
     let kept = approvals::seen_package(config, former);
-    let manifest = kept.as_ref().map(|kept| &kept.component.manifest);
+    let kept = kept.as_ref().map(|kept| &kept.component);
+    let invented = kept.map_or_else(Vec::new, |kept| pinned::invented(config, connection, kept, former));
+    if !invented.is_empty() {
+        return Err(invented);
+    }
+    let manifest = kept.map(|kept| &kept.manifest);
     let now = Side { approval: now, manifest: Some(&component.manifest) };
-    Difference::between(Side { approval: former, manifest }, now)
+    Ok(Difference::between(Side { approval: former, manifest }, now))
 }
 
 fn newest(config: &Config, lock: &Lock, connection: &Connection) -> Result<Package> {
@@ -212,7 +233,7 @@ fn refuse_earlier(data: &Path, connection: &str, approval: &Approval) -> Result<
 
 impl Asked<'_> {
     fn as_json(&self) -> Value {
-        let Self { connection, approval, difference, signature, boundary, proposal, .. } = self;
+        let Self { connection, approval, difference, invented, signature, boundary, proposal, .. } = self;
         let [allow, deny] = [&boundary.allow, &boundary.deny]
             .map(|rules| rules.iter().map(ToString::to_string).collect::<Vec<_>>());
         let follows = follows(difference.as_ref());
@@ -246,6 +267,7 @@ impl Asked<'_> {
             "follows": follows,
             "config_proposal": proposal.as_ref().map(Proposal::as_json),
             "difference": difference.as_ref().map(Difference::as_json),
+            "lock_differs": invented,
             "imports": approval.imports,
             "roles": approval.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
             "origins": origins,
@@ -272,7 +294,7 @@ fn follows(difference: Option<&Difference>) -> Vec<String> {
 }
 
 fn text(asked: &Asked<'_>) -> String {
-    let Asked { connection, approval, difference, signature, boundary, package, proposal } = asked;
+    let Asked { connection, approval, difference, invented, signature, boundary, package, proposal } = asked;
     let manifest = &package.component.manifest;
     let mut lines = vec![
         format!(
@@ -332,6 +354,12 @@ fn text(asked: &Asked<'_>) -> String {
     lines.extend(proposal.as_ref().map(|proposal| format!("\n{}", proposal.text())));
     // Last: it stands right above the question.
     lines.extend(difference.as_ref().map(|difference| format!("\n{}", difference.text())));
+    if !invented.is_empty() {
+        lines.push(
+            "\n`portcullis.lock` is not what was approved, so nothing is compared with it: of its component it says".to_owned(),
+        );
+        lines.extend(invented.iter().map(|line| format!("  {}", output::shown_line(line))));
+    }
     lines.join("\n")
 }
 

@@ -155,7 +155,7 @@ impl<'c> Reviewed<'c> {
         let until = if self.runs {
             format!("{approved} keeps running until then")
         } else {
-            format!("{approved} does not run: the config is not the one that it was approved with")
+            format!("{approved} does not run: config or lock are not what it was approved with")
         };
         let approve = format!("`portcullis approve {name}` shows all that it asks for, and pins it");
         match (self.verdict, self.connection.updates) {
@@ -190,6 +190,7 @@ impl<'c> Reviewed<'c> {
             "newest": { "version": asked.approval.version.to_string(), "digest": asked.approval.digest,
                         "signature": asked.signature.as_str() },
             "difference": asked.difference.as_ref().map(Difference::as_json),
+            "lock_differs": asked.invented,
             "next": self.next(),
         })
     }

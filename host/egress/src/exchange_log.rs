@@ -65,6 +65,8 @@ impl<S: Inner<Asked, Response>> Service<Asked> for LogRefusals<S> {
             }
             // Made here, not before: the requests that are refused are few, and a refusal takes no time worth a column.
             let began = Began::now(&call);
+            // What the guest wrote may be a secret that no request has asked for yet.
+            call.connection.attachments.refresh_scanned(&call.connection).await;
             bound_denial(&call, &mut failure);
             let row = refusal(&call, &request, &began, &failure);
             call.egress().sink.record(row).await;

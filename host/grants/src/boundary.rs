@@ -31,7 +31,7 @@ pub struct Boundary {
     /// Where there are any, a rule has to be covered by one of them.
     pub allow: Vec<BoundaryRule>,
     /// None may overlap one of them, however a server reads it: percent-encodings undone, `%2F` as a slash, letters of either case
-    /// as one, a slash at the end as none. `*` as host is any port too, where none is written.
+    /// as one, a slash at the end as none. Where no port is written, or the scheme's own, it is any port.
     pub deny: Vec<BoundaryRule>,
 }
 
@@ -89,10 +89,12 @@ mod tests {
         check(&[], &["DELETE https://*/**"], "DELETE https://*.a.test/v1/x", false);
         check(&[], &["DELETE https://*/**"], "DELETE,GET https://a.test/v1/x", false);
         check(&[], &["DELETE https://*/**"], "GET https://a.test/v1/x", true);
-        // Whoever denies every host denies it on every port, but where one is written.
+        // Whoever denies a host denies it on every port, but where one is written.
         check(&[], &["DELETE https://*/**"], "DELETE https://a.test:8443/v1/x", false);
         check(&[], &["DELETE https://*:8443/**"], "DELETE https://a.test/v1/x", true);
-        check(&[], &["DELETE https://a.test/**"], "DELETE https://a.test:8443/v1/x", true);
+        check(&[], &["DELETE https://a.test/**"], "DELETE https://a.test:8443/v1/x", false);
+        check(&[], &["DELETE https://*.a.test/**"], "DELETE https://b.a.test:8443/v1/x", false);
+        check(&[], &["DELETE https://a.test:8443/**"], "DELETE https://a.test:9443/v1/x", true);
         check(&["GET https://*/**"], &[], "GET https://a.test:8443/v1/x", false);
         check(&[stripe], &[], "GET https://api.stripe.com/v1/customers/**", true);
         check(&[stripe], &[], "GET https://api.stripe.com/v1/*", true);

@@ -20,9 +20,9 @@ pub(crate) fn denies(denied: &Rule, rule: &Rule) -> bool {
         && Reading::of_pattern(denied.path()).meets(&Reading::of_pattern(rule.path()))
 }
 
-/// Any host without a port is one on any port.
+/// A host without a port is that host on any port.
 pub(crate) fn denies_origin(denied: &Rule, scheme: &str, port: u16) -> bool {
-    denied.scheme() == scheme && (denied.port() == port || denied.is_any_host() && denied.has_default_port())
+    denied.scheme() == scheme && (denied.port() == port || denied.has_default_port())
 }
 
 /// Whether every request that `inner` allows `outer` allows too; what can't be shown is false.

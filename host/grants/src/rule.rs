@@ -283,11 +283,6 @@ impl Rule {
         self.port == self.scheme.default_port()
     }
 
-    /// `*`, in a boundary.
-    pub(crate) fn is_any_host(&self) -> bool {
-        self.host == HostPattern::Any
-    }
-
     /// The path part as it is written in a rule.
     pub fn path_text(&self) -> String {
         self.path.to_string()

@@ -1,5 +1,5 @@
 //! Documented exit codes, and the one error type that carries them to the end of a command.
-use portcullis_manifest::diagnose::without_secrets;
+use crate::remedy;
 use portcullis_store::StoreError;
 use std::process::ExitCode;
 
@@ -119,7 +119,7 @@ impl Failure {
         for cause in &self.causes {
             line = format!("{line}: {cause}");
         }
-        without_secrets(&line)
+        remedy::unsecret(&line)
     }
 
     /// The same with a chain of causes.

@@ -5,7 +5,7 @@ use crate::{
 };
 use portcullis_manifest::{
     Diagnostic,
-    diagnose::{escaped, is_hidden, without_secrets},
+    diagnose::{escaped, is_hidden},
 };
 use serde_json::{Value, json};
 use std::{
@@ -121,7 +121,7 @@ pub fn usage(error: &clap::Error, as_json: bool) -> ExitCode {
         // What it repeats of the arguments may be a pasted secret.
         let text = error.render().to_string();
         if !as_json {
-            note(without_secrets(&text).trim_end());
+            note(remedy::unsecret(&text).trim_end());
             return Exit::Usage.into();
         }
         let (message, help) = text.split_once('\n').unwrap_or((&text, ""));
@@ -148,10 +148,10 @@ pub fn failure(failure: &Failure, as_json: bool) -> ExitCode {
             note(&crate::config::diagnose::render(diagnostic));
         }
         if failure.diagnostics.is_empty() || failure.diagnostics.len() > 1 {
-            note(&format!("error: {}", shown_line(&without_secrets(&failure.message))));
+            note(&format!("error: {}", shown_line(&remedy::unsecret(&failure.message))));
         }
         for cause in &failure.causes {
-            note(&format!("  caused by: {}", shown_line(&without_secrets(cause))));
+            note(&format!("  caused by: {}", shown_line(&remedy::unsecret(cause))));
         }
         if let Some(help) = &failure.help {
             note("");
@@ -167,14 +167,14 @@ fn failure_json(failure: &Failure) -> Value {
             "file": d.file.display().to_string(),
             "line": d.location.as_ref().map(|l| l.line),
             "column": d.location.as_ref().map(|l| l.column),
-            "message": without_secrets(&d.message),
+            "message": remedy::unsecret(&d.message),
             "help": d.help.as_deref().map(remedy::pasteable),
         })
     };
     json!({ "error": {
-        "message": without_secrets(&failure.message),
+        "message": remedy::unsecret(&failure.message),
         "run_id": failure.run_id,
-        "causes": failure.causes.iter().map(|cause| without_secrets(cause)).collect::<Vec<_>>(),
+        "causes": failure.causes.iter().map(|cause| remedy::unsecret(cause)).collect::<Vec<_>>(),
         "help": failure.help.as_deref().map(remedy::pasteable),
         "diagnostics": failure.diagnostics.iter().map(place).collect::<Vec<_>>(),
         "exit_code": failure.exit as u8,

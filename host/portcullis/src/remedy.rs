@@ -1,5 +1,5 @@
 //! Commands in what a person may paste: with the `--config` that this process was called with.
-use crate::cli::CONFIG_FILE;
+use crate::{cli::CONFIG_FILE, config::folder_of};
 use portcullis_manifest::diagnose::without_secrets;
 use std::{path::Path, sync::OnceLock};
 
@@ -7,6 +7,10 @@ use std::{path::Path, sync::OnceLock};
 pub const OPTION: &str = "--config ";
 
 static CONFIG: OnceLock<String> = OnceLock::new();
+
+/// The folder of the config file, whole and as it was named, where it looks like a secret: who called this program said it, and
+/// paths of remedies begin with it.
+static FOLDERS: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Commands that read the config file.
 const READ_IT: [&str; 28] = [
@@ -43,13 +47,33 @@ const READ_IT: [&str; 28] = [
 /// Says which config file this process reads; once, before anything is printed.
 pub fn reads(config: &Path) {
     if config != Path::new(CONFIG_FILE) {
-        let _was_said = CONFIG.set(quoted(&config.display().to_string()));
+        let _was_said = CONFIG.set(quoted(config));
     }
+    let folder = folder_of(config);
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let named = [whole.as_path(), folder].map(|folder| folder.display().to_string());
+    let _was_said =
+        FOLDERS.set(named.into_iter().filter(|folder| without_secrets(folder) != *folder).collect());
 }
 
 /// A remedy as it is printed: with that config, and without what may be a pasted secret.
 pub fn pasteable(text: &str) -> String {
-    here(&without_secrets(text))
+    here(&unsecret(text))
+}
+
+/// A text without what may be a pasted secret; the folder of the config is none.
+pub fn unsecret(text: &str) -> String {
+    around(text, FOLDERS.get().map_or(&[], Vec::as_slice))
+}
+
+fn around(text: &str, folders: &[String]) -> String {
+    match folders.split_first() {
+        None => without_secrets(text),
+        Some((folder, others)) => {
+            let parts = text.split(folder.as_str()).map(|part| around(part, others));
+            parts.collect::<Vec<_>>().join(folder)
+        }
+    }
 }
 
 /// The same text, each command in it with that config.
@@ -79,15 +103,9 @@ fn with_config(text: &str, config: &str) -> String {
     out + rest
 }
 
-/// As a shell reads it.
-fn quoted(path: &str) -> String {
-    let is_plain = |c: char| {
-        c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '=' | ':' | '@' | ',')
-    };
-    match !path.is_empty() && path.chars().all(is_plain) {
-        true => path.to_owned(),
-        false => format!("'{}'", path.replace('\'', "'\\''")),
-    }
+/// A path as a shell reads it.
+pub fn quoted(path: &Path) -> String {
+    shell_words::quote(&path.display().to_string()).into_owned()
 }
 
 #[cfg(test)]
@@ -111,7 +129,16 @@ mod tests {
         ] {
             assert_eq!(with_config(text, "a/b.toml"), expected);
         }
-        assert_eq!(quoted("/srv/it's here.toml"), "'/srv/it'\\''s here.toml'");
-        assert_eq!(quoted("/srv/x.toml"), "/srv/x.toml");
+        assert_eq!(quoted(Path::new("/srv/it's here.toml")), "'/srv/it'\\''s here.toml'");
+        assert_eq!(quoted(Path::new("/srv/x.toml")), "/srv/x.toml");
+    }
+
+    #[test]
+    fn the_folder_of_the_config_is_no_secret() {
+        let folder = "0123456789abcdef0123456789abcdef01234567".to_owned();
+        let text = format!("chmod go-w {folder}/data; x {folder}/ghp_0123456789abcdef");
+        let shown = format!("chmod go-w {folder}/data; x {folder}/{}", "*".repeat(20));
+        assert_eq!(around(&text, &[format!("/srv/{folder}"), folder.clone()]), shown);
+        assert!(!around(&text, &[]).contains(&folder));
     }
 }

@@ -105,10 +105,12 @@ impl SecretError {
             Self::UnknownProvider(_) => {
                 "write a `[secrets.NAME]` block, or use a built-in provider: `file:PATH`, `directory:FOLDER#FILE`, `env:NAME`".to_owned()
             }
-            Self::OpenToOthers { path, wanted, .. } => format!("chmod {wanted:o} '{}'", path.display()),
+            Self::OpenToOthers { path, wanted, .. } => {
+                format!("chmod {wanted:o} {}", shell_words::quote(&path.display().to_string()))
+            }
             Self::Missing(reference) if reference.starts_with("file:") => {
-                let path = reference.trim_start_matches("file:");
-                format!("in the folder of the config file: (umask 077; cat > '{path}')")
+                let path = shell_words::quote(reference.trim_start_matches("file:"));
+                format!("in the folder of the config file: (umask 077; cat > {path})")
             }
             Self::Short(_) => "write `short = true` in the credential if it really is that short".to_owned(),
             Self::Version(_) => "remove `@VERSION`".to_owned(),

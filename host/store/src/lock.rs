@@ -91,10 +91,12 @@ pub fn refuse_shared(folder: &Path) -> Result<(), LockError> {
     };
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     let us = rustix::process::geteuid().as_raw();
+    let shown = folder.display().to_string();
+    let shown = shell_words::quote(&shown);
     let remedy = match (owner == us || owner == 0, mode & 0o022 == 0) {
         (true, true) => return Ok(()),
-        (true, false) => format!("`chmod go-w {}`", folder.display()),
-        (false, _) => format!("`chown {us} {0}` and `chmod go-w {0}`", folder.display()),
+        (true, false) => format!("`chmod go-w {shown}`"),
+        (false, _) => format!("`chown {us} {shown} && chmod go-w {shown}`"),
     };
     Err(LockError::Shared { folder: folder.to_owned(), owner, mode, remedy })
 }

@@ -2,7 +2,7 @@
 use std::ops::Range;
 
 /// How the names end of keys, query pairs and headers whose value is a secret, or names where one is; without `-` and `_`.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 32] = [
     "secret",
     "secretid",
     "password",
@@ -23,10 +23,22 @@ const NAMES: [&str; 20] = [
     "bearer",
     "cookie",
     "connectionstring",
+    "accesssignature",
+    "sharedkey",
+    "subscriptionkey",
+    "functionskey",
+    "encryptionkey",
+    "masterkey",
+    "licensekey",
+    "webhookkey",
+    "sessionid",
+    "clientcredential",
+    "jwt",
+    "otp",
 ];
 
 /// How tokens of well-known vendors begin.
-const BEGINNINGS: [&str; 48] = [
+const BEGINNINGS: [&str; 49] = [
     "sk_live_",
     "sk_test_",
     "rk_live_",
@@ -75,6 +87,7 @@ const BEGINNINGS: [&str; 48] = [
     "GOCSPX-",
     "dckr_pat_",
     "ntn_",
+    "HRKU-",
 ];
 
 /// The same, of words that may be somebody's name: with a digit they are none, nor where what follows has letters of both kinds
@@ -148,6 +161,7 @@ pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for word in words(text, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+')) {
         found.extend(token_at(text, word.clone()));
+        found.extend(inside(text, word.clone()));
         // The letter of an escape is none of the word.
         if text[..word.start].ends_with('\\') && word.len() > 1 {
             found.extend(token_at(text, word.start + 1..word.end));
@@ -180,6 +194,25 @@ fn token_at(text: &str, word: Range<usize>) -> Option<Range<usize>> {
         number && shown.len() == TELEGRAM_CHARS && shown.starts_with("AA")
     };
     (is_token(shown) || is_hex(shown, before) || is_of_telegram()).then_some(word)
+}
+
+/// Tokens of well-known vendors with something before or behind them: `old-glpat-…`, `AKIA…_old`.
+fn inside(text: &str, word: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let is_border = |c: char| matches!(c, '_' | '-' | '+');
+    let whole = &text[word.clone()];
+    let starts = whole.match_indices(is_border).map(|(at, _)| at + 1).chain([0]);
+    starts.filter_map(move |start| {
+        let rest = &whole[start..];
+        let is_known = start > 0
+            && rest.len() >= TOKEN_CHARS_MIN
+            && BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning));
+        let part = &rest[..rest.find(is_border).unwrap_or(rest.len())];
+        let is_of_aws = part.len() == AWS_ID_CHARS
+            && ["AKIA", "ASIA"].iter().any(|beginning| part.starts_with(beginning))
+            && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        let length = if is_known { rest.len() } else { part.len() };
+        (is_known || is_of_aws).then(|| word.start + start..word.start + start + length)
+    })
 }
 
 /// The runs of such characters.
@@ -308,7 +341,8 @@ fn user_infos(text: &str) -> impl Iterator<Item = Range<usize>> {
             let (name, host) = (&rest[..colon], &rest[at + 1..]);
             let is_host =
                 host.matches('.').count() == 3 || host.starts_with(|c: char| c.is_ascii_alphabetic());
-            colon > 0 && !name.contains(['.', '/', '[']) && host.contains('.') && is_host
+            let is_address = name.eq_ignore_ascii_case("mailto");
+            colon > 0 && !is_address && !name.contains(['.', '/', '[']) && host.contains('.') && is_host
         };
         let colon = |at: usize| rest.find(':').filter(|colon| *colon < at);
         let last = rest.rfind('@').filter(|at| colon(*at).is_some_and(|colon| is_named(colon, *at)));
@@ -341,9 +375,18 @@ fn pairs(text: &str) -> impl Iterator<Item = Range<usize>> {
                 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
                 && OF_VARIABLES.iter().any(|known| word.ends_with(known))
         };
-        let is_key = is_private(word) || is_query && OF_QUERIES.contains(&word) || is_variable();
-        if !is_key {
+        let is_of_query = || {
+            let name = word.to_ascii_lowercase();
+            OF_QUERIES.contains(&name.as_str()) || name.ends_with("signature")
+        };
+        // What stands in a text for a path of a module says nothing of a value.
+        let is_pass = word.eq_ignore_ascii_case("pass") && !rest.starts_with("::");
+        if !(is_private(word) || is_query && is_of_query() || is_variable() || is_pass) {
             return None;
+        }
+        if before.ends_with('<') && rest.starts_with('>') {
+            let start = name.end + 1;
+            return Some(start..start + text[start..].find('<').unwrap_or(text.len() - start));
         }
         if let Some(inside) = quoted_value(text, name.end) {
             return Some(inside);
@@ -362,21 +405,25 @@ fn pairs(text: &str) -> impl Iterator<Item = Range<usize>> {
         let is_shown = matches!(value, "" | "*")
             || value.starts_with(['{', '['])
             || is_reference(value)
+            || (!is_query && matches!(value, "none" | "null" | "true" | "false"))
             || (!is_header && !is_query && is_a_place(value));
         (!is_shown).then(|| start..start + length)
     })
 }
 
-/// `=`, also between spaces, and how long it is; or `:`, also before one.
+/// `=` or `=>`, also between spaces, and how long it is; or `:`, also before one.
 fn sign(rest: &str) -> Option<(bool, usize)> {
     let spaces = |from: usize| rest[from..].len() - rest[from..].trim_start_matches(' ').len();
     let before = spaces(0);
     match rest[before..].chars().next()? {
         // `==` compares.
-        '=' if !rest[before + 1..].starts_with(['=', '>']) => Some((true, before + 1 + spaces(before + 1))),
+        '=' if !rest[before + 1..].starts_with('=') => {
+            let end = before + 1 + usize::from(rest[before + 1..].starts_with('>'));
+            Some((true, end + spaces(end)))
+        }
         // A scheme, or the path of a name.
-        ':' if before == 0 && !rest.starts_with("::") && !rest.starts_with("://") => {
-            Some((false, 1 + spaces(1).min(1)))
+        ':' if !rest[before..].starts_with("::") && !rest[before..].starts_with("://") => {
+            Some((false, before + 1 + spaces(before + 1).min(1)))
         }
         _ => None,
     }
@@ -393,16 +440,31 @@ fn quoted_value(text: &str, end: usize) -> Option<Range<usize>> {
     (!(inside.is_empty() || is_reference(inside) || is_a_place(inside))).then(|| start..start + inside.len())
 }
 
-/// `curl -u USER:PASSWORD`
+/// `curl -u USER:PASSWORD`, `--user=USER:PASSWORD`, `--token VALUE`
 fn arguments(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let options = [" -u ", " --user "].into_iter().flat_map(|option| text.match_indices(option));
-    options.filter_map(|(at, option)| {
-        let start = at + option.len();
+    let options = words(text, |c| c.is_ascii_alphanumeric() || c == '-');
+    options.filter_map(|option| {
+        let (name, rest) = (&text[option.clone()], &text[option.end..]);
+        let is_first = text[..option.start].ends_with(char::is_whitespace);
+        let value = rest.strip_prefix([' ', '=']).map(|value| text.len() - value.len());
+        let start = match name {
+            "-u" | "--user" => value?,
+            // `-uUSER:PASSWORD`
+            _ if name.starts_with("-u") && rest.starts_with(':') => option.start + 2,
+            _ if name.starts_with("--") && is_private(name) && rest.starts_with(' ') => value?,
+            _ => return None,
+        };
         let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
         let start = start + usize::from(text[start..].starts_with(['"', '\'']));
         let length = text[start..].find(is_end).unwrap_or(text.len() - start);
-        let (user, password) = text[start..start + length].split_once(':')?;
-        (!user.is_empty() && !is_a_place(password)).then(|| start..start + length)
+        let value = &text[start..start + length];
+        let is_shown = match name.starts_with("--") && name != "--user" {
+            true => value.starts_with(['-', '<']) || is_a_place(value) || is_reference(value),
+            false => {
+                value.split_once(':').is_none_or(|(user, password)| user.is_empty() || is_a_place(password))
+            }
+        };
+        (is_first && !is_shown && !value.is_empty()).then(|| start..start + length)
     })
 }
 
@@ -595,12 +657,26 @@ mod tests {
             "z8m3k1q9x0v7b5n2c4l6j8h0g3f1d5s7",
             "Zm9vYmFyL2Jhei9xdXV4LzEyMzQ1Njc4OTA/abc/DeF1x",
             "hf_abcdefghijKLMNOPQRSTuvwxyzABCDefgh",
+            "HRKU-01234567-89ab-cdef-0123-456789abcdef",
             "0123456789abcdef0123456789abcd",
             "JBSWY3DPEHPK3PXPJBSWYADPEHPKAPXP",
             "x7Kf+2Qz/9aBc3dEf5GhT4jK",
         ] {
             assert_eq!(masked(token), "*".repeat(token.len()));
         }
+    }
+
+    #[test]
+    fn a_known_beginning_counts_inside_a_word_too() {
+        for (text, shown) in [
+            ("--glpat-a1b2c3d4e5f6g7h8i9j0", "--**************************"),
+            ("old-glpat-a1b2c3d4e5f6g7h8i9j0", "old-**************************"),
+            ("my_AKIAIOSFODNN7EXAMPLE_old", "my_********************_old"),
+            ("x-sk_live_51HqAb0CdEf9", "x-********************"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+        assert!(in_words("to-eyJ and my-ghp_x, a-pk_test_").is_empty());
     }
 
     /// Keys as vendors draw them, in the letters of base64 and its like: of a thousand fewer than forty may be shown.
@@ -682,12 +758,28 @@ mod tests {
             "https://a.test/x?auth=hunter-two",
             "SMTP_PASS=hunter-two",
             "STRIPE_KEY=hunter-two portcullis serve",
+            "https://a.test/x?X-Amz-Signature=hunter-two&X-Amz-Date=1",
+            "https://a.test/x?Key=hunter-two",
+            "SharedAccessSignature=hunter-two",
+            "x-api-key : hunter-two",
+            "pass: hunter-two",
+            "password => hunter-two",
+            "<password>hunter-two</password>",
+            "portcullis call w --token hunter-two",
+            "Ocp-Apim-Subscription-Key: hunter-two",
+            "session_id=hunter-two",
+            "`jwt: hunter-two`",
         ] {
             let found = in_words(text);
             assert!(found.iter().any(|range| &text[range.clone()] == "hunter-two"), "{text}");
             assert!(!masked(text).contains("hunter-two"), "{text}");
         }
-        for text in ["curl -u ada:hunter-two https://a.test", "curl --user 'ada:hunter-two' x"] {
+        for text in [
+            "curl -u ada:hunter-two https://a.test",
+            "curl --user 'ada:hunter-two' x",
+            "curl --user=ada:hunter-two x",
+            "curl -uada:hunter-two x",
+        ] {
             let found = in_words(text);
             assert!(found.iter().any(|range| &text[range.clone()] == "ada:hunter-two"), "{text}");
         }
@@ -698,6 +790,10 @@ mod tests {
             "PRIMARY_KEY and SORT_KEY of the table",
             "curl -u NAME:PASSWORD",
             "password=FILE",
+            "password: none",
+            "mailto:ops@example.com?subject=Weather",
+            "usage: --token FILE, --password <WORD>",
+            "ls -ux",
         ] {
             assert!(in_words(text).is_empty(), "{text}");
         }

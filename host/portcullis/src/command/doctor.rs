@@ -12,7 +12,6 @@ use crate::{
     exit::{Exit, Failure, Result},
     output, remedy,
 };
-use portcullis_manifest::diagnose::without_secrets;
 use serde_json::json;
 
 const CORRECT: &str = "correct that line; `portcullis config check` shows it underlined";
@@ -90,8 +89,8 @@ struct Finding {
 
 impl Finding {
     fn text(&self) -> String {
-        let what = output::shown_line(&without_secrets(&self.what));
-        let mut text = format!("{:<7}  {}: {what}", self.severity.word(), without_secrets(&self.about));
+        let what = output::shown_line(&remedy::unsecret(&self.what));
+        let mut text = format!("{:<7}  {}: {what}", self.severity.word(), remedy::unsecret(&self.about));
         for line in self.remedy.as_deref().map(remedy::pasteable).iter().flat_map(|remedy| remedy.lines()) {
             text.push_str(&format!("\n         → {line}"));
         }
@@ -100,7 +99,7 @@ impl Finding {
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "severity": self.severity.word(), "about": without_secrets(&self.about), "what": without_secrets(&self.what),
+            "severity": self.severity.word(), "about": remedy::unsecret(&self.about), "what": remedy::unsecret(&self.what),
             "remedy": self.remedy.as_deref().map(remedy::pasteable),
         })
     }

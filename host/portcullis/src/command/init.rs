@@ -4,6 +4,7 @@ use crate::{
     config::folder_of,
     exit::{Exit, Failure, Result, at_file},
     files, output,
+    remedy::quoted,
 };
 use serde_json::json;
 use std::{
@@ -96,7 +97,7 @@ fn next(config: &Path) -> Vec<String> {
     let shown = config.display();
     let portcullis = match config == Path::new("portcullis.toml") {
         true => "portcullis".to_owned(),
-        false => format!("portcullis --config '{shown}'"),
+        false => format!("portcullis --config {}", quoted(config)),
     };
     let folder = folder_of(config);
     let inside = |path: &str| if folder == Path::new(".") { path.into() } else { folder.join(path) };
@@ -107,8 +108,8 @@ fn next(config: &Path) -> Vec<String> {
         ),
         format!("see what it asks for: `{portcullis} inspect PUBLISHER/NAME`"),
         format!(
-            "write its key into a file of mode 0600: `(umask 077; cat > '{}')`, paste, Enter, Ctrl-D",
-            inside("secrets/NAME.key").display()
+            "write its key into a file of mode 0600: `(umask 077; cat > {})`, paste, Enter, Ctrl-D",
+            quoted(&inside("secrets/NAME.key"))
         ),
         format!("fill in a credential and a connection: `{shown}` has an example of each"),
         format!("see that the config holds: `{portcullis} config check`"),

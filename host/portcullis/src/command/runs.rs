@@ -69,11 +69,29 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+async fn known(config: &Config, run: &str) -> Result<()> {
+    let (data, id) = (config.data.clone(), run.to_owned());
+    let read = tokio::task::spawn_blocking(move || match StateReader::open(&data)? {
+        Some(reader) => reader.flow_run(&id),
+        None => Ok(None),
+    });
+    let read = read.await.map_err(|error| Failure::fault("the reader failed").because(&error))?;
+    match read.map_err(|error: portcullis_store::StoreError| at_database("read", "state.db", &error))? {
+        Some(_) => Ok(()),
+        None => {
+            let message = format!("`{}` is no run of a flow", output::shown_line(run));
+            Err(Failure::new(Exit::Usage, message).with_help("portcullis runs --outcome dead-lettered"))
+        }
+    }
+}
+
 /// Has a dead run of a flow tried once more, or gives it up.
 async fn decide(arguments: &Arguments, config: &Config, which: &DecideRun, replay: bool) -> Result<Exit> {
     let DecideRun { run, yes } = which;
     let command = if replay { "replay" } else { "discard" };
     if replay && !yes {
+        // Nobody is asked about what is not there.
+        known(config, run).await?;
         let instead = format!("portcullis runs replay {run} --yes");
         output::note(
             "it goes on from the step that failed, by the steps that the config has now; what that step sent may have happened, and may \

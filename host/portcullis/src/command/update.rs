@@ -10,7 +10,6 @@ use crate::{
     exit::{Exit, Failure, Result},
     output, remedy,
 };
-use portcullis_manifest::diagnose::without_secrets;
 use serde_json::{Value, json};
 
 /// Updates one connection or all.
@@ -109,9 +108,9 @@ impl Proposal {
 /// Where all are looked at, a failure is one of several results; a document's words are shown as every failure shows them.
 fn print_failure(name: &str, failure: &Failure, as_json: bool) {
     let (message, help) =
-        (without_secrets(&failure.to_string()), failure.help.as_deref().map(remedy::pasteable));
+        (remedy::unsecret(&failure.to_string()), failure.help.as_deref().map(remedy::pasteable));
     let places: Vec<_> =
-        failure.diagnostics.iter().map(|place| without_secrets(&place.to_string())).collect();
+        failure.diagnostics.iter().map(|place| remedy::unsecret(&place.to_string())).collect();
     if as_json {
         output::json_line(&json!({
             "connection": name, "result": "failed", "message": message, "help": help, "diagnostics": places,

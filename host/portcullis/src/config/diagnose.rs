@@ -4,10 +4,7 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, MietteError, MietteSpanContents,
     Report, SourceCode, SourceSpan, SpanContents,
 };
-use portcullis_manifest::{
-    Diagnostic, Location,
-    diagnose::{escaped, without_secrets},
-};
+use portcullis_manifest::{Diagnostic, Location, diagnose::escaped};
 use std::ops::Range;
 
 /// Most of one line that is shown, in bytes.
@@ -17,7 +14,7 @@ const BEFORE_BYTES_MAX: usize = 40;
 
 /// The fault as a person reads it, without colour (a terminal's colours would not survive a pipe).
 pub fn render(diagnostic: &Diagnostic) -> String {
-    let mut shown = MietteDiagnostic::new(escaped(&without_secrets(&diagnostic.to_string())));
+    let mut shown = MietteDiagnostic::new(escaped(&remedy::unsecret(&diagnostic.to_string())));
     if let Some(help) = &diagnostic.help {
         shown = shown.with_help(remedy::pasteable(help));
     }

@@ -1,7 +1,7 @@
 //! What a config means, value by value, each with where it comes from. Nothing secret can be among them: of a secret a config holds
 //! the reference alone, and no provider is asked. What may be a person's, or the connector's, is named and not shown.
 use super::{Config, folder_of, keys::ROOT, plain};
-use crate::schema;
+use crate::{remedy, schema};
 use portcullis_manifest::{
     Diagnostic,
     diagnose::{Document, without_secrets},
@@ -140,7 +140,7 @@ impl Show<'_> {
             // Judged as it is written too: what makes it whole makes a path of a URL.
             (Is::Path | Is::Paths, Value::String(path)) if self.all => {
                 let path = without_secrets(path);
-                Shown::Value(without_secrets(&whole(folder_of(&self.config.file), &path)).into())
+                Shown::Value(remedy::unsecret(&whole(folder_of(&self.config.file), &path)).into())
             }
             // Everybody may see it, and has to.
             (_, Value::String(_)) if self.key.starts_with("publishers.") => Shown::Value(value.clone()),

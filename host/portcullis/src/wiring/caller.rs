@@ -103,8 +103,9 @@ impl Caller for RuntimeCaller {
             reason: denial.reason,
             remedy: denial.remedy,
         };
+        let result = unsecret(&loaded.egress, result.map_err(failure).and_then(answer)).await;
         CallReport {
-            result: result.map_err(failure).and_then(answer),
+            result,
             unproven_effect: way_out.has_unproven_effect(),
             requests: way_out.requests(),
             denials: way_out.denials().into_iter().map(denied).collect(),
@@ -112,6 +113,33 @@ impl Caller for RuntimeCaller {
             cpu: usage.cpu,
         }
     }
+}
+
+/// What a connector says of a failure is stored and shown: it may hold a secret that somebody gave it.
+async fn unsecret(
+    way_out: &portcullis_egress::Connection,
+    result: Result<Answer, Failure>,
+) -> Result<Answer, Failure> {
+    match result {
+        Err(failure) => Err(masked(way_out, failure).await),
+        Ok(Answer::Rejected(lines)) => {
+            let mut shown = Vec::with_capacity(lines.len());
+            for Rejected { line, error } in lines {
+                shown.push(Rejected { line, error: masked(way_out, error).await });
+            }
+            Ok(Answer::Rejected(shown))
+        }
+        Ok(answer) => Ok(answer),
+    }
+}
+
+async fn masked(way_out: &portcullis_egress::Connection, failure: Failure) -> Failure {
+    let message = way_out.masked(&failure.message).await;
+    let details = match failure.details {
+        Some(details) => Some(way_out.masked(&details).await),
+        None => None,
+    };
+    Failure { message, details, ..failure }
 }
 
 fn refused(message: String) -> CallReport {

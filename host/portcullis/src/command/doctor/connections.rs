@@ -247,7 +247,8 @@ pub async fn reach(usable: &[Usable], findings: &mut Findings) {
         }
     }
     if usable.iter().all(|usable| usable.hosts.is_empty()) {
-        let remedy = "portcullis approve CONNECTION: what is not approved reaches nothing";
+        let remedy =
+            "`portcullis approve CONNECTION` for each that is meant: what is not approved reaches nothing";
         findings.warning(
             "online".to_owned(),
             "no connection that runs has a host: nothing was connected to",

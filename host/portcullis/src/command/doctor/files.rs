@@ -5,6 +5,7 @@ use crate::{
     config::{Config, folder_of},
     exit::Failure,
     output, registry,
+    remedy::quoted,
 };
 use portcullis_store::LockError;
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
@@ -30,7 +31,7 @@ pub fn look(config: &Config, findings: &mut Findings) {
                 "the registry `{}` is no folder: no connector can be approved",
                 config.registry.display()
             ),
-            format!("mkdir '{}'", config.registry.display()),
+            format!("mkdir {}", quoted(&config.registry)),
         );
     }
     foreign(config, findings);
@@ -116,7 +117,7 @@ fn data(config: &Config, findings: &mut Findings) {
                 "others may look into `{}` (mode {mode:04o}), which holds what vendors answered",
                 data.display()
             ),
-            format!("chmod 700 '{}'", data.display()),
+            format!("chmod 700 {}", quoted(data)),
         );
     }
 }
@@ -131,7 +132,7 @@ fn writable(what: &str, path: &Path, findings: &mut Findings) -> bool {
         findings.warning(
             "files",
             format!("{what} `{shown}` belongs to user {owner}, who may change it"),
-            format!("chown {us} '{shown}'"),
+            format!("chown {us} {}", quoted(path)),
         );
         return false;
     }
@@ -141,13 +142,13 @@ fn writable(what: &str, path: &Path, findings: &mut Findings) -> bool {
         findings.error(
             "files",
             format!("everybody may write to {what} `{shown}` (mode {mode:04o})"),
-            format!("chmod go-w '{shown}'"),
+            format!("chmod go-w {}", quoted(path)),
         );
     } else if mode & 0o020 != 0 {
         findings.warning(
             "files",
             format!("its group may write to {what} `{shown}` (mode {mode:04o})"),
-            format!("chmod g-w '{shown}'"),
+            format!("chmod g-w {}", quoted(path)),
         );
     }
     !all && mode & 0o020 == 0

@@ -126,11 +126,20 @@ fn slots(table: &mut Table<'_>, credentials: &BTreeMap<String, Credential>) -> B
     for (slot, credential) in table.string_map("credentials") {
         if !credentials.contains_key(&credential.value) {
             let near = nearest(&credential.value, credentials.keys().map(String::as_str));
+            // Where nothing is called so, and the slot's name is that of a secret, somebody may have pasted it there.
+            let pair = format!("{}={}", slot.value, credential.value);
+            let named = match (near, is_name(&credential.value) && without_secrets(&pair) == pair) {
+                (None, false) => "of the name that stands here".to_owned(),
+                _ => format!("`{}`", shown(&credential.value)),
+            };
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a table `[credentials.{}]`", shown(&credential.value)),
+                None if named.starts_with('`') => {
+                    format!("add a table `[credentials.{}]`", shown(&credential.value))
+                }
+                None => "write the name of a `[credentials.NAME]` table, never the secret itself".to_owned(),
             };
-            table.fault(credential.span, format!("no credential `{}`", shown(&credential.value)), Some(help));
+            table.fault(credential.span, format!("no credential {named}"), Some(help));
         }
         bound.insert(slot.value, credential.value);
     }
@@ -295,6 +304,11 @@ fn network(mut table: Table<'_>, folder: &Path) -> Network {
     table.reject_later("proxy");
     for (from, to) in table.string_map("connect-to") {
         match (host_port(&from.value), host_port(&to.value)) {
+            (Some((_, port)), Some((_, other))) if !matches!(port, 443 | 80) && port != other => {
+                let message =
+                    format!("a URL with the port {port} is dialled at that port, and never at {other}");
+                table.fault(to.span, message, Some(format!("`HOST:{port}`")));
+            }
             (Some(from), Some(to)) => {
                 read.connect_to.insert(from, to);
             }

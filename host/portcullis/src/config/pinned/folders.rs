@@ -3,6 +3,7 @@
 use crate::{
     config::{Config, Connection, GrantedFolder},
     exit::{Failure, Result, at_file},
+    remedy::quoted,
 };
 use portcullis_manifest::{
     Connector, Diagnostic,
@@ -62,7 +63,7 @@ fn ungrantable(config: &Config, granted: &GrantedFolder) -> Option<(String, Stri
         Ok(folder) if folder.is_dir() => folder,
         Ok(_) => return Some(("it is no folder".to_owned(), "name a folder".to_owned())),
         Err(error) => {
-            let help = format!("mkdir -p '{}'", granted.path.display());
+            let help = format!("mkdir -p {}", quoted(&granted.path));
             return Some((format!("it can't be opened: {error}"), help));
         }
     };

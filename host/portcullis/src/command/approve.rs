@@ -410,8 +410,8 @@ fn folders(connection: &Connection, approval: &Approval, package: &Package) -> V
     let line = |(name, granted): (&String, &GrantedFolder)| {
         let access = match approval.folders.get(name)?.access {
             Access::Read => "reads files in",
-            Access::Write => "writes and replaces files in",
-            Access::ReadWrite => "reads, writes and replaces files in",
+            Access::Write => "writes, replaces and removes files in",
+            Access::ReadWrite => "reads, writes, replaces and removes files in",
         };
         let why = requested.get(name).map(|folder| output::shown_line(&folder.why)).unwrap_or_default();
         let path = output::shown_line(&pinned::folders::shown_path(granted));

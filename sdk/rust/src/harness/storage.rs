@@ -118,4 +118,15 @@ pub(crate) mod files {
         let past = names.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after));
         Ok(past.take(max as usize).collect())
     }
+
+    pub(crate) fn remove(folder: &str, path: &str) -> Result<bool, StorageError> {
+        let name = checked(folder, path)?;
+        FILES.with_borrow_mut(|files| {
+            let below = format!("{path}/");
+            if files.keys().any(|(within, path)| within == folder && path.starts_with(&below)) {
+                return Err(StorageError::Invalid("it is no plain file".to_owned()));
+            }
+            Ok(files.remove(&name).is_some())
+        })
+    }
 }

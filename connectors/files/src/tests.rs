@@ -3,6 +3,7 @@
 use super::Files;
 use portcullis_sdk::{
     Batch, Config, Destination, Error, ErrorKind, Mode, Rejected, Result, StreamDescriptor, files,
+    harness::destination::{self, Row, Target},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, io::Read};
@@ -306,4 +307,58 @@ proptest! {
             former = expected;
         }
     }
+}
+
+/// What the readers of a folder see, by the format that is configured.
+struct Readers {
+    config: &'static str,
+    /// Read back by one that is not ours.
+    read: fn(&str) -> Vec<Row>,
+    extension: &'static str,
+}
+
+impl Target for Readers {
+    fn modes(&self) -> Vec<Mode> {
+        vec![Mode::Append, Mode::Replace]
+    }
+
+    fn reset(&self) {
+        restore(&Folder::new(), |_| false);
+    }
+
+    fn write(&self, batch: Batch) -> Result<Vec<Rejected>> {
+        Files::write(Config::new(self.config), batch)
+    }
+
+    fn complete(&self, stream: &str, generation: u64, removed_max: Option<u64>) -> Result<u64> {
+        Files::complete(Config::new(self.config), stream, generation, removed_max)
+    }
+
+    fn rows(&self, stream: &str, mode: Mode) -> Vec<Row> {
+        let ending = format!(".{}", self.extension);
+        let files = all().into_keys().filter(|path| match mode {
+            Mode::Replace => *path == format!("{stream}{ending}"),
+            _ => path.starts_with(&format!("{stream}/")) && path.ends_with(&ending),
+        });
+        files.flat_map(|path| (self.read)(&content(&path).unwrap())).collect()
+    }
+}
+
+fn of_csv(text: &str) -> Vec<Row> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let rows = reader.deserialize::<BTreeMap<String, String>>().map(|row| row.unwrap());
+    // The reader does not tell an empty text from a value that is not there; here only that of another record is one.
+    rows.map(|row| row.into_iter().filter(|(name, value)| !value.is_empty() || name == "id").collect())
+        .collect()
+}
+
+#[test]
+fn it_does_what_every_destination_has_to_as_ndjson() {
+    let read = |text: &str| text.lines().map(destination::row).collect();
+    destination::conforms(&Readers { config: "{}", read, extension: "ndjson" });
+}
+
+#[test]
+fn it_does_what_every_destination_has_to_as_csv() {
+    destination::conforms(&Readers { config: r#"{"format":"csv"}"#, read: of_csv, extension: "csv" });
 }

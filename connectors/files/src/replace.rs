@@ -57,7 +57,9 @@ pub fn write(config: &Config, shape: &Shape, batch: &Batch) -> Result<Vec<Reject
 
 fn passed(stream: &str, generation: u64, complete: u64) -> Error {
     Error::conflict(format!(
-        "generation {complete} of `{stream}` is complete: generation {generation} is not newer, and what it has would be lost"
+        "generation {complete} of `{stream}` is complete, and generation {generation} is not newer: what comes next is generation {} or a \
+         later one",
+        complete.saturating_add(1)
     ))
 }
 

@@ -34,10 +34,7 @@ fn what_the_binary_carries_is_approved_like_every_other_connector() {
     project.run(&["write", "out", "items", "ca.pem"]);
     assert!(!registry.exists(), "nobody approved it");
     let approved = approve(&project);
-    let line = format!(
-        "put `{}`, which this portcullis carries",
-        project.path("./registry/portcullis/files/0.1.0.wasm").display()
-    );
+    let line = format!("put `{}`, which this portcullis carries", registry.display());
     assert!(approved.exits(0).stderr.contains(&line), "{line}\n{}", approved.stderr);
     assert!(
         approved.stdout.contains("out: reads, writes, replaces and removes files in "),

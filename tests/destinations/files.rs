@@ -188,3 +188,28 @@ fn the_page_does_what_it_shows() {
     let files: Vec<_> = readable(&project).into_iter().map(|(_, text)| text).collect();
     assert_eq!(files, [BATCH, BATCH]);
 }
+
+/// Batches of 8 MiB that take the most of a connector's memory, within what a connection has where nothing is said.
+#[test]
+fn no_batch_takes_more_memory_than_there_is() {
+    const BYTES: usize = 8 << 20;
+    let project = project("{ partition = { by = \"/p\", as = \"value\" } }");
+    let lines = |line: &str| line.repeat(BYTES / line.len());
+    let names: Vec<_> = (0..700_000).map(|name| format!("\"{name:06}\":0")).collect();
+    for (what, batch, exit) in [
+        ("two folders in turn", lines("{\"p\":1}\n{\"p\":2}\n"), 0),
+        ("nothing in them", lines("{}\n"), 0),
+        ("one text, all of it escaped", format!("{{\"a\":\"{}\"}}\n", "\\\"".repeat(BYTES / 2 - 20)), 0),
+        ("one object of many names", format!("{{{}}}\n", names.join(",")), 9),
+        ("all of them refused", lines("{\"p\":[]}\n"), 1),
+    ] {
+        let (status, report, stderr) = write(&project, &batch, &[]);
+        assert_eq!(status, Some(exit), "{what}: {report:#}\n{stderr}");
+        let refused = exit == 1;
+        assert_eq!(
+            refused,
+            says(&report, &stderr, "more than 10000 lines of the batch can't be written"),
+            "{what}: {report:#}"
+        );
+    }
+}

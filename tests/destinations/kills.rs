@@ -95,9 +95,8 @@ fn killed_within(
     number: &mut impl FnMut(u64) -> u64,
 ) -> Ran {
     let running = project.spawn(args);
-    // It begins with what is the same for every command.
     let drawn = Duration::from_micros(number(u64::try_from(within.as_micros()).unwrap()));
-    let until = Instant::now() + within / 3 + drawn;
+    let until = Instant::now() + drawn;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         std::thread::park_timeout(left);
     }
@@ -189,7 +188,7 @@ fn killed_at_any_moment_a_log_has_whole_batches() {
         at += 1;
         let text = batch(at, at % 7);
         project.file("batch.ndjson", text.as_bytes());
-        match killed_within(&project, &command, within, &mut number).status {
+        match killed_within(&project, &command, within * 5 / 4, &mut number).status {
             None => kills += 1,
             Some(0) => drop(acknowledged.insert(text)),
             other => panic!("it ended with {other:?}"),

@@ -1,6 +1,5 @@
-//! Builds the connectors that the demo runs and the one that evaluates programs of flows, and embeds them, so that the binary alone
-//! can show the product; and lists the SDK's
-//! source, which `new` writes.
+//! Builds the connectors that the demo runs, the one that evaluates programs of flows and the destination of files, and embeds them,
+//! so that the binary alone can show the product; and lists the SDK's source, which `new` writes.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
@@ -20,7 +19,8 @@ mod guest;
 use guest::TARGET;
 
 /// Folder of a connector (from the root of the repository), the workspace it belongs to, its crate's file name.
-const EMBEDDED: [(&str, &str, &str); 3] = [
+const EMBEDDED: [(&str, &str, &str); 4] = [
+    ("connectors/files", "connectors", "files"),
     ("connectors/stripe", "connectors", "stripe"),
     ("connectors/transform", "connectors", "transform"),
     ("tests/guests/hostile", "tests/guests", "hostile"),

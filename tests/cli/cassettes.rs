@@ -60,6 +60,13 @@ fn the_connector_of_the_demo_holds_its_cassettes() {
     assert!(checks > 100, "{checks}");
 }
 
+#[test]
+fn the_connector_that_the_binary_carries_holds_its_cassettes() {
+    let (failed, checks) = played(&checkout().join("connectors/files"), None, &[]);
+    assert_eq!(failed, BTreeMap::new());
+    assert!(checks > 12, "{checks}");
+}
+
 /// A delivery to the probe, which does what `config` says.
 fn delivery(config: &str, end: &str) -> String {
     format!(

@@ -54,6 +54,7 @@ fn table() -> Vec<(&'static str, Expect)> {
         ("files.commit", Unreachable),
         ("files.read", Unreachable),
         ("files.list-entries", Unreachable),
+        ("files.remove", Unreachable),
         ("lifecycle.check", Guests),
         ("actions.invoke", Guests),
         ("source.discover", Guests),

@@ -55,7 +55,7 @@ fn files_are_written_read_and_listed_in_the_granted_folder_alone() {
     let (project, filing) = project();
     let asked = project.run(&["approve", "mine", "--yes", "--digest", &filing.digest]);
     let shown = fs::canonicalize(project.path("mine")).unwrap();
-    let line = format!("out: reads, writes and replaces files in {}", shown.display());
+    let line = format!("out: reads, writes, replaces and removes files in {}", shown.display());
     assert!(asked.exits(0).stdout.contains(&line), "{line}\n{}", asked.stdout);
     let lock = fs::read_to_string(project.path("portcullis.lock")).unwrap();
     assert!(
@@ -86,7 +86,7 @@ fn files_are_written_read_and_listed_in_the_granted_folder_alone() {
     assert_eq!(names(&project.path("mine")), ["2026", "big", "link"]);
 
     let mut refused = Vec::new();
-    for what in ["write", "read", "list"] {
+    for what in ["write", "read", "list", "remove"] {
         for path in ["../theirs/secret", "/etc/hostname", "link/secret", "..", "a/../../theirs/secret"] {
             refused.push(order(what, "out", path));
         }
@@ -112,6 +112,38 @@ fn files_are_written_read_and_listed_in_the_granted_folder_alone() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_file_is_removed_and_nothing_else_is() {
+    let (project, filing) = project();
+    project.approve("mine", &filing);
+    let theirs = project.path("theirs/secret");
+    fs::write(&theirs, "not yours").unwrap();
+    fs::create_dir_all(project.path("mine/folder/inner")).unwrap();
+    fs::create_dir(project.path("mine/.portcullis-other")).unwrap();
+    fs::write(project.path("mine/.portcullis-other/x"), "the host's").unwrap();
+    fs::write(project.path("mine/folder/x"), "x").unwrap();
+    std::os::unix::fs::symlink("../theirs", project.path("mine/link")).unwrap();
+    std::os::unix::fs::symlink("../theirs/secret", project.path("mine/direct")).unwrap();
+    fs::hard_link(&theirs, project.path("mine/hard")).unwrap();
+    let remove = |path: &str| order("remove", "out", path);
+    let refused = ["link/secret", "direct", "hard", "link", "folder", "folder/inner", ".portcullis-other/x"];
+    let answers = each(&project, &refused.map(remove));
+    for (path, answer) in refused.iter().zip(&answers) {
+        assert_eq!(answer["error"], "invalid", "{path}: {answer}");
+    }
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "not yours");
+    assert_eq!(
+        names(&project.path("mine")),
+        [".portcullis-other", "direct", "folder", "hard", "link"],
+        "all of them are there"
+    );
+    // The twin.
+    let answers = each(&project, &["folder/x", "folder/x", "folder/none/x", "none"].map(remove));
+    let removed = |was: bool| json!({ "removed": was });
+    assert_eq!(answers, [removed(true), removed(false), removed(false), removed(false)]);
+    assert_eq!(names(&project.path("mine/folder")), ["inner"]);
 }
 
 #[test]

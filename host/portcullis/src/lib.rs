@@ -2,6 +2,7 @@
 
 mod approvals;
 mod batch;
+mod carried;
 mod cassette;
 mod cli;
 mod command;

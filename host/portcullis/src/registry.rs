@@ -1,5 +1,6 @@
 //! The registry folder: `PUBLISHER/NAME/VERSION.wasm`, one self-contained file each. What lies there is hostile.
 use crate::{
+    carried::{self, Carried},
     exit::{Failure, Result, at_file},
     files,
 };
@@ -24,6 +25,8 @@ pub struct Package {
     pub bytes: Vec<u8>,
     /// What it says of itself.
     pub component: Component,
+    /// Nothing lies there yet: the binary carries it.
+    pub carried: bool,
 }
 
 /// Reads a component file.
@@ -38,7 +41,7 @@ fn opened(file: &Path, foreign: &str) -> Result<Package> {
         EmbeddedError::Manifest { .. } => not_as_it_should_be(file, &error),
         _ => not_a_connector(file, &error).with_help(foreign),
     })?;
-    Ok(Package { file: file.to_owned(), bytes, component })
+    Ok(Package { file: file.to_owned(), bytes, component, carried: false })
 }
 
 impl Package {
@@ -113,6 +116,16 @@ pub struct Entry {
     pub version: Version,
     /// The file.
     pub file: PathBuf,
+    /// Nothing lies there: the binary carries it, and who approves it puts it there.
+    pub carried: bool,
+}
+
+impl Entry {
+    fn of(registry: &Path, carried: &Carried) -> Self {
+        let Connector { name, version, .. } = &carried.component.manifest;
+        let file = file(registry, name, version);
+        Self { name: name.clone(), version: version.clone(), file, carried: true }
+    }
 }
 
 /// What lies in a registry.
@@ -147,8 +160,16 @@ pub fn list(registry: &Path) -> Result<Listed> {
             }
         }
     }
+    let carried = carried::all().iter().map(|carried| Entry::of(registry, carried));
+    let carried: Vec<_> = carried.filter(|entry| !is_there(&listed.entries, entry)).collect();
+    listed.entries.extend(carried);
     listed.entries.sort();
     Ok(listed)
+}
+
+/// What lies in the registry goes first.
+fn is_there(entries: &[Entry], wanted: &Entry) -> bool {
+    entries.iter().any(|entry| (&entry.name, &entry.version) == (&wanted.name, &wanted.version))
 }
 
 impl Listed {
@@ -176,16 +197,18 @@ fn version_of(file: &str) -> Option<Version> {
 }
 
 fn entry(folder: &Path, name: &ConnectorName, file: &str) -> Option<Entry> {
-    Some(Entry { name: name.clone(), version: version_of(file)?, file: folder.join(file) })
+    Some(Entry { name: name.clone(), version: version_of(file)?, file: folder.join(file), carried: false })
 }
 
 const READABLE: &str = "make it readable for the user who runs portcullis";
 
-/// All versions of one connector, oldest first.
+/// All versions of one connector, oldest first; one that the binary carries too.
 pub fn versions(registry: &Path, name: &ConnectorName) -> Result<Vec<Entry>> {
     let folder = registry.join(&name.publisher).join(&name.name);
     let mut found: Vec<Entry> =
         names(&folder)?.iter().filter_map(|file| entry(&folder, name, file)).collect();
+    let carried = carried::named(name).map(|carried| Entry::of(registry, carried));
+    found.extend(carried.filter(|entry| !is_there(&found, entry)));
     found.sort();
     Ok(found)
 }
@@ -222,6 +245,10 @@ pub fn newest(registry: &Path, name: &ConnectorName, request: &VersionReq) -> Re
 
 /// The entry's file, and that it is what its path says.
 pub fn read(entry: &Entry) -> Result<Package> {
+    if let Some(Carried { component, bytes }) = carried::named(&entry.name).filter(|_| entry.carried) {
+        let (file, component) = (entry.file.clone(), component.clone());
+        return Ok(Package { file, bytes: bytes.to_vec(), component, carried: true });
+    }
     let unreadable = || {
         let opened = fs::File::open(&entry.file);
         opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)

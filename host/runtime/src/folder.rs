@@ -33,6 +33,8 @@ const BEGIN_TRIES_MAX: u32 = 16;
 pub struct Folder {
     dir: Dir,
     access: Access,
+    /// In a dry run: what is written is gone with its writer, and nothing is replaced or removed.
+    dry: bool,
 }
 
 impl Folder {
@@ -42,7 +44,12 @@ impl Folder {
         if access.writes() {
             sweep(&dir)?;
         }
-        Ok(Self { dir, access })
+        Ok(Self { dir, access, dry: false })
+    }
+
+    /// The same folder for a dry run: everything is judged as ever, and nothing of it has an effect.
+    pub fn dry(&self) -> io::Result<Self> {
+        Ok(Self { dir: self.dir.try_clone()?, access: self.access, dry: true })
     }
 
     /// At most `max` bytes from `offset`.
@@ -115,12 +122,41 @@ impl Folder {
 
     /// Begins a file that nobody sees.
     pub(crate) fn create(self: &Arc<Self>, path: &str) -> Result<Writing, StorageError> {
-        if !self.access.writes() {
-            return Err(invalid("the folder is granted for reading alone"));
-        }
+        self.writes()?;
         let path = FilePath::parse(path)?;
         let (partial, name, file) = self.begin().map_err(fault)?;
         Ok(Writing { folder: Arc::clone(self), path, partial, name, file, size: 0, done: false })
+    }
+
+    /// Removes a plain file; true = it was there. It goes by the folder that holds it, which is opened step by step and then
+    /// fsynced: a link that somebody puts there meanwhile is refused, or is itself what goes.
+    pub(crate) fn remove(&self, path: &str) -> Result<bool, StorageError> {
+        self.writes()?;
+        let path = FilePath::parse(path)?;
+        match self.removed(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            removed => removed.map_err(fault)?,
+        }
+    }
+
+    fn removed(&self, path: &FilePath) -> io::Result<Result<bool, StorageError>> {
+        let (folders, name) = path.split();
+        let mut parent = self.dir.try_clone()?;
+        for folder in folders {
+            parent = parent.open_dir(folder)?;
+        }
+        let there = parent.symlink_metadata(name)?;
+        if !there.is_file() {
+            return Ok(Err(invalid("it is no plain file")));
+        }
+        if there.nlink() > 1 {
+            return Ok(Err(invalid("the file has another name, which may lie outside the folder")));
+        }
+        if !self.dry {
+            parent.remove_file(name)?;
+            sync(&parent)?;
+        }
+        Ok(Ok(true))
     }
 
     fn begin(&self) -> io::Result<(Dir, String, File)> {
@@ -147,6 +183,10 @@ impl Folder {
             }
         }
         Err(io::Error::from(ErrorKind::ResourceBusy))
+    }
+
+    fn writes(&self) -> Result<(), StorageError> {
+        if self.access.writes() { Ok(()) } else { Err(invalid("the folder is granted for reading alone")) }
     }
 
     fn reads(&self) -> Result<(), StorageError> {
@@ -215,6 +255,9 @@ impl Writing {
 
     /// fsync of the file, rename, fsync of its folder: what was answered is there after a power cut.
     pub(crate) fn commit(mut self) -> Result<u64, StorageError> {
+        if self.folder.dry {
+            return Ok(self.size);
+        }
         self.file.sync_all().map_err(fault)?;
         let (parent, name) = self.parent().map_err(fault)?;
         match parent.symlink_metadata(&name) {

@@ -64,6 +64,11 @@ pub fn list(folder: &str, path: &str, after: Option<&str>, max: u32) -> Result<V
     Ok(host::list_entries(folder, path, after, max)?)
 }
 
+/// Removes a file, durably; true = it was there. A folder stays.
+pub fn remove(folder: &str, path: &str) -> Result<bool> {
+    Ok(host::remove(folder, path)?)
+}
+
 /// A file's bytes.
 pub struct Reader {
     folder: String,
@@ -104,6 +109,11 @@ mod tests {
         assert_eq!(list("out", "", None, 9).unwrap(), ["a/", "c"]);
         assert_eq!(list("out", "", Some("a/"), 9).unwrap(), ["c"]);
         assert_eq!(list("out", "a", None, 9).unwrap(), ["b.bin"]);
+        assert!(remove("out", "c").unwrap());
+        assert!(!remove("out", "c").unwrap(), "it is gone");
+        assert_eq!(remove("out", "a").unwrap_err().kind(), ErrorKind::InvalidInput, "a folder stays");
+        assert_eq!(list("out", "", None, 9).unwrap(), ["a/"]);
+        assert_eq!(remove("out", "../x").unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(create("out", "../x").unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

@@ -4,8 +4,10 @@
 use crate::{bindings::imports::portcullis::connector::http as wit, http::Response};
 use std::{cell::RefCell, collections::VecDeque};
 
+pub mod destination;
 mod storage;
 
+pub use storage::cut_after;
 pub(crate) use storage::{blobs, files};
 
 /// A request as the host would get it.

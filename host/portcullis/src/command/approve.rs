@@ -184,6 +184,7 @@ pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration, after: Optio
     let (data, name) = (&config.data, asked.connection.name.clone());
     approvals::refuse_shared(data)?;
     refuse_earlier(data, &name, &asked.approval)?;
+    put_carried(config, &asked.package)?;
     approvals::keep(data, &asked.package)?;
     approvals::edit_lock(&config.place(), wait, |lock| {
         // Before it is seen whether the former one holds: what is revoked after that look is revoked after this moment.
@@ -204,6 +205,16 @@ pub fn grant(config: &Config, mut asked: Asked<'_>, wait: Duration, after: Optio
         lock.approvals.insert(name, asked.approval);
         Ok(())
     })
+}
+
+/// What the binary carries lies in the registry from here on, as every other connector does.
+fn put_carried(config: &Config, package: &Package) -> Result<()> {
+    if !package.carried {
+        return Ok(());
+    }
+    let file = registry::put(&config.registry, &package.bytes, &package.component)?;
+    output::note(&format!("put `{}`, which this portcullis carries", file.display()));
+    Ok(())
 }
 
 /// What nobody was asked for takes the place of nothing but the approval that covers it.
@@ -410,8 +421,8 @@ fn folders(connection: &Connection, approval: &Approval, package: &Package) -> V
     let line = |(name, granted): (&String, &GrantedFolder)| {
         let access = match approval.folders.get(name)?.access {
             Access::Read => "reads files in",
-            Access::Write => "writes and replaces files in",
-            Access::ReadWrite => "reads, writes and replaces files in",
+            Access::Write => "writes, replaces and removes files in",
+            Access::ReadWrite => "reads, writes, replaces and removes files in",
         };
         let why = requested.get(name).map(|folder| output::shown_line(&folder.why)).unwrap_or_default();
         let path = output::shown_line(&pinned::folders::shown_path(granted));

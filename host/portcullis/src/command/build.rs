@@ -152,7 +152,7 @@ impl Built {
         let whole = embed::embed(&self.code, manifest, assets).map_err(|error| disagrees(dir, &error))?;
         // What was built is read as anybody's file would be: roles, imports and limits are judged in one place.
         let component = Component::read(&whole).map_err(|error| disagrees(dir, &error))?;
-        let package = Package { file: dir.to_owned(), bytes: whole, component }.judged();
+        let package = Package { file: dir.to_owned(), bytes: whole, component, carried: false }.judged();
         package.map_err(|failure| match failure.help.as_deref() {
             // Nothing is wrong with what was built.
             Some(registry::OF_THIS_MACHINE) => failure,

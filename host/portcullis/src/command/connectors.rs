@@ -1,4 +1,4 @@
-//! `connectors`: what the registry holds and what each connection runs.
+//! `connectors`: what the registry holds, what the binary carries beside it, and what each connection runs.
 use crate::{
     approvals,
     cli::Arguments,
@@ -41,12 +41,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         if arguments.json {
             output::json_line(&json!({
                 "connector": name, "version": entry.version.to_string(), "file": entry.file.display().to_string(),
-                "approved_for": these, "other_bytes_approved_for": others, "fault": fault,
+                "approved_for": these, "other_bytes_approved_for": others, "fault": fault, "carried": entry.carried,
             }));
         }
         let others = others.into_iter().map(|name| format!("{name}: other bytes than these"));
         let fault = fault.map(|fault| format!("not usable: {}", output::shown_line(&fault)));
-        let shown: Vec<_> = these.into_iter().chain(others).chain(fault).collect();
+        let carried = entry.carried.then(|| "carried by this binary; `approve` puts it there".to_owned());
+        let shown: Vec<_> = these.into_iter().chain(others).chain(fault).chain(carried).collect();
         rows.push(vec![name, entry.version.to_string(), shown.join(", ")]);
     }
     let mut connections = Vec::new();

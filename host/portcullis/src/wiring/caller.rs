@@ -13,11 +13,11 @@ use portcullis_engine::{
     Operation, Page, Position, Rejected, Reply, StreamDescriptor, Withheld, WithheldRequest,
 };
 use portcullis_grants::Rule;
-use portcullis_runtime::{CallError, CallSettings, ConnectorError, Output, Runtime, Spool};
+use portcullis_runtime::{CallError, CallSettings, ConnectorError, Folder, Output, Runtime, Spool};
 use portcullis_store::{StateSpace, Store};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -73,6 +73,10 @@ impl Caller for RuntimeCaller {
             Err(failure) => return refused(failure.message),
         };
         let Ok(_permit) = loaded.concurrency.acquire().await else { return refused("closed".to_owned()) };
+        let folders = match folders(&loaded, request.dry_run) {
+            Ok(folders) => folders,
+            Err(error) => return refused(format!("a folder can't be opened for a dry run: {error}")),
+        };
         let way_out = loaded.egress.call(context(&loaded, &request));
         let space = StateSpace {
             connection_id: request.connection_id.clone(),
@@ -89,7 +93,7 @@ impl Caller for RuntimeCaller {
                 run_id: request.run_id.clone(),
             }),
             assets: loaded.assets.clone(),
-            folders: loaded.folders.clone(),
+            folders,
             seed: seed(&request),
             clock: self.clock.clone(),
             debt: loaded.debt.clone(),
@@ -152,6 +156,15 @@ fn refused(message: String) -> CallReport {
         withheld: Withheld::default(),
         cpu: std::time::Duration::ZERO,
     }
+}
+
+/// Those of the connection; in a dry run nothing becomes of what is written to them.
+fn folders(loaded: &Loaded, dry_run: bool) -> std::io::Result<Arc<BTreeMap<String, Arc<Folder>>>> {
+    if !dry_run {
+        return Ok(loaded.folders.clone());
+    }
+    let dry = loaded.folders.iter().map(|(name, folder)| Ok((name.clone(), Arc::new(folder.dry()?))));
+    dry.collect::<std::io::Result<BTreeMap<_, _>>>().map(Arc::new)
 }
 
 fn withheld(way_out: &portcullis_egress::Call) -> Withheld {

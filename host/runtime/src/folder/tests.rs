@@ -164,6 +164,7 @@ fn paths_that_are_no_plain_relative_ones() {
         let shown: String = path.chars().take(40).collect();
         is_invalid(ground.folder.read(path, 0, 1), &shown);
         is_invalid(ground.folder.create(path), &shown);
+        is_invalid(ground.folder.remove(path), &shown);
         if !path.is_empty() {
             is_invalid(ground.folder.list(path, None, 1), &shown);
         }
@@ -192,6 +193,9 @@ fn links_lead_nowhere_outside() {
     for path in ["absolute/new", "relative/new", "relative/sub/new", "relative/secret", "file"] {
         is_invalid(ground.put(path, b"over"), path);
     }
+    for path in ["absolute/secret", "relative/secret", "file", "relative", "loop", "magic/etc/passwd"] {
+        is_invalid(ground.folder.remove(path), path);
+    }
     is_invalid(ground.folder.list("relative", None, 10), "listing");
     assert_eq!(ground.names(), ["absolute", "file", "loop", "magic", "relative"]);
     ground.outside_is_whole();
@@ -199,6 +203,8 @@ fn links_lead_nowhere_outside() {
     ground.put("real/x", b"inside").unwrap();
     symlink("real", ground.path("in/link")).unwrap();
     assert_eq!(ground.read("link/x").unwrap(), "inside");
+    assert_eq!(ground.folder.remove("link/x"), Ok(true));
+    assert_eq!(ground.folder.remove("real/x"), Ok(false));
 }
 
 #[test]
@@ -206,6 +212,7 @@ fn another_name_of_a_file_outside_is_not_read_and_not_written() {
     let ground = Ground::new();
     fs::hard_link(ground.path("out/secret"), ground.path("in/hard")).unwrap();
     is_invalid(ground.read("hard"), "a second name");
+    is_invalid(ground.folder.remove("hard"), "a second name");
     // Replaced is the name alone.
     ground.put("hard", b"ours").unwrap();
     assert_eq!(ground.read("hard").unwrap(), "ours");
@@ -229,6 +236,7 @@ fn what_is_no_plain_file_is_never_opened() {
         let began = RealClock.monotonic();
         is_invalid(ground.read(name), name);
         is_invalid(ground.put(name, b"over"), name);
+        is_invalid(ground.folder.remove(name), name);
         assert!((RealClock.monotonic() - began) < Duration::from_secs(5), "{name} does not block");
     }
     assert!(!ground.names().contains(&PARTIAL.to_owned()));
@@ -255,6 +263,7 @@ fn a_folder_that_becomes_a_link_meanwhile_gives_nothing() {
                 Ok(_) => written += 1,
                 Err(_) => refused += 1,
             }
+            let _ = ground.folder.remove("sub/secret");
             if let Ok(read) = ground.read("sub/secret") {
                 assert_eq!(read, "over");
             }
@@ -302,11 +311,31 @@ fn access_is_what_was_requested() {
     assert_eq!(reading.read("x", 0, 1).unwrap(), b"x");
     assert_eq!(reading.list("", None, 9).unwrap(), ["x"]);
     is_invalid(reading.create("y"), "reading alone");
+    is_invalid(reading.remove("x"), "reading alone");
+    assert_eq!(ground.names(), ["x"]);
     let writing = Arc::new(Folder::open(&ground.path("in"), Access::Write).unwrap());
     is_invalid(writing.read("x", 0, 1), "writing alone");
     is_invalid(writing.list("", None, 9), "writing alone");
     writing.create("y").unwrap().commit().unwrap();
     assert_eq!(ground.names(), ["x", "y"]);
+    assert_eq!((writing.remove("y"), writing.remove("y")), (Ok(true), Ok(false)));
+    assert_eq!(ground.names(), ["x"]);
+}
+
+#[test]
+fn in_a_dry_run_nothing_becomes_of_what_is_written() {
+    let ground = Ground::new();
+    ground.put("x", b"as it was").unwrap();
+    let dry = Arc::new(ground.folder.dry().unwrap());
+    for path in ["x", "new/y"] {
+        let mut writing = dry.create(path).unwrap();
+        writing.write(b"dry").unwrap();
+        assert_eq!(writing.commit(), Ok(3));
+    }
+    assert_eq!((dry.remove("x"), dry.remove("y")), (Ok(true), Ok(false)));
+    is_invalid(dry.create(".portcullis-x"), "judged as ever");
+    assert_eq!(ground.names(), ["x"]);
+    assert_eq!(ground.read("x").unwrap(), "as it was");
 }
 
 #[test]

@@ -1,6 +1,27 @@
 //! The host's side of [`crate::blobs`] and [`crate::files`], in memory and without quotas.
 
 use crate::bindings::imports::portcullis::connector::types::StorageError;
+use std::cell::Cell;
+
+thread_local! {
+    static EFFECTS: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Lets so many effects on files pass on this thread (a file that is committed, or removed), and then none: what was called by a
+/// process that is killed. None = no end.
+pub fn cut_after(effects: Option<u32>) {
+    EFFECTS.set(effects);
+}
+
+fn effect() -> Result<(), StorageError> {
+    match EFFECTS.get() {
+        Some(0) => Err(StorageError::Unavailable("the test cut it off".to_owned())),
+        left => {
+            EFFECTS.set(left.map(|left| left - 1));
+            Ok(())
+        }
+    }
+}
 
 /// At most `max` of `bytes`, from `offset`.
 fn piece(bytes: &[u8], offset: u64, max: u32) -> Vec<u8> {
@@ -59,7 +80,7 @@ pub(crate) mod blobs {
 }
 
 pub(crate) mod files {
-    use super::{StorageError, piece};
+    use super::{StorageError, effect, piece};
     use std::{cell::RefCell, collections::BTreeMap, collections::BTreeSet};
 
     thread_local! {
@@ -92,6 +113,7 @@ pub(crate) mod files {
     }
 
     pub(crate) fn commit(writer: Writer) -> Result<u64, StorageError> {
+        effect()?;
         let bytes = writer.bytes.into_inner();
         let size = bytes.len() as u64;
         FILES.with_borrow_mut(|files| files.insert(writer.name, bytes));
@@ -117,5 +139,17 @@ pub(crate) mod files {
         });
         let past = names.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after));
         Ok(past.take(max as usize).collect())
+    }
+
+    pub(crate) fn remove(folder: &str, path: &str) -> Result<bool, StorageError> {
+        let name = checked(folder, path)?;
+        effect()?;
+        FILES.with_borrow_mut(|files| {
+            let below = format!("{path}/");
+            if files.keys().any(|(within, path)| within == folder && path.starts_with(&below)) {
+                return Err(StorageError::Invalid("it is no plain file".to_owned()));
+            }
+            Ok(files.remove(&name).is_some())
+        })
     }
 }

@@ -69,6 +69,7 @@ fn done(order: &Value) -> Result<Value, StorageError> {
             let names = files::list_entries(folder, path, order["after"].as_str(), max)?;
             Ok(json!({ "names": names }))
         }
+        "remove" => Ok(json!({ "removed": files::remove(folder, path)? })),
         "write" | "drop" | "hang" => {
             let writer = files::create(folder, path)?;
             let chunk = match order["bytes"].as_u64() {

@@ -53,7 +53,7 @@ fn foreign(config: &Config, findings: &mut Findings) {
         Err(failure) => return findings.failure("registry", &failure, "make it readable"),
     };
     let mut usable = 0;
-    for entry in entries {
+    for entry in entries.into_iter().filter(|entry| !entry.carried) {
         match registry::read(&entry) {
             Ok(_) => usable += 1,
             Err(failure) => {

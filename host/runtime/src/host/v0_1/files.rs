@@ -64,6 +64,12 @@ impl Host for CallState {
         let work = move || folder?.list(&path, after.as_deref(), max).map_err(StorageError::from);
         self.enter(blocking(work)).await?
     }
+
+    async fn remove(&mut self, folder: String, path: String) -> Answer<bool> {
+        let folder = self.folder(&folder);
+        let work = move || folder?.remove(&path).map_err(StorageError::from);
+        self.enter(blocking(work)).await?
+    }
 }
 
 impl HostWriter for CallState {

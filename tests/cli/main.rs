@@ -26,6 +26,7 @@ mod revoke;
 mod schemas;
 mod signatures;
 mod status;
+mod store;
 mod updates;
 
 use portcullis_tests::{Project, Ran};

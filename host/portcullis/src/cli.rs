@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 mod authors;
 mod flows;
+mod store;
 
 pub use authors::{Build, Dev, New, OneRun, Test};
 pub use flows::{Flows, FlowsCommand, FlowsTest, RunFlow};
+pub use store::{StoreBackup, StoreCommand, StoreRestore};
 
 /// Where no other is named.
 pub const CONFIG_FILE: &str = "portcullis.toml";
@@ -102,6 +104,9 @@ pub enum Command {
     Reload,
     /// Say on one screen what needs somebody, since when, and what to do
     Status,
+    /// Look through the databases, copy them, put a copy back
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// List what vendors delivered; show, replay or discard one delivery
     Deliveries(Deliveries),
     /// Run the connector's own check of its config and credentials

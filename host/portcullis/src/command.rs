@@ -38,6 +38,7 @@ pub mod revoke;
 mod runs;
 mod serve;
 mod status;
+mod store;
 mod test;
 mod update;
 mod withheld;
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Serve => block_on(serve::run(arguments)),
         Command::Reload => block_on(asked::reload(arguments)),
+        Command::Store(command) => block_on(store::run(arguments, command)),
         Command::Status => block_on(status::run(arguments)),
         Command::Deliveries(options) => block_on(deliveries::run(arguments, options)),
         Command::Deliver(options) => block_on(deliver::run(arguments, options)),

@@ -13,7 +13,7 @@ static CONFIG: OnceLock<String> = OnceLock::new();
 static FOLDERS: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Commands that read the config file.
-const READ_IT: [&str; 28] = [
+const READ_IT: [&str; 29] = [
     "--json",
     "approve",
     "build",
@@ -40,6 +40,7 @@ const READ_IT: [&str; 28] = [
     "runs",
     "serve",
     "status",
+    "store",
     "update",
     "write",
 ];

@@ -31,6 +31,14 @@ pub enum StoreError {
         /// Which.
         path: PathBuf,
     },
+    /// It is not what its pages should hold.
+    #[error("`{}` is damaged: {fault}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// The first thing that is wrong.
+        fault: String,
+    },
     /// Can't be opened as a database.
     #[error("`{}` can't be opened as a database", path.display())]
     Open {

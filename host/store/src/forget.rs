@@ -1,7 +1,7 @@
 //! All that is stored under a connection's name: counted, and removed from both databases.
 
 use crate::{
-    DataLock, StoreError, delivery,
+    DataLock, StoreError, backup, delivery,
     exchange::EXCHANGES_FILE,
     migrations::{EXCHANGES, STATE, Schema},
     open::{self, Durability, unsigned},
@@ -120,6 +120,7 @@ impl Holdings {
                 Err(source) => return Err(StoreError::Compact { path, source }),
             }
         }
+        backup::remove_copies(lock.data())?;
         pending.end()?;
         Ok(true)
     }

@@ -6,6 +6,7 @@
 //! 100 ms on a kill, and never holds up a request for longer than its queue is full.
 
 mod audit;
+mod backup;
 mod connection;
 mod delivery;
 mod error;
@@ -31,6 +32,7 @@ mod writer;
 mod suite;
 
 pub use audit::{AuditFilter, AuditRow};
+pub use backup::{Checked, Restored, backup, check, restore};
 pub use delivery::{
     Accepted, Backlog, DeliveryEnd, DeliveryState, Fate, NewDelivery, NewEvent,
     rows::{DeliveryFilter, DeliveryRow, DeliverySummary, EventRow},

@@ -85,6 +85,8 @@ pub const EVENTS_MAX: usize = 1000;
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Keys of secret uses counted in memory until their run ends.
 pub const SECRET_USES_MAX: usize = 100_000;
+/// Faults of one kind that a look through a database tells.
+pub const FAULTS_SHOWN_MAX: usize = 20;
 
 const _: () = assert!(RUN_INTENTS_KEPT_MAX as u64 <= RUN_INTENTS_MAX);
 // What is removed along the way never reaches the page that is being read.

@@ -1,6 +1,6 @@
 //! The schema of both databases, step by step, forward only. A step that was released is never edited.
 
-use crate::StoreError;
+use crate::{StoreError, backup};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
@@ -8,12 +8,15 @@ use std::path::Path;
 pub(crate) struct Schema {
     /// `application_id`: tells our file from another program's.
     application: i32,
+    /// Whether it is copied before it is changed: what nothing else remembers.
+    copied: bool,
     steps: &'static [&'static str],
 }
 
 /// `state.db`
 pub(crate) const STATE: Schema = Schema {
     application: 0x5043_5331,
+    copied: true,
     steps: &[
         include_str!("migrations/state_1.sql"),
         include_str!("migrations/state_2.sql"),
@@ -28,6 +31,7 @@ pub(crate) const STATE: Schema = Schema {
 /// `exchanges.db`
 pub(crate) const EXCHANGES: Schema = Schema {
     application: 0x5043_4531,
+    copied: false,
     steps: &[
         include_str!("migrations/exchanges_1.sql"),
         include_str!("migrations/exchanges_2.sql"),
@@ -45,6 +49,9 @@ impl Schema {
     /// Brings the database to our version, each step in a transaction of its own, or refuses it.
     pub(crate) fn migrate(&self, conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
         let found = self.check(conn, path)?;
+        if self.copied && found > 0 && found < self.version() {
+            backup::before_migration(conn, path, found)?;
+        }
         for (version, step) in (1_u32..).zip(self.steps).skip(found as usize) {
             let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute_batch(step)?;

@@ -158,6 +158,11 @@ fn wal_has_bytes(path: &Path) -> bool {
     Path::new(&wal).metadata().is_ok_and(|metadata| metadata.len() > 0)
 }
 
+/// An empty file, readable by its owner alone, where there was none.
+pub(crate) fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
 /// SQLite gives its own files beside it the mode of the database.
 fn private_file(path: &Path) -> io::Result<()> {
     let file =

@@ -77,7 +77,7 @@ fn what_version_1_stored_is_of_position_version_1() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let mut conn = open::writer(&path, open::Durability::Full).unwrap();
-    let first = Schema { application: STATE.application, steps: &STATE.steps[..1] };
+    let first = Schema { application: STATE.application, copied: true, steps: &STATE.steps[..1] };
     first.migrate(&mut conn, &path).unwrap();
     conn.execute_batch(
         "INSERT INTO connections VALUES ('c', 'billing', NULL, 'acme/stripe', 1);
@@ -98,6 +98,13 @@ fn what_version_1_stored_is_of_position_version_1() {
     let values = "SELECT concat_ws(' ', position_version, key, hex(value), version) FROM state_values";
     assert_eq!(texts(&conn, values), ["1 key 00FF 4"]);
     assert_eq!(texts(&conn, "SELECT \"table\" FROM pragma_foreign_key_check"), Vec::<String>::new());
+    // As the former version left it: whole, readable by it, and for its owner alone.
+    let copy = folder.path().join("before-migration/1-state.db");
+    let kept = open::reader(&copy).unwrap().unwrap();
+    assert_eq!(STATE.check(&kept, &copy).unwrap(), 1);
+    assert_eq!(texts(&kept, "SELECT reader FROM positions ORDER BY reader"), ["file", "pipe"]);
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&copy).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
@@ -105,7 +112,7 @@ fn what_version_2_stored_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let mut conn = open::writer(&path, open::Durability::Full).unwrap();
-    let second = Schema { application: STATE.application, steps: &STATE.steps[..2] };
+    let second = Schema { application: STATE.application, copied: true, steps: &STATE.steps[..2] };
     second.migrate(&mut conn, &path).unwrap();
     conn.execute_batch(
         "INSERT INTO runs (run_id, kind, connection, connection_id, connector, version, digest, correlation_id,
@@ -136,8 +143,11 @@ fn what_is_no_database_is_refused_and_left_alone() {
 
 #[test]
 fn a_step_that_fails_leaves_the_version_before_it() {
-    let broken =
-        Schema { application: 1, steps: &["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"] };
+    let broken = Schema {
+        application: 1,
+        copied: false,
+        steps: &["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"],
+    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let mut conn = open::writer(&path, open::Durability::Full).unwrap();

@@ -70,6 +70,10 @@ impl Engine {
                 let expired = machine.on(Event::Expired, &*self.random);
                 return Ok(Ok((expired, Some(last), false)));
             }
+            // Begun anew within the run its records would be counted twice, and more might be removed than may.
+            Err(failure) if syncing.work.mode == Mode::Replace && failure.kind == "position-expired" => {
+                return Ok(Err(Stopped::new(failure, [last])));
+            }
             Err(failure) => {
                 let doubt = Doubt::new(self.effects(&syncing.source).await?, false);
                 let step = machine.on(Event::Failed(failure, doubt), &*self.random);

@@ -392,6 +392,29 @@ async fn an_expired_checkpoint_stops_it_or_begins_anew() {
     }
 }
 
+/// What is counted twice would let more be removed than may: a run that replaces does not begin anew, the next one does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_place_within_a_read() {
+    for (mode, outcome) in [(Mode::Upsert, Outcome::Succeeded), (Mode::Replace, Outcome::DeadLettered)] {
+        let bench = bench(copying(mode, None), plain(0..5), Deletes::Hard).await;
+        *bench.ends.again_after_ms.lock().unwrap() = Some(60_000);
+        let id = bench.begin().await;
+        assert!(matches!(bench.turn(&id).await, Flowed::Waits(_)));
+        bench.ends.script.lock().unwrap().push_back(("read", failure("position-expired")));
+        bench.setting.clock.advance(std::time::Duration::from_secs(61));
+        bench.asked();
+        assert_eq!(bench.to_the_end(&id).await.0, outcome);
+        if mode == Mode::Upsert {
+            assert_eq!(bench.asked(), [next("2"), Position::Start, next("2"), next("4")]);
+            continue;
+        }
+        assert_eq!(bench.last().await.summary.reason.as_deref(), Some("position-expired"));
+        assert!(bench.ends.completed.lock().unwrap().is_empty());
+        assert_eq!(bench.run().await, (Outcome::Succeeded, 1));
+        assert_eq!(*bench.ends.completed.lock().unwrap(), [(2, Some(0))], "of five, a tenth");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_page_is_several_batches_of_whole_lines() {
     let large = |id: u64| format!("{{\"id\":{id},\"pad\":\"{}\"}}", "x".repeat(3 << 20));

@@ -133,3 +133,23 @@ fn steps_are_done_and_nothing_is_called() {
     }
     assert!(!project.path("data/state.db").exists(), "nothing is kept");
 }
+
+#[test]
+fn streams_are_not_copied_and_what_is_behind_them_is_tried() {
+    let case = Case::default();
+    let project = case.project();
+    project.config(&format!(
+        "{}\n[flows.copy]\n[[flows.copy.steps]]\nname = \"rows\"\nsource = {{ connection = \"probe\", streams = [\"rows\"] }}\n\
+         destination = {{ connection = \"probe\", stream-prefix = \"raw-\" }}\n\
+         [[flows.copy.steps]]\nname = \"sum\"\nmap = \".rows.written + .rows.dropped\"\n",
+        case.config()
+    ));
+    let ran = project.run(&["flows", "test", "copy", "{}"]);
+    let text = ran.exits(1);
+    assert!(text.stdout.contains("1 rows: `rows` of `probe` into `probe`, not copied"), "{text:?}");
+    assert!(text.stderr.contains("`--output rows=FILE`"), "{text:?}");
+    project.file("rows.json", br#"{"rows":{"written":5,"dropped":2}}"#);
+    let ran = project.run(&["--json", "flows", "test", "copy", "{}", "--output", "rows=rows.json"]);
+    assert_eq!(ran.exits(0).lines()[1]["output"], 7);
+    assert!(!project.path("data/state.db").exists(), "nothing is kept");
+}

@@ -5,3 +5,4 @@ mod flows;
 mod kills;
 mod served;
 mod supervisor;
+mod syncs;

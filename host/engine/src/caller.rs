@@ -1,5 +1,6 @@
 //! The port through which the engine has a connector called. The wiring implements it over the runtime.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -129,9 +130,11 @@ pub struct Batch {
 }
 
 /// `mode` of the WIT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Each record is added.
+    #[default]
     Append,
     /// By primary key.
     Upsert,

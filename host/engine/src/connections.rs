@@ -58,6 +58,38 @@ pub struct ConnectionFacts {
     pub has_webhook: bool,
     /// Does it play the role `destination`?
     pub has_destination: bool,
+    /// What becomes at it, as a destination, of what was deleted at a source.
+    pub deletes: Deletes,
+    /// How much of a stream may be removed from it at once, in millionths.
+    pub removed_share_max: u32,
+    /// Streams of it are read from the start where it does not know a checkpoint any more.
+    pub restarts: bool,
+}
+
+/// What becomes at a destination of what was deleted at its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deletes {
+    /// It is removed.
+    Hard,
+    /// It stays, and its record says that it was deleted.
+    #[default]
+    Soft,
+    /// Nothing.
+    Ignore,
+}
+
+impl Deletes {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Hard, Self::Soft, Self::Ignore];
+
+    /// As the config writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hard => "hard",
+            Self::Soft => "soft",
+            Self::Ignore => "ignore",
+        }
+    }
 }
 
 /// The turns of one connection's schema work. A piece of work keeps its turn until it ends, whoever waits for it: a schema that
@@ -84,7 +116,7 @@ impl ConnectionFacts {
 }
 
 /// What a manifest could have named: it stands in the store and in file names of tools.
-pub(crate) fn is_operation(name: &str) -> bool {
+pub fn is_operation(name: &str) -> bool {
     name.len() <= OPERATION_BYTES_MAX
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

@@ -24,7 +24,7 @@ use portcullis_store::{
     AttemptEnd, ClosedRun, DeliveryEnd, Effects, Fate, NewAttempt, NewRun, Outcome, Parent, RunEnd, RunKind,
     Store, limits::RUN_JSON_BYTES_MAX,
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
 
 /// Everything that a run needs, shared by all runs of the process.
@@ -124,7 +124,17 @@ impl Engine {
 
     /// Stores that it goes on; a delivery that it has is its own from then on.
     async fn begin(&self, run: &Run, input: Option<String>) -> Result<(), EngineError> {
-        let new = NewRun {
+        let new = self.new_run(run, input);
+        let first = self.new_attempt(run, 0, 1);
+        match &run.held {
+            Some(held) => self.store.begin_delivery(&held.delivery_id, new, first).await?,
+            None => self.store.begin_run(new, first).await?,
+        }
+        Ok(())
+    }
+
+    fn new_run(&self, run: &Run, input: Option<String>) -> NewRun {
+        NewRun {
             run_id: run.run_id.clone(),
             kind: run.kind,
             connection: run.facts.name.clone(),
@@ -137,16 +147,10 @@ impl Engine {
             input,
             parent: run.parent.clone(),
             started_at: self.clock.now(),
-        };
-        let first = self.new_attempt(run, 0, 1);
-        match &run.held {
-            Some(held) => self.store.begin_delivery(&held.delivery_id, new, first).await?,
-            None => self.store.begin_run(new, first).await?,
         }
-        Ok(())
     }
 
-    fn new_attempt(&self, run: &Run, call: u64, attempt: u32) -> NewAttempt {
+    fn new_attempt(&self, run: &Run, call: impl fmt::Display, attempt: u32) -> NewAttempt {
         NewAttempt {
             run_id: run.run_id.clone(),
             step: run.step.clone(),
@@ -159,7 +163,7 @@ impl Engine {
     fn attempt_end(
         &self,
         run: &Run,
-        call: u64,
+        call: impl fmt::Display,
         attempt: u32,
         requests: u64,
         failure: Option<&Failure>,
@@ -329,11 +333,16 @@ struct Fruit {
     drift: Vec<crate::Fault>,
     /// The one fault is that nobody could look.
     not_judged: bool,
+    /// Why a good end is not all that good, and in words.
+    remark: Option<(&'static str, String)>,
 }
 
 impl Fruit {
     /// Why a good end is not all that good.
     fn remark(&self) -> Option<&'static str> {
+        if let Some((remark, _)) = &self.remark {
+            return Some(remark);
+        }
         if self.not_judged {
             return Some("not-judged");
         }
@@ -347,7 +356,7 @@ impl Fruit {
 }
 
 impl Run {
-    fn request(&self, operation: Operation, call: u64, attempt: u32) -> CallRequest {
+    fn request(&self, operation: Operation, call: impl fmt::Display, attempt: u32) -> CallRequest {
         CallRequest {
             connection: self.facts.name.clone(),
             connection_id: self.facts.connection_id.clone(),
@@ -381,6 +390,7 @@ fn detail(ending: &Ending, fruit: &Fruit) -> Option<String> {
         (None, Some(output)) if output.len() > RUN_JSON_BYTES_MAX => {
             Some(format!("the output has {} bytes and was not stored", output.len()))
         }
+        _ if fruit.remark.is_some() => fruit.remark.as_ref().map(|(_, words)| shorten(words)),
         _ => fruit.drift.first().map(|fault| shorten(&format!("`{}`: {}", fault.place(), fault.message))),
     }
 }

@@ -1,6 +1,6 @@
 //! What a flow is: what begins its runs, and the steps of each. Parsed elsewhere; pure.
 
-use crate::limits::CATCH_UP_MAX;
+use crate::{Mode, limits::CATCH_UP_MAX};
 use portcullis_clock::{Cron, Timestamp};
 use portcullis_store::Outcome;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,33 @@ pub enum Work {
         /// jq: its input; none = what the step before left.
         input: Option<String>,
     },
+    /// Copies streams of one connection into another.
+    Sync(SyncStep),
+}
+
+/// What is copied, from where to where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SyncStep {
+    /// The name of the connection that is read.
+    pub source: String,
+    /// Its streams, one behind the other.
+    pub streams: Vec<String>,
+    /// The name of the connection that is written to.
+    pub destination: String,
+    /// How.
+    pub mode: Mode,
+    /// What the streams' names begin with there.
+    pub stream_prefix: String,
+    /// jq: what is written of each record; nothing = it is dropped.
+    pub map: Option<String>,
+}
+
+impl SyncStep {
+    /// A stream's name at the destination.
+    pub fn target(&self, stream: &str) -> String {
+        format!("{}{stream}", self.stream_prefix)
+    }
 }
 
 impl Flow {
@@ -138,8 +165,17 @@ impl Flow {
         serde_json::to_string(&self.steps).unwrap_or_default().into()
     }
 
+    /// Whether it copies streams: its runs go one behind the other.
+    pub fn syncs(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.work, Work::Sync(_)))
+    }
+
     /// By what runs of it are kept in order.
     pub(crate) fn order_key(&self, input: &str) -> Option<String> {
+        // Two that read one stream would move one position.
+        if self.syncs() {
+            return Some("sync".to_owned());
+        }
         let pointer = self.order_by.as_deref()?;
         let input: serde_json::Value = serde_json::from_str(input).ok()?;
         input.pointer(pointer).map(ToString::to_string)

@@ -25,13 +25,15 @@ pub use caller::{
     Operation, Page, Position, Rejected, Reply, StreamDescriptor, Withheld, WithheldRequest,
 };
 pub use connections::{
-    ANY_NAME, ActionFacts, ConnectionFacts, Connections, Refused, SchemaWork, StreamFacts,
+    ANY_NAME, ActionFacts, ConnectionFacts, Connections, Deletes, Refused, SchemaWork, StreamFacts,
+    is_operation,
 };
 pub use dispatch::Dispatcher;
 pub use engine::{Engine, Flowed};
 pub use error::EngineError;
 pub use flow::{
-    AfterTrigger, CatchUp, Flow, FlowStep, Flows, Overlap, Schedule, Timing, Triggers, WebhookTrigger, Work,
+    AfterTrigger, CatchUp, Flow, FlowStep, Flows, Overlap, Schedule, SyncStep, Timing, Triggers,
+    WebhookTrigger, Work,
 };
 pub use flows::FlowDispatcher;
 pub use report::{CallOptions, Progress, ReadOptions, RunReport, WriteOptions, Written};

@@ -58,6 +58,14 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(15);
 pub const STORE_WAIT: Duration = Duration::from_secs(1);
 /// NDJSON of a batch: what the runtime hands over at most.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Records of one run that may be refused: with more of them something else is wrong.
+pub const REJECTED_MAX: u64 = 10_000;
+/// Records that a program is given at once, and their bytes.
+pub const MAP_RECORDS_MAX: usize = 1_000;
+/// The same in bytes.
+pub const MAP_BYTES_MAX: usize = 1024 * 1024;
+/// How much of a stream may be removed at once, in millionths, where the config says nothing.
+pub const REMOVED_SHARE_MAX: u32 = 100_000;
 /// Pieces of schema work of one connection at a time, those that nobody waits for any more included.
 pub const SCHEMA_WORK_MAX: usize = 2;
 /// The name of an action or stream that no manifest has.

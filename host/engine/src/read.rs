@@ -17,6 +17,8 @@ pub(crate) enum Event<'a> {
     /// The page is durable where it went; it is about to be committed.
     Delivered,
     Failed(Failure, Doubt),
+    /// The checkpoint is not known any more, and the stream is read from the start.
+    Expired,
     Waited,
     Cancelled,
 }
@@ -70,6 +72,7 @@ impl ReadMachine {
             Event::Page(page) => self.page(page),
             Event::Delivered => self.delivered(),
             Event::Failed(failure, doubt) => self.failed(failure, doubt, random),
+            Event::Expired => self.begin_again(),
             Event::Waited => Step::Call(self.call.clone()),
             Event::Cancelled => Step::End(Ending::failed(Failure::cancelled())),
         }
@@ -132,6 +135,14 @@ impl ReadMachine {
             Verdict::Later(pause) => Step::End(Ending::later(failure, pause)),
             Verdict::Over => Step::End(Ending::failed(failure)),
         }
+    }
+
+    /// At the start. What is read again from there is not a loop.
+    fn begin_again(&mut self) -> Step {
+        self.seen.clear();
+        self.checkpoint = None;
+        self.call = Call { position: Position::Start, ordinal: self.call.ordinal + 1, attempt: 1 };
+        Step::Call(self.call.clone())
     }
 
     /// Back to where a later read would begin. What is read again from there is not a loop.

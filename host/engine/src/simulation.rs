@@ -3,6 +3,7 @@
 
 pub(crate) mod flows;
 pub(crate) mod programs;
+pub(crate) mod syncs;
 pub(crate) mod world;
 
 use crate::{

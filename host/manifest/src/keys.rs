@@ -52,6 +52,8 @@ pub enum Is {
     Count(i64),
     /// Requests a second.
     Rate,
+    /// A part of a whole, from 0 to 1.
+    Share,
     /// `true` or `false`.
     Flag,
     /// A list of strings.

@@ -446,7 +446,7 @@ pub enum RunsCommand {
     Show(RunsShow),
     /// Have a dead run of a flow tried once more, from the step that failed; asks first where an effect may repeat
     Replay(DecideRun),
-    /// Give a dead run of a flow up
+    /// Give a dead run of a flow up, and the records that a run could not write
     Discard(DecideRun),
 }
 

@@ -12,7 +12,7 @@ pub use place::Place;
 use crate::publisher::PublicKey;
 use ipnet::IpNet;
 use portcullis_egress::{Capture, Roots};
-use portcullis_engine::Flows;
+use portcullis_engine::{Deletes, Flows};
 use portcullis_grants::{Boundary, OperatorRules, Origin, Rule};
 use portcullis_manifest::{ConnectorName, Diagnostic, diagnose::Document};
 use portcullis_secrets::{Credential, Providers, Reference, SecretError};
@@ -141,6 +141,12 @@ pub struct Connection {
     pub sensitive: Vec<String>,
     /// What `update` may take by itself.
     pub updates: Updates,
+    /// What becomes at it, as a destination, of what was deleted at a source.
+    pub deletes: Deletes,
+    /// How much of a stream may be removed from it at once, in millionths.
+    pub removed_share_max: u32,
+    /// Streams of it are read from the start where an earlier position has expired.
+    pub restarts: bool,
     /// Who to ask.
     pub owner: Option<String>,
     /// What to do.

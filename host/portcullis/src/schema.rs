@@ -81,6 +81,7 @@ fn value(is: Is) -> Value {
         Is::Time => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
         Is::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
         Is::Rate => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000 }),
+        Is::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Is::Flag => json!({ "type": "boolean" }),
         Is::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Is::TextOrTexts => json!({ "oneOf": [
@@ -157,6 +158,7 @@ pub fn default_of(key: &Key, default: &str) -> Value {
     match key.is {
         Is::Count(_)
         | Is::Rate
+        | Is::Share
         | Is::Flag
         | Is::Texts
         | Is::TextOrTexts

@@ -7,7 +7,7 @@ pub(crate) mod schedule;
 use crate::{
     Outcome, RunEnd, StoreError, intent,
     limits::{FLOW_JSON_BYTES_MAX, INTERRUPTED_RUNS_MAX, ORDER_KEY_BYTES_MAX},
-    run,
+    run, sync,
 };
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -259,7 +259,8 @@ fn bury(conn: &Connection, run_id: &str, now: Timestamp) -> Result<(), StoreErro
     run::end(conn, run_id, &run)
 }
 
-/// A person's word on one that is dead: once more from the step that failed, by these steps, or never. False where it is not dead;
+/// A person's word on one that is dead: once more from the step that failed, by these steps, or never. To give it up gives up the
+/// records that it could not write, also where it is not dead. False where there is nothing to decide;
 /// refused where what it began with was forgotten.
 pub(crate) fn decide(
     conn: &Connection,
@@ -270,8 +271,11 @@ pub(crate) fn decide(
     let state = if replay.is_some() { FlowState::Queued } else { FlowState::Over };
     let sql =
         "UPDATE flow_runs SET state = ?2, due_at = ?3, interrupted = 0 WHERE run_id = ?1 AND state = 'dead'";
-    if conn.prepare_cached(sql)?.execute(params![run_id, state.as_str(), at.as_millis()])? != 1 {
-        return Ok(false);
+    let is_dead = conn.prepare_cached(sql)?.execute(params![run_id, state.as_str(), at.as_millis()])? == 1;
+    // What it could not write of a stream is given up with it, or alone.
+    let has_rejected = replay.is_none() && sync::discard(conn, run_id)?;
+    if !is_dead {
+        return Ok(has_rejected);
     }
     let Some(steps) = replay else {
         let because = "given up with the flow's run that it was a step of";

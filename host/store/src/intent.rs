@@ -96,7 +96,7 @@ pub struct IntentRow {
     pub outcome: Option<String>,
 }
 
-/// What the unsafe requests of a run may have done.
+/// What the unsafe requests of a run may have done; of a sync, those that no committed page tells of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// One of them has no proven end.
@@ -157,7 +157,7 @@ pub(crate) fn begin(conn: &Connection, intent: &NewIntent) -> Result<PriorIntent
         return Ok(PriorIntent::Different);
     }
     // It leaves once more: until its answer is there, nothing about it is proven.
-    let sql = "UPDATE intents SET proven = 0, effect = 1, ended_at = NULL, outcome = NULL
+    let sql = "UPDATE intents SET proven = 0, effect = 1, ended_at = NULL, outcome = NULL, settled = 0
                WHERE run_id = ?1 AND step = ?2 AND call = ?3 AND ordinal = ?4
                  AND EXISTS (SELECT 1 FROM runs WHERE run_id = ?1 AND outcome IS NULL)";
     match conn.prepare_cached(sql)?.execute(place)? {
@@ -203,7 +203,7 @@ pub(crate) fn end(
 
 pub(crate) fn effects(conn: &Connection, run_id: &str) -> Result<Effects, StoreError> {
     let sql = "SELECT coalesce(max(NOT proven), 0), coalesce(max(effect), 0),
-                      coalesce(max(effect AND NOT repeatable), 0) FROM intents WHERE run_id = ?1";
+                      coalesce(max(effect AND NOT repeatable), 0) FROM intents WHERE run_id = ?1 AND NOT settled";
     let effects = conn.prepare_cached(sql)?.query_row([run_id], |row| {
         Ok(Effects { unproven: row.get(0)?, possible: row.get(1)?, unrepeatable: row.get(2)? })
     })?;

@@ -26,6 +26,7 @@ mod run;
 mod sqlite;
 mod state;
 mod store;
+mod sync;
 mod writer;
 
 #[cfg(test)]
@@ -58,3 +59,7 @@ pub use run::{
 pub use sqlite::SqliteStore;
 pub use state::{MovedState, StateEntry, StateSpace, StateWrite, key_fault as state_key_fault};
 pub use store::Store;
+pub use sync::{
+    NewRejected, NewSync, SyncPage,
+    rows::{RejectedOverview, RejectedRow, SyncRow},
+};

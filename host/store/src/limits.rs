@@ -81,6 +81,10 @@ pub const INTERRUPTED_RUNS_MAX: u32 = 12;
 pub const OVERVIEW_RUNS_MAX: u32 = 200;
 /// Events of one delivery.
 pub const EVENTS_MAX: usize = 1000;
+/// What is kept of a record that did not reach its destination.
+pub const REJECTED_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// What is kept of why.
+pub const REJECTED_MESSAGE_BYTES_MAX: usize = 4096;
 /// The payload of one event.
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Keys of secret uses counted in memory until their run ends.

@@ -26,6 +26,7 @@ pub(crate) const STATE: Schema = Schema {
         include_str!("migrations/state_6.sql"),
         include_str!("migrations/state_7.sql"),
         include_str!("migrations/state_8.sql"),
+        include_str!("migrations/state_9.sql"),
     ],
 };
 /// `exchanges.db`

@@ -1,10 +1,10 @@
 //! Positions: how far a reader has come in a stream of a connection.
 
 use crate::{
-    AttemptEnd, NewAttempt, StoreError,
+    AttemptEnd, NewAttempt, StoreError, SyncPage,
     limits::{POSITION_BYTES_MAX, PRUNE_PAGES},
     open::{int, unsigned},
-    run,
+    run, sync,
 };
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -83,6 +83,8 @@ pub struct PageCommit {
     pub records: u64,
     /// Where a reader's position moves to; none = a read without a name.
     pub position: Option<(PositionKey, NewMark)>,
+    /// What became of its records, where a sync read it.
+    pub sync: Option<SyncPage>,
 }
 
 /// A position as a page leaves it.
@@ -160,6 +162,9 @@ pub(crate) fn commit(conn: &Connection, commit: &PageCommit) -> Result<(), Store
     };
     if let Some((key, mark)) = &commit.position {
         advance(conn, key, mark, commit)?;
+    }
+    if let Some(page) = &commit.sync {
+        sync::commit(conn, page, commit)?;
     }
     if let Some(next) = &commit.next_attempt {
         run::begin_attempt(conn, next)?;

@@ -2,8 +2,8 @@
 
 use crate::{
     AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, FlowOverview, FlowRun, Overview,
-    Place, PositionKey, RunFilter, RunRow, RunSummary, StoreError, audit, delivery, flow,
-    limits::READERS_MAX, migrations, open, overview, position, run,
+    Place, PositionKey, RejectedOverview, RejectedRow, RunFilter, RunRow, RunSummary, StoreError, SyncRow,
+    audit, delivery, flow, limits::READERS_MAX, migrations, open, overview, position, run, sync,
 };
 use rusqlite::Connection;
 use std::{
@@ -67,6 +67,18 @@ impl StateReader {
     /// Audit rows, newest first.
     pub fn audit_rows(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
         audit::list(&self.conn, filter)
+    }
+    /// A stream's sync, as far as it has come.
+    pub fn sync(&self, run_id: &str) -> Result<Option<SyncRow>, StoreError> {
+        sync::rows::one(&self.conn, run_id)
+    }
+    /// What a run could not write, in order.
+    pub fn rejected(&self, run_id: &str, limit: u32) -> Result<Vec<RejectedRow>, StoreError> {
+        sync::rows::rejected(&self.conn, run_id, limit)
+    }
+    /// What the runs of a flow could not write, and nobody has seen to.
+    pub fn rejected_overview(&self, flow: &str) -> Result<RejectedOverview, StoreError> {
+        sync::rows::overview(&self.conn, flow)
     }
     /// How far a reader has come.
     pub fn place(&self, key: &PositionKey) -> Result<Place, StoreError> {

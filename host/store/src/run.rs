@@ -7,6 +7,7 @@ use crate::{
     DeliveryEnd, IntentRow, Parent, StoreError, delivery, flow, intent,
     limits::{RUN_ATTEMPTS_MAX, RUN_JSON_BYTES_MAX},
     open::int,
+    sync,
 };
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, params};
@@ -85,8 +86,8 @@ pub struct NewRun {
 pub struct NewAttempt {
     /// Run.
     pub run_id: String,
-    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `deliver:ID`, `write:STREAM`, `check`, `discover`; a sync has two,
-    /// `read:STREAM` and `write:STREAM`).
+    /// Step (`call:NAME`, `dry-run:NAME`, `read:STREAM`, `deliver:ID`, `write:STREAM`, `check`, `discover`; a sync has three,
+    /// `discover`, `read:STREAM` and `write:STREAM`).
     pub step: String,
     /// The durable place of the call in its step.
     pub call: String,
@@ -465,6 +466,7 @@ pub(crate) fn end(conn: &Connection, run_id: &str, end: &RunEnd) -> Result<(), S
         let why = (end.reason.as_deref(), end.detail.as_deref());
         delivery::settle(conn, run_id, left, why, end.ended_at)?;
     }
+    sync::close(conn, run_id)?;
     prune_attempts(conn, run_id)?;
     intent::prune(conn, run_id)?;
     kept::count(conn, run_id)

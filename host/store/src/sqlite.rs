@@ -3,13 +3,13 @@
 use crate::{
     Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, ClosedRun, DataLock, DeliveryFilter, DeliveryRow,
     DeliverySummary, Effects, Fired, FlowEnd, FlowRun, IntentEnd, IntentKey, MovedState, NewAttempt,
-    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent,
-    Resumed, RunEnd, RunFilter, RunRow, RunSummary, StateEntry, StateSpace, StateWrite, StepRun, Store,
-    StoreError, audit, connection, delivery, flow, intent,
+    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, NewSync, PageCommit, Place, PositionKey,
+    PriorIntent, RejectedRow, Resumed, RunEnd, RunFilter, RunRow, RunSummary, StateEntry, StateSpace,
+    StateWrite, StepRun, Store, StoreError, SyncRow, audit, connection, delivery, flow, intent,
     limits::SECRET_USES_MAX,
     migrations, open, position,
     reader::{Readers, STATE_FILE},
-    run, state,
+    run, state, sync,
     writer::{OnFatal, Writer},
 };
 use portcullis_clock::{Clock, Random, Timestamp, new_id};
@@ -299,6 +299,41 @@ impl Store for SqliteStore {
     ) -> Result<Resumed, StoreError> {
         let (run_id, step, call) = (run_id.to_owned(), step.to_owned(), call.to_owned());
         self.writer.write(move |conn| flow::resume(conn, &run_id, &step, &call, now)).await
+    }
+
+    async fn begin_sync(&self, sync: NewSync) -> Result<(), StoreError> {
+        self.writer.write(move |conn| sync::begin(conn, &sync)).await
+    }
+
+    async fn sync(&self, run_id: &str) -> Result<Option<SyncRow>, StoreError> {
+        let run_id = run_id.to_owned();
+        self.readers.read(move |conn| sync::rows::one(conn, &run_id)).await
+    }
+
+    async fn park_sync(&self, run_id: &str, retry_at: Timestamp, rounds: u32) -> Result<(), StoreError> {
+        let run_id = run_id.to_owned();
+        self.writer.write(move |conn| sync::park(conn, &run_id, retry_at, rounds)).await
+    }
+
+    async fn complete_sync(
+        &self,
+        run_id: &str,
+        removed: u64,
+        step: &str,
+        call: &str,
+    ) -> Result<(), StoreError> {
+        let (run_id, step, call) = (run_id.to_owned(), step.to_owned(), call.to_owned());
+        self.writer.write(move |conn| sync::complete(conn, &run_id, removed, (&step, &call))).await
+    }
+
+    async fn tried(&self, run_id: &str, step: &str, call: &str) -> Result<u32, StoreError> {
+        let (run_id, step, call) = (run_id.to_owned(), step.to_owned(), call.to_owned());
+        self.readers.read(move |conn| sync::rows::tried(conn, &run_id, &step, &call)).await
+    }
+
+    async fn rejected(&self, run_id: &str, limit: u32) -> Result<Vec<RejectedRow>, StoreError> {
+        let run_id = run_id.to_owned();
+        self.readers.read(move |conn| sync::rows::rejected(conn, &run_id, limit)).await
     }
 
     async fn schedule(&self, flow: &str) -> Result<Option<(String, Timestamp)>, StoreError> {

@@ -4,8 +4,9 @@
 use crate::{
     Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, ClosedRun, DeliveryFilter, DeliveryRow,
     DeliverySummary, Effects, Fired, FlowEnd, FlowRun, IntentEnd, IntentKey, MovedState, NewAttempt,
-    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent,
-    Resumed, RunEnd, RunFilter, RunRow, RunSummary, StateEntry, StateSpace, StateWrite, StepRun, StoreError,
+    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, NewSync, PageCommit, Place, PositionKey,
+    PriorIntent, RejectedRow, Resumed, RunEnd, RunFilter, RunRow, RunSummary, StateEntry, StateSpace,
+    StateWrite, StepRun, StoreError, SyncRow,
 };
 use portcullis_clock::Timestamp;
 
@@ -106,7 +107,8 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
     /// A run that the process has is over, or a person's to decide about; what its end begins is begun with it.
     async fn end_flow_run(&self, run_id: &str, end: FlowEnd) -> Result<(), StoreError>;
-    /// Has a dead run tried once more from the step that failed, by these steps, or gives it up. False where it is not dead.
+    /// Has a dead run tried once more from the step that failed, by these steps, or gives it up, with the records that it, or a step
+    /// of it, could not write. False where there is nothing to decide.
     async fn decide_flow_run(
         &self,
         run_id: &str,
@@ -125,6 +127,25 @@ pub trait Store: Send + Sync {
         call: &str,
         now: Timestamp,
     ) -> Result<Resumed, StoreError>;
+    /// Opens the run of a stream's sync, with its first step and attempt, and its generation; refused where another one reads the
+    /// stream for the same reader.
+    async fn begin_sync(&self, sync: NewSync) -> Result<(), StoreError>;
+    /// A stream's sync, as far as it has come.
+    async fn sync(&self, run_id: &str) -> Result<Option<SyncRow>, StoreError>;
+    /// Leaves a stream's sync open until then; `rounds`: how often that was since something of it went well.
+    async fn park_sync(&self, run_id: &str, retry_at: Timestamp, rounds: u32) -> Result<(), StoreError>;
+    /// The destination has removed what was gone; `step` and `call` say by which call.
+    async fn complete_sync(
+        &self,
+        run_id: &str,
+        removed: u64,
+        step: &str,
+        call: &str,
+    ) -> Result<(), StoreError>;
+    /// How often the call at this place of a run was tried.
+    async fn tried(&self, run_id: &str, step: &str, call: &str) -> Result<u32, StoreError>;
+    /// What a run could not write, in order.
+    async fn rejected(&self, run_id: &str, limit: u32) -> Result<Vec<RejectedRow>, StoreError>;
     /// The schedule that is stored for a flow, and when it comes due.
     async fn schedule(&self, flow: &str) -> Result<Option<(String, Timestamp)>, StoreError>;
     /// Stores a schedule that is new, or another one than before.
@@ -162,7 +183,7 @@ pub trait Store: Send + Sync {
     async fn begin_position(&self, position: NewPosition) -> Result<(), StoreError>;
     /// A reader begins anew: nothing of what it has read of this version counts.
     async fn reset_position(&self, key: &PositionKey) -> Result<(), StoreError>;
-    /// Position, counts, the attempt's end and the next one's beginning, in one transaction.
+    /// Position, counts, what a sync wrote and what was refused, the attempts' ends and the next one's beginning, in one transaction.
     async fn commit_page(&self, commit: PageCommit) -> Result<(), StoreError>;
 
     /// `state.get` of a connection.

@@ -13,6 +13,7 @@ use portcullis_clock::Timestamp;
 
 mod deliveries;
 mod flows;
+pub(crate) mod syncs;
 
 /// Runs everything, each part on a store of its own.
 pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn() -> F) {
@@ -23,6 +24,7 @@ pub(crate) async fn conformance<S: Store, F: Future<Output = S>>(make: impl Fn()
     intents(&make().await).await;
     deliveries::conformance(&make).await;
     flows::conformance(&make).await;
+    syncs::conformance(&make).await;
     interrupted(&make().await).await;
     secret_uses(&make().await).await;
     positions(&make().await).await;
@@ -167,8 +169,13 @@ async fn what_is_over_stays_over(store: &impl Store) {
     assert!(conflict(store.begin_attempt(new_attempt("run_1", "0", 2)).await));
     assert!(conflict(store.end_attempt(attempt_end("run_1", "0", 1)).await));
     assert!(conflict(store.begin_intent(new_intent("run_1", 0, "h", None)).await));
-    let commit =
-        PageCommit { attempt: attempt_end("run_1", "0", 1), next_attempt: None, records: 1, position: None };
+    let commit = PageCommit {
+        attempt: attempt_end("run_1", "0", 1),
+        next_attempt: None,
+        records: 1,
+        position: None,
+        sync: None,
+    };
     assert!(conflict(store.commit_page(commit).await));
     assert!(conflict(store.end_run("run_unheard_of", run_end(Outcome::Failed)).await));
     assert_eq!(store.run("run_1").await.unwrap().unwrap().summary.outcome, Some(Outcome::Succeeded));
@@ -313,6 +320,7 @@ async fn positions(store: &impl Store) {
         next_attempt: new.next.is_some().then(|| new_attempt("run_1", &(call + 1).to_string(), 1)),
         records,
         position: Some((key.clone(), new)),
+        sync: None,
     };
     assert_eq!(store.place(&key).await.unwrap(), Place::default());
     store
@@ -378,7 +386,7 @@ async fn position_versions(store: &impl Store) {
         let new =
             NewMark { next: next.map(str::to_owned), checkpoint: Some(run.to_owned()), file: mark(length) };
         let (attempt, position) = (attempt_end(run, "0", 1), Some((key(version), new)));
-        store.commit_page(PageCommit { attempt, next_attempt: None, records: 1, position }).await
+        store.commit_page(PageCommit { attempt, next_attempt: None, records: 1, position, sync: None }).await
     };
     read(1, "run_1", Some("n1"), 10).await.unwrap();
     // Another version begins empty, behind what the file holds.
@@ -431,7 +439,10 @@ async fn a_moved_position(store: &impl Store) {
     begin(store, "run_1", RunKind::Read).await;
     let read = NewMark { next: Some("m2".to_owned()), checkpoint: None, file: mark.clone() };
     let (attempt, position) = (attempt_end("run_1", "0", 1), Some((key(2), read)));
-    store.commit_page(PageCommit { attempt, next_attempt: None, records: 1, position }).await.unwrap();
+    store
+        .commit_page(PageCommit { attempt, next_attempt: None, records: 1, position, sync: None })
+        .await
+        .unwrap();
     assert!(matches!(store.begin_position(new("n")).await, Err(StoreError::Conflict { .. })));
     assert_eq!(store.place(&key(1)).await.unwrap().position.unwrap().checkpoint, None);
 }

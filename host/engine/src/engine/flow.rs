@@ -3,6 +3,7 @@
 
 mod action;
 mod scope;
+mod sync;
 
 use super::{Engine, Run, attempt::Cancellation, shorten};
 use crate::{
@@ -250,6 +251,10 @@ impl Engine {
                 Err(failure) => return Ok(self.stopped(failure).unwrap_or_else(told)),
             }
         }
+        if let Work::Sync(work) = &step.work {
+            let unit = self.sync(run, (index, step), work, scope, cancellation).await?;
+            return Ok(together(step, vec![unit]));
+        }
         let items = match &step.for_each {
             None => vec![scope.value().to_owned()],
             Some(program) => match self.outputs(scope, program, cancellation).await {
@@ -264,10 +269,10 @@ impl Engine {
                     Err(failure) => return Ok(self.stopped(failure).unwrap_or_else(told)),
                 }
             }
-            Work::Action { input: None, .. } => items,
+            Work::Action { input: None, .. } | Work::Sync(_) => items,
         };
         let units = match &step.work {
-            Work::Map { .. } => inputs.into_iter().map(Unit::Done).collect(),
+            Work::Map { .. } | Work::Sync(_) => inputs.into_iter().map(Unit::Done).collect(),
             Work::Action { connection, action, .. } => {
                 let mut units = Vec::new();
                 for (item, input) in inputs.iter().enumerate() {

@@ -107,7 +107,7 @@ impl Engine {
             let left = Left {
                 what: format!("position of the reader `{}` in `{}`", key.reader, key.stream),
                 from,
-                instead: "another name behind `--resume` begins anew".to_owned(),
+                instead: begins_anew(key).to_owned(),
             };
             let moved = self.moved_marks(run, key, &left, position).await;
             self.caller.ended(&run.run_id);
@@ -120,10 +120,7 @@ impl Engine {
                         "the reader `{}` has a position of `position-version` {newer}, and {} {} reads those up to {wanted}",
                         key.reader, run.facts.connector, run.facts.version
                     ),
-                    help: Some(
-                        "approve the version that wrote it; or begin anew, under another name behind `--resume`"
-                            .to_owned(),
-                    ),
+                    help: Some(format!("approve the version that wrote it; {}", begins_anew(key))),
                 });
             }
         }
@@ -164,6 +161,14 @@ impl Engine {
             "cancelled" => EngineError::Cancelled(format!("{} was moved", left.what)),
             _ => left.not_moved(run, &format!("the connector failed at it as `{kind}`: {message}")),
         })
+    }
+}
+
+/// How a reader comes to begin at the start.
+fn begins_anew(key: &PositionKey) -> &'static str {
+    match key.reader.starts_with("flow:") {
+        true => "a flow of another name begins anew",
+        false => "another name behind `--resume` begins anew",
     }
 }
 

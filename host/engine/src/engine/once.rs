@@ -11,6 +11,7 @@ use portcullis_store::{
     AttemptEnd, RunKind,
     limits::{EVENT_PAYLOAD_BYTES_MAX, EVENTS_MAX},
 };
+use std::fmt;
 
 /// What a run of one call is to do.
 pub(super) struct Errand {
@@ -140,7 +141,7 @@ impl Engine {
         &self,
         run: &mut Run,
         operation: &Operation,
-        call: u64,
+        call: impl fmt::Display + Copy + Send,
         keyed: bool,
     ) -> Result<Called, EngineError> {
         let (mut machine, mut attempt) = CallMachine::begin();

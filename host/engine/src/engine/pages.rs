@@ -87,7 +87,10 @@ impl Engine {
         if let Some(schema) = plan.validated.clone() {
             judge::compiled(&run, &format!("schema of the stream `{stream}`"), schema).await?;
         }
-        let (place, moved) = self.place(&run, &plan).await?;
+        let (place, moved) = match &plan.reader {
+            Some(key) => self.place(&run, key).await?,
+            None => Default::default(),
+        };
         let opened = self.open_sink(&plan, place, moved, sink).await?;
         let ended = match self.begin(&run, None).await {
             Ok(()) => match self.pages(&mut run, &plan, opened, sink).await {
@@ -106,8 +109,11 @@ impl Engine {
     /// Where the reader is. Another version's position is none of this one's: the connector moves it, where it says that
     /// it can, and else this one begins empty. What was moved is not stored yet. What was moved before, and never brought a
     /// page, is moved anew: the connector may have been mended.
-    async fn place(&self, run: &Run, plan: &Plan) -> Result<(Place, Option<Stored>), EngineError> {
-        let Some(key) = &plan.reader else { return Ok(Default::default()) };
+    pub(super) async fn place(
+        &self,
+        run: &Run,
+        key: &PositionKey,
+    ) -> Result<(Place, Option<Stored>), EngineError> {
         let mut place = self.store.place(key).await?;
         let is_read = place.position.as_ref().is_some_and(|position| position.read);
         if is_read || !run.facts.migrates {
@@ -159,7 +165,7 @@ impl Engine {
         let mut mark = opened.mark;
         let (mut machine, mut call) = ReadMachine::begin(next, checkpoint);
         loop {
-            let (page, last) = match self.page(run, plan, &call).await {
+            let (page, last) = match self.page(run, &plan.stream, plan.max_records, &call).await {
                 (Ok(page), last) => (page, last),
                 (Err(failure), last) => {
                     let doubt = Doubt::new(self.effects(run).await?, false);
@@ -199,12 +205,15 @@ impl Engine {
     }
 
     /// One attempt at one page, and its end as it will be stored.
-    async fn page(&self, run: &mut Run, plan: &Plan, call: &Call) -> (Result<Page, Failure>, AttemptEnd) {
-        let operation = Operation::Read {
-            stream: plan.stream.clone(),
-            position: call.position.clone(),
-            max_records: plan.max_records,
-        };
+    pub(super) async fn page(
+        &self,
+        run: &mut Run,
+        stream: &str,
+        max_records: Option<u32>,
+        call: &Call,
+    ) -> (Result<Page, Failure>, AttemptEnd) {
+        let (stream, position) = (stream.to_owned(), call.position.clone());
+        let operation = Operation::Read { stream, position, max_records };
         let request = run.request(operation, call.ordinal, call.attempt);
         let mut report = if run.cancellation.is_set() {
             crate::CallReport::stopped()
@@ -274,7 +283,7 @@ impl Engine {
             _ => None,
         };
         let position = plan.reader.clone().map(|key| (key, new));
-        self.store.commit_page(PageCommit { attempt, next_attempt, records, position }).await?;
+        self.store.commit_page(PageCommit { attempt, next_attempt, records, position, sync: None }).await?;
         run.tally.pages += 1;
         run.tally.records = run.tally.records.saturating_add(records);
         self.tell(run, plan, None);

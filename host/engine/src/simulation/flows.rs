@@ -2,7 +2,7 @@
 
 use super::{
     programs::{Programs, create, flow, flows, map},
-    world::{self, CONNECTION, FOR_EVER, Mortal, One, failure, report},
+    world::{self, CONNECTION, FOR_EVER, Mortal, WAREHOUSE, failure, report},
 };
 use crate::*;
 use portcullis_clock::{Clock, Random, SeededClock, SeededRandom, Timestamp};
@@ -27,6 +27,10 @@ pub(crate) struct Setting {
     keyed: bool,
     pub(crate) begun: Arc<Notify>,
     pub(crate) programs: Arc<Programs>,
+    /// The other connection's id.
+    warehouse: Mutex<String>,
+    /// What both connections say of deletions and positions.
+    pub(crate) ends: Mutex<(Deletes, u32, bool)>,
 }
 
 impl Setting {
@@ -39,17 +43,27 @@ impl Setting {
             keyed,
             begun: Arc::default(),
             programs: Arc::default(),
+            warehouse: Mutex::default(),
+            ends: Mutex::new((Deletes::default(), limits::REMOVED_SHARE_MAX, false)),
         }
     }
 
     pub(crate) async fn store(&self) -> (Arc<dyn Store>, String) {
         let store = world::store(self.data.path(), &self.clock).await;
         let id = store.connection_id(CONNECTION, "acme/stripe").await.unwrap();
+        *self.warehouse.lock().unwrap() = store.connection_id(WAREHOUSE, "acme/store").await.unwrap();
         (store, id)
     }
 
     pub(crate) fn engine(&self, store: &Arc<dyn Store>, caller: Arc<dyn Caller>, id: &str) -> Engine {
-        let facts = Arc::new(One(world::facts(id.to_owned(), self.keyed)));
+        let (deletes, removed_share_max, restarts) = *self.ends.lock().unwrap();
+        let of = |id: &str, name: &str| {
+            let (id, name) = (id.to_owned(), name.to_owned());
+            let facts = (*world::facts(id, self.keyed)).clone();
+            Arc::new(ConnectionFacts { name, deletes, removed_share_max, restarts, ..facts })
+        };
+        let warehouse = of(&self.warehouse.lock().unwrap(), WAREHOUSE);
+        let facts = Arc::new(world::Several(vec![of(id, CONNECTION), warehouse]));
         let (clock, random) = (Arc::new(self.clock.clone()), Arc::new(self.random.clone()));
         let programs = Arc::clone(&self.programs) as Arc<dyn Transform>;
         Engine::new(Arc::clone(store), caller, facts, clock, random).with_flows(

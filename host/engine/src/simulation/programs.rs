@@ -38,6 +38,10 @@ fn outputs(program: &Program, input: &str) -> Result<Vec<String>, Failure> {
         (None, Some(path)) => (input, path),
         (None, None) => {
             return match text {
+                // Of records: one that says so is dropped, one that says so can't be done.
+                "pick" if input.contains("\"drop\"") => Ok(vec![]),
+                "pick" if input.contains("\"fail\"") => Err(Failure::new("program-run", "as scripted")),
+                "pick" => Ok(vec![input.to_owned()]),
                 "empty" => Ok(vec![]),
                 "busy" => Err(Failure::new("unavailable", "as scripted")),
                 "fail" => Err(Failure::new("transform", "as scripted")),
@@ -77,6 +81,19 @@ pub(crate) fn create(name: &str) -> FlowStep {
 pub(crate) fn map(name: &str, program: &str) -> FlowStep {
     let work = Work::Map { program: program.to_owned() };
     FlowStep { name: name.to_owned(), when: None, for_each: None, work }
+}
+
+/// `customers` of the one connection into the other.
+pub(crate) fn copy(mode: crate::Mode, map: Option<&str>) -> FlowStep {
+    let work = Work::Sync(crate::SyncStep {
+        source: CONNECTION.to_owned(),
+        streams: vec!["customers".to_owned()],
+        destination: super::world::WAREHOUSE.to_owned(),
+        mode,
+        stream_prefix: String::new(),
+        map: map.map(str::to_owned),
+    });
+    FlowStep { name: "copy".to_owned(), when: None, for_each: None, work }
 }
 
 impl FlowStep {

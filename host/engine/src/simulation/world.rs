@@ -5,9 +5,9 @@ use portcullis_clock::{Random, SeededClock, SeededRandom, Timestamp};
 use portcullis_store::{
     Accepted, AttemptEnd, AuditFilter, AuditRow, Backlog, DataLock, DeliveryFilter, DeliveryRow,
     DeliverySummary, Effects, Fired, FlowEnd, FlowRun, IntentEnd, IntentKey, MovedState, NewAttempt,
-    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, PageCommit, Place, PositionKey, PriorIntent,
-    Resumed, RunEnd, RunFilter, RunRow, RunSummary, SqliteStore, StateEntry, StateSpace, StateWrite, StepRun,
-    Store, StoreError,
+    NewDelivery, NewFlowRun, NewIntent, NewPosition, NewRun, NewSync, PageCommit, Place, PositionKey,
+    PriorIntent, RejectedRow, Resumed, RunEnd, RunFilter, RunRow, RunSummary, SqliteStore, StateEntry,
+    StateSpace, StateWrite, StepRun, Store, StoreError, SyncRow,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,6 +20,21 @@ use std::{
 };
 
 pub(crate) const CONNECTION: &str = "billing";
+/// One that is written to.
+pub(crate) const WAREHOUSE: &str = "warehouse";
+
+/// Some connections, approved.
+pub(crate) struct Several(pub(crate) Vec<Arc<ConnectionFacts>>);
+
+#[async_trait::async_trait]
+impl Connections for Several {
+    async fn ready(&self, name: &str) -> Result<Arc<ConnectionFacts>, Refused> {
+        let found = self.0.iter().find(|facts| facts.name == name);
+        found
+            .cloned()
+            .ok_or_else(|| Refused { message: format!("there is no connection `{name}`"), help: None })
+    }
+}
 
 /// One connection, approved.
 pub(crate) struct One(pub(crate) Arc<ConnectionFacts>);
@@ -57,6 +72,9 @@ pub(crate) fn facts(connection_id: String, at_least_once: bool) -> Arc<Connectio
         has_actions: true,
         has_webhook: true,
         has_destination: true,
+        deletes: Deletes::Soft,
+        removed_share_max: crate::limits::REMOVED_SHARE_MAX,
+        restarts: false,
         schema_work: crate::SchemaWork::default(),
     })
 }
@@ -349,6 +367,12 @@ mortal! {
     step_run(parent: &str, place: &str) -> Option<StepRun>;
     park_run(run_id: &str, retry_at: Timestamp) -> ();
     resume_run(run_id: &str, step: &str, call: &str, now: Timestamp) -> Resumed;
+    begin_sync(sync: NewSync) -> ();
+    sync(run_id: &str) -> Option<SyncRow>;
+    park_sync(run_id: &str, retry_at: Timestamp, rounds: u32) -> ();
+    complete_sync(run_id: &str, removed: u64, step: &str, call: &str) -> ();
+    tried(run_id: &str, step: &str, call: &str) -> u32;
+    rejected(run_id: &str, limit: u32) -> Vec<RejectedRow>;
     schedule(flow: &str) -> Option<(String, Timestamp)>;
     set_schedule(flow: &str, schedule: &str, next_at: Timestamp) -> ();
     retain_schedules(flows: &[String]) -> ();

@@ -149,6 +149,8 @@ pub async fn decided_run(store: &dyn Store, flows: &Flows, run: &str, replay: bo
     let shown = output::shown_line(run);
     let flow = match store.flow_run(run).await {
         Ok(Some(found)) => found.flow,
+        // Records that a stream's run could not write are given up by that, too.
+        Ok(None) if !replay && matches!(store.sync(run).await, Ok(Some(_))) => String::new(),
         Ok(None) => {
             return refused(
                 format!("`{shown}` is no run of a flow"),
@@ -175,7 +177,7 @@ pub async fn decided_run(store: &dyn Store, flows: &Flows, run: &str, replay: bo
             }
         }
         Ok(false) => refused(
-            format!("`{shown}` is not dead: nothing was changed"),
+            format!("`{shown}` is not dead, and no record waits of it: nothing was changed"),
             "portcullis runs --outcome dead-lettered",
         ),
         Err(error) => failed(error),

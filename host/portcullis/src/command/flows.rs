@@ -16,7 +16,7 @@ use portcullis_clock::{Clock, RealClock, Timestamp};
 use portcullis_engine::{CallOptions, EngineError, Flow, Flowed, Outcome, Timing};
 use portcullis_manifest::diagnose::nearest;
 use portcullis_server::{Answered, Asked};
-use portcullis_store::{FlowOverview, RunRow, StateReader, StoreError};
+use portcullis_store::{FlowOverview, RejectedOverview, RunRow, StateReader, StoreError};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -35,25 +35,28 @@ async fn list(arguments: &Arguments) -> Result<Exit> {
     let config = Config::read(&arguments.config)?;
     let names: Vec<String> = config.flows.keys().cloned().collect();
     let data = config.data.clone();
-    let read = move || -> std::result::Result<Vec<FlowOverview>, StoreError> {
+    let read = move || -> std::result::Result<Vec<(FlowOverview, RejectedOverview)>, StoreError> {
         let Some(reader) = StateReader::open(&data)? else { return Ok(Vec::new()) };
-        names.iter().map(|name| reader.flow_overview(name)).collect()
+        names.iter().map(|name| Ok((reader.flow_overview(name)?, reader.rejected_overview(name)?))).collect()
     };
     let read = tokio::task::spawn_blocking(read).await;
     let read = read.map_err(|error| Failure::fault("the reader failed").because(&error))?;
     let overviews = read.map_err(|error| at_database("read", "state.db", &error))?;
-    let overview = |at: usize| overviews.get(at).copied().unwrap_or_default();
+    let overview = |at: usize| overviews.get(at).cloned().unwrap_or_default();
     let flows = || config.flows.values().enumerate().map(|(at, flow)| (flow, overview(at)));
     if arguments.json {
         flows().for_each(|(flow, overview)| output::json_line(&as_json(flow, &overview)));
         return Ok(Exit::Success);
     }
     let rows: Vec<_> = flows().map(|(flow, overview)| row(flow, &overview)).collect();
-    output::line(&output::table(&["FLOW", "BEGUN BY", "NEXT", "WAITING", "RUNNING", "DEAD"], &rows));
+    output::line(&output::table(
+        &["FLOW", "BEGUN BY", "NEXT", "WAITING", "RUNNING", "DEAD", "REFUSED"],
+        &rows,
+    ));
     Ok(Exit::Success)
 }
 
-fn row(flow: &Flow, overview: &FlowOverview) -> Vec<String> {
+fn row(flow: &Flow, (overview, rejected): &(FlowOverview, RejectedOverview)) -> Vec<String> {
     vec![
         flow.name.clone(),
         begun_by(flow).join(", "),
@@ -61,15 +64,17 @@ fn row(flow: &Flow, overview: &FlowOverview) -> Vec<String> {
         overview.queued.to_string(),
         overview.running.to_string(),
         overview.dead.to_string(),
+        rejected.count.to_string(),
     ]
 }
 
-fn as_json(flow: &Flow, overview: &FlowOverview) -> Value {
+fn as_json(flow: &Flow, (overview, rejected): &(FlowOverview, RejectedOverview)) -> Value {
     let moment = |at: Option<Timestamp>| at.map(|at| at.to_string());
     json!({
         "flow": flow.name, "begun_by": begun_by(flow), "steps": flow.steps.iter().map(|step| &step.name).collect::<Vec<_>>(),
         "next_at": moment(overview.next_at), "waiting": overview.queued, "waiting_since": moment(overview.queued_since),
         "running": overview.running, "dead": overview.dead, "dead_since": moment(overview.dead_since),
+        "refused": rejected.count, "refused_since": moment(rejected.since),
     })
 }
 

@@ -1,4 +1,6 @@
 //! `runs`: what ran, and how it ended. Opens the database read-only and needs no lock.
+mod syncs;
+
 use super::{asked::Decider, confirm::confirmed, named, period, report::json_or_text};
 use crate::{
     cli::{Arguments, DecideRun, Runs, RunsCommand, RunsShow},
@@ -26,7 +28,7 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
     let run = wanted.clone();
     let data = config.data.clone();
     let read = move || -> std::result::Result<_, portcullis_store::StoreError> {
-        let Some(reader) = StateReader::open(&data)? else { return Ok((None, Vec::new())) };
+        let Some(reader) = StateReader::open(&data)? else { return Ok((None, Vec::new(), Vec::new())) };
         match run {
             // Those of its steps, where it is of a flow, in the order in which they began.
             Some(run) => {
@@ -34,15 +36,17 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
                     RunFilter { parent: Some(run.clone()), limit: STEPS_SHOWN, ..RunFilter::default() };
                 let mut steps = reader.runs(&of_it)?;
                 steps.reverse();
-                Ok((reader.run(&run)?, steps))
+                let found = reader.run(&run)?;
+                let synced = syncs::of(&reader, found.as_ref(), &steps)?;
+                Ok((found, steps, synced))
             }
-            None => Ok((None, reader.runs(&filter)?)),
+            None => Ok((None, reader.runs(&filter)?, Vec::new())),
         }
     };
     let read = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Failure::fault("the reader failed").because(&error))?;
-    let (one, many) = read.map_err(|error| at_database("read", "state.db", &error))?;
+    let (one, many, synced) = read.map_err(|error| at_database("read", "state.db", &error))?;
     // Runs of a connection that is not in the config any more are shown all the same.
     if let Some(connection) = options.connection.as_ref().filter(|_| many.is_empty()) {
         named::connection(&config, connection).await?;
@@ -51,13 +55,15 @@ pub async fn run(arguments: &Arguments, options: &Runs) -> Result<Exit> {
         (Some(_), Some(row)) if arguments.json => {
             let mut value = row_json(&row);
             value["runs"] = many.iter().map(summary_json).collect();
+            value["syncs"] = syncs::as_json(&synced);
             output::json_line(&value);
         }
-        (Some(_), Some(row)) => {
+        (Some(run), Some(row)) => {
             output::line(&row_text(&row));
             if !many.is_empty() {
                 output::line(&format!("\n{}", list(&many)));
             }
+            syncs::text(&synced, run).iter().for_each(|line| output::line(line));
         }
         (Some(run), None) => {
             let message = format!("no run `{}`", output::shown_line(run));
@@ -85,7 +91,7 @@ async fn known(config: &Config, run: &str) -> Result<()> {
     }
 }
 
-/// Has a dead run of a flow tried once more, or gives it up.
+/// Has a dead run of a flow tried once more, or gives it up; or the records that a run could not write.
 async fn decide(arguments: &Arguments, config: &Config, which: &DecideRun, replay: bool) -> Result<Exit> {
     let DecideRun { run, yes } = which;
     let command = if replay { "replay" } else { "discard" };

@@ -10,7 +10,9 @@ use crate::{
 };
 use portcullis_clock::{Clock, RealClock, Timestamp};
 use portcullis_manifest::Lock;
-use portcullis_store::{FlowOverview, Outcome, Overview, StateReader, StoreError, limits::OVERVIEW_RUNS_MAX};
+use portcullis_store::{
+    FlowOverview, Outcome, Overview, RejectedOverview, StateReader, StoreError, limits::OVERVIEW_RUNS_MAX,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,7 +36,7 @@ pub async fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 /// Of connections and of flows, by name.
-type Overviews = (BTreeMap<String, Overview>, BTreeMap<String, FlowOverview>);
+type Overviews = (BTreeMap<String, Overview>, BTreeMap<String, (FlowOverview, RejectedOverview)>);
 
 async fn overviews(config: &Config) -> Result<Overviews> {
     let (data, names) = (config.data.clone(), config.connections.keys().cloned().collect::<Vec<_>>());
@@ -42,7 +44,9 @@ async fn overviews(config: &Config) -> Result<Overviews> {
     let read = move || -> std::result::Result<Overviews, StoreError> {
         let Some(reader) = StateReader::open(&data)? else { return Ok(Overviews::default()) };
         let connections = names.into_iter().map(|name| Ok((name.clone(), reader.overview(&name)?)));
-        let flows = flows.into_iter().map(|name| Ok((name.clone(), reader.flow_overview(&name)?)));
+        let flows = flows
+            .into_iter()
+            .map(|name| Ok((name.clone(), (reader.flow_overview(&name)?, reader.rejected_overview(&name)?))));
         Ok((
             connections.collect::<std::result::Result<_, StoreError>>()?,
             flows.collect::<std::result::Result<_, StoreError>>()?,
@@ -61,7 +65,7 @@ struct Looked<'c> {
     serving: Option<Serving>,
     /// By connection; empty where there is no database yet.
     overviews: BTreeMap<String, Overview>,
-    flows: BTreeMap<String, FlowOverview>,
+    flows: BTreeMap<String, (FlowOverview, RejectedOverview)>,
     now: Timestamp,
 }
 
@@ -81,8 +85,8 @@ impl Looked<'_> {
         for connection in self.config.connections.values() {
             self.of_connection(connection, &mut needs);
         }
-        for (name, overview) in &self.flows {
-            self.of_flow(name, overview, &mut needs);
+        for (name, (overview, rejected)) in &self.flows {
+            self.of_flow(name, overview, rejected, &mut needs);
         }
         if let Some(serving) = &self.serving {
             for (route, why) in &serving.not_ready {
@@ -166,7 +170,13 @@ impl Looked<'_> {
         }
     }
 
-    fn of_flow(&self, name: &str, overview: &FlowOverview, needs: &mut Vec<Need>) {
+    fn of_flow(
+        &self,
+        name: &str,
+        overview: &FlowOverview,
+        rejected: &RejectedOverview,
+        needs: &mut Vec<Need>,
+    ) {
         let mut need = |what: String, since: Option<Timestamp>, remedy: String| {
             needs.push(Need { about: format!("flow {name}"), what, since, remedy });
         };
@@ -176,6 +186,14 @@ impl Looked<'_> {
                 output::several(overview.dead, "run is", "runs are")
             );
             need(what, overview.dead_since, format!("portcullis runs --flow {name} --outcome dead-lettered"));
+        }
+        if let Some(run) = rejected.run_id.as_ref().filter(|_| rejected.count > 0) {
+            let refused = output::several(rejected.count, "record was", "records were");
+            let what = format!(
+                "{refused} refused and {} not at the destination",
+                if rejected.count == 1 { "is" } else { "are" }
+            );
+            need(what, rejected.since, format!("portcullis runs show {run}"));
         }
         if overview.queued > 0 && self.serving.is_none() {
             let what = format!(

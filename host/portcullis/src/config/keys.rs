@@ -4,7 +4,7 @@ use portcullis_manifest::keys::{Is, Key, Names, Section};
 
 use Is::{
     Bytes, Choice, Choices, Connector, Count, Flag, Foreign, Map, NameOrReference, Named, OneOf, Origins,
-    Path, Paths, Rate, Reference, Rules, RulesOrRequested, Table, Tables, Text, Texts, Time,
+    Path, Paths, Rate, Reference, Rules, RulesOrRequested, Share, Table, Tables, Text, Texts, Time,
 };
 
 /// The whole file.
@@ -304,7 +304,44 @@ const STEPS: &[Section] = &[
             Key::new("mask", Texts, "pointers to what becomes `***`"),
         ],
     },
+    Section {
+        words: "copies streams of one connection into another",
+        keys: &[
+            STEP_NAME,
+            WHEN,
+            Key::new("source", Table(&FLOW_SOURCE), "what is read").required(),
+            Key::new("destination", Table(&FLOW_DESTINATION), "where it is written").required(),
+            Key::new(
+                "map",
+                Text,
+                "jq: the object that is written of each record; nothing = the record is dropped",
+            ),
+        ],
+    },
 ];
+
+static FLOW_SOURCE: Section = Section {
+    words: "streams of a connection",
+    keys: &[
+        Key::new("connection", Text, "the connection's name").required(),
+        Key::new("streams", Texts, "names of streams, at least one; each is read for itself").required(),
+    ],
+};
+
+static FLOW_DESTINATION: Section = Section {
+    words: "a connection that is written to",
+    keys: &[
+        Key::new("connection", Text, "the connection's name").required(),
+        Key::new(
+            "mode",
+            Choice(&["append", "upsert", "replace"]),
+            "each record is added; or goes into the place of the one of its key; or the same, where every read begins at the start and what \
+             did not come is removed",
+        )
+        .or("append"),
+        Key::new("stream-prefix", Text, "what the streams' names begin with there").or(""),
+    ],
+};
 
 static FLOW_ACTION: Section = Section {
     words: "an action of a connection",
@@ -342,6 +379,24 @@ const CONNECTIONS: &[Section] = &[Section {
         Key::new("sensitive", Texts, "further property names that are masked there; what a run was given and answered (`runs show`) is kept whole").or("[]"),
         Key::new("updates", Choice(&["ask", "same-grants"]), "what `portcullis update` may take by itself")
             .or("ask"),
+        Key::new(
+            "deletes",
+            Choice(&["hard", "soft", "ignore"]),
+            "as a destination of flows: what was deleted at the source is removed; or stays, and its record says so; or stays as it was",
+        )
+        .or("soft"),
+        Key::new(
+            "removed-share-max",
+            Share,
+            "as a destination of flows: how much of a stream may be removed at once for not having come any more",
+        )
+        .or("0.1"),
+        Key::new(
+            "on-expired",
+            Choice(&["stop", "restart"]),
+            "as a source of flows: what becomes of a stream whose vendor does not know any more where an earlier read came to",
+        )
+        .or("stop"),
         Key::new("owner", Text, "who to ask, for people"),
         Key::new("runbook", Text, "what to do, for people"),
         Key::new("limits", Table(&LIMITS), "what one call or run may use"),

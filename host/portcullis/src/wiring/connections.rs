@@ -391,6 +391,9 @@ pub fn facts(
         has_webhook: component.roles.contains(&Role::Webhook),
         has_destination: component.roles.contains(&Role::Destination),
         schema_work: SchemaWork::default(),
+        deletes: connection.deletes,
+        removed_share_max: connection.removed_share_max,
+        restarts: connection.restarts,
     }
 }
 

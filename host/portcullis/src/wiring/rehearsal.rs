@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use portcullis_clock::{Clock, Random, RealClock, RealRandom};
 use portcullis_engine::{
     Answer, CallOptions, CallReport, CallRequest, Caller, ConnectionFacts, Connections, Engine, EngineError,
-    Flow, Flowed, Operation, Outcome, Program, Refused, Transform, Withheld,
+    Flow, Flowed, Flows, Operation, Outcome, Program, Refused, Transform, Withheld, Work,
 };
 use portcullis_store::{DataLock, RunFilter, RunRow, SqliteStore, StateReader, StoreError};
 use std::{
@@ -27,6 +27,9 @@ pub type StandIns = BTreeMap<String, String>;
 
 /// Kind of the failure of a call whose answer nobody handed in.
 pub const UNANSWERED: &str = "unanswered";
+
+/// Stands for a step that copies streams: nothing of it is done here.
+const COPIED: &str = "\"streams are copied here\" | error";
 
 /// What it takes to try flows.
 pub struct Rehearsal {
@@ -82,6 +85,7 @@ impl Rehearsal {
         let lock = lock.map_err(|error| Failure::fault("the store failed").because(&error))?;
         let store = SqliteStore::open(Arc::new(lock), clock.clone(), random.clone());
         let store = Arc::new(store.map_err(|error| at_database("used", "state.db", &error))?);
+        let flows = Arc::new(without_copies(&self.config.flows, &stand_ins));
         let caller = StandIn { data: data.clone(), steps: named(flow), stand_ins };
         let programs = Programs {
             runtime,
@@ -93,7 +97,6 @@ impl Rehearsal {
         let programs = Arc::new(Watched { programs, said: Mutex::default() });
         let known = Arc::new(Known { config: self.config.clone() });
         let engine = Engine::new(store, Arc::new(caller), known, clock, random);
-        let flows = Arc::new(self.config.flows.clone());
         let engine = engine.with_flows(flows, programs.clone(), Arc::new(Notify::new()));
         let run_id = match engine.begin_flow(&flow.name, input, &CallOptions::default()).await {
             Ok(run_id) => run_id,
@@ -120,6 +123,18 @@ impl Rehearsal {
             calls,
         }))
     }
+}
+
+/// What a step that copies streams becomes: what stands for what it leaves, or a program that nobody answers.
+fn without_copies(flows: &Flows, stand_ins: &StandIns) -> Flows {
+    let mut flows = flows.clone();
+    for step in flows.values_mut().flat_map(|flow| &mut flow.steps) {
+        if matches!(step.work, Work::Sync(_)) {
+            let program = stand_ins.get(&step.name).cloned().unwrap_or_else(|| COPIED.to_owned());
+            step.work = Work::Map { program };
+        }
+    }
+    flows
 }
 
 /// Names of its steps, and what each calls.
@@ -175,6 +190,9 @@ impl Transform for Watched {
         &self,
         program: Program,
     ) -> std::result::Result<Vec<Vec<String>>, portcullis_engine::Failure> {
+        if program.text == COPIED {
+            return Err(unanswered());
+        }
         let text = program.text.clone();
         let outputs = self.programs.evaluate(program).await?;
         let says_no = matches!(outputs.as_slice(), [one] if matches!(one.as_slice(), [only] if matches!(only.trim(), "false" | "null")));
@@ -234,12 +252,7 @@ impl Caller for StandIn {
         let answer = step.and_then(|step| self.stand_ins.get(step));
         let result = match (&request.operation, answer) {
             (Operation::Invoke { .. }, Some(answer)) => Ok(Answer::Done(answer.clone())),
-            _ => Err(portcullis_engine::Failure {
-                kind: UNANSWERED.to_owned(),
-                message: "it is not called here, and nothing stands for its answer".to_owned(),
-                retry_after_ms: None,
-                details: None,
-            }),
+            _ => Err(unanswered()),
         };
         CallReport {
             result,
@@ -249,5 +262,14 @@ impl Caller for StandIn {
             withheld: Withheld::default(),
             cpu: Duration::ZERO,
         }
+    }
+}
+
+fn unanswered() -> portcullis_engine::Failure {
+    portcullis_engine::Failure {
+        kind: UNANSWERED.to_owned(),
+        message: "it is not called here, and nothing stands for its answer".to_owned(),
+        retry_after_ms: None,
+        details: None,
     }
 }

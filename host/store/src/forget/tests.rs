@@ -213,3 +213,25 @@ async fn a_reader_that_stays_is_told() {
     assert!(Holdings::finish(&lock).unwrap(), "it is remembered");
     assert_eq!(found(data, WORD), 0);
 }
+
+/// Records that could not be written are of both ends: whichever is forgotten, none of their text stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sync_could_not_write_goes_with_either_end() {
+    for forgotten in ["billing", "warehouse"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        {
+            let store = SqliteStore::open(
+                lock(data).await,
+                Arc::new(SeededClock::default()),
+                Arc::new(SeededRandom::new(9)),
+            )
+            .unwrap();
+            crate::suite::syncs::with_rejected(&store, WORD).await;
+        }
+        assert!(found(data, WORD) > 0);
+        let lock = lock(data).await;
+        Holdings::forget(&lock, forgotten, at(9_000)).unwrap();
+        assert_eq!(found(data, WORD), 0, "{forgotten}");
+    }
+}

@@ -4,6 +4,7 @@ use crate::{
     StoreError, flow,
     limits::PRUNE_RUNS,
     open::{int, unsigned},
+    sync,
 };
 use portcullis_clock::Timestamp;
 use rusqlite::{Connection, params};
@@ -13,6 +14,8 @@ const BYTES: &str = "512 * (1
         + (SELECT count(*) FROM steps WHERE steps.run_id = runs.run_id)
         + (SELECT count(*) FROM attempts WHERE attempts.run_id = runs.run_id)
         + (SELECT count(*) FROM intents WHERE intents.run_id = runs.run_id))
+    + (SELECT coalesce(sum(256 + octet_length(message) + coalesce(octet_length(record), 0)), 0) FROM rejected
+       WHERE rejected.run_id = runs.run_id)
     + coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0) + coalesce(octet_length(detail), 0)
     + (SELECT coalesce(sum(octet_length(attempts.detail)), 0) FROM attempts WHERE attempts.run_id = runs.run_id)
     + (SELECT coalesce(sum(octet_length(intents.url)), 0) FROM intents WHERE intents.run_id = runs.run_id)
@@ -41,13 +44,16 @@ pub(super) fn uncount(conn: &Connection, run_id: &str) -> Result<(), StoreError>
 pub(crate) fn strip(conn: &Connection, connection_id: &str) -> Result<(), StoreError> {
     // What is one affair has one correlation id.
     let doomed = "CREATE TEMP TABLE stripped AS
-                  SELECT run_id FROM runs WHERE outcome IS NOT NULL AND (connection_id = ?1 OR kind = 'flow' AND correlation_id IN
-                      (SELECT correlation_id FROM runs WHERE connection_id = ?1))";
+                  WITH its AS (SELECT run_id, correlation_id FROM runs WHERE connection_id = ?1
+                      UNION SELECT run_id, correlation_id FROM syncs JOIN runs USING (run_id) WHERE destination_id = ?1)
+                  SELECT run_id FROM runs WHERE outcome IS NOT NULL AND (run_id IN (SELECT run_id FROM its)
+                      OR kind = 'flow' AND correlation_id IN (SELECT correlation_id FROM its))";
     conn.execute(doomed, [connection_id])?;
     let of_it = "run_id IN (SELECT run_id FROM stripped)";
     let sum = format!("SELECT coalesce(sum(bytes), 0) FROM runs WHERE {of_it}");
     let bytes = || conn.query_row(&sum, [], |row| row.get::<_, i64>(0));
     let before = bytes()?;
+    sync::strip(conn, connection_id)?;
     for statement in [
         format!("UPDATE attempts SET detail = NULL WHERE {of_it}"),
         format!("UPDATE intents SET url = '', idempotency_key = NULL WHERE {of_it}"),
@@ -73,6 +79,9 @@ pub(crate) fn prune(conn: &Connection, before: Timestamp, bytes: u64) -> Result<
         let sql = "SELECT seq, started_at, bytes FROM runs
                    WHERE outcome IS NOT NULL AND NOT EXISTS (
                        SELECT 1 FROM flow_runs WHERE state <> 'over' AND flow_runs.run_id IN (runs.run_id, runs.parent))
+                     AND NOT EXISTS (SELECT 1 FROM rejected WHERE rejected.run_id = runs.run_id AND discarded = 0)
+                     AND NOT EXISTS (SELECT 1 FROM runs AS of_it JOIN rejected USING (run_id)
+                                     WHERE of_it.parent = runs.run_id AND discarded = 0)
                    ORDER BY seq LIMIT ?1";
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query([PRUNE_RUNS])?;

@@ -70,6 +70,12 @@ forward! {
     step_run(parent: &str, place: &str) -> Option<StepRun>;
     park_run(run_id: &str, retry_at: Timestamp) -> ();
     resume_run(run_id: &str, step: &str, call: &str, now: Timestamp) -> Resumed;
+    begin_sync(sync: NewSync) -> ();
+    sync(run_id: &str) -> Option<SyncRow>;
+    park_sync(run_id: &str, retry_at: Timestamp, rounds: u32) -> ();
+    complete_sync(run_id: &str, removed: u64, step: &str, call: &str) -> ();
+    tried(run_id: &str, step: &str, call: &str) -> u32;
+    rejected(run_id: &str, limit: u32) -> Vec<RejectedRow>;
     schedule(flow: &str) -> Option<(String, Timestamp)>;
     set_schedule(flow: &str, schedule: &str, next_at: Timestamp) -> ();
     retain_schedules(flows: &[String]) -> ();
@@ -282,7 +288,10 @@ async fn a_read_of_any_length_keeps_its_newest_attempts() {
             let (call, next) = (page.to_string(), (page + 1).to_string());
             let (attempt, next_attempt) =
                 (attempt_end("run_1", &call, 1), Some(new_attempt("run_1", &next, 1)));
-            position::commit(conn, &PageCommit { attempt, next_attempt, records: 0, position: None })
+            position::commit(
+                conn,
+                &PageCommit { attempt, next_attempt, records: 0, position: None, sync: None },
+            )
         })
     };
     store.writer.write(read).await.unwrap();

@@ -20,10 +20,43 @@ fn first(config: &str) -> Result<(Value, Value), Error> {
     }
 }
 
+/// To whom `{"post": URL}` names, under this key: what it answers.
+fn post(to: &str, path: &str, key: &str, body: &[u8]) -> Result<Value, Error> {
+    let order = json!({
+        "method": "POST", "url": format!("{to}/{path}"), "body": String::from_utf8_lossy(body), "idempotency-key": key,
+    });
+    let came = requests::send(&order);
+    let body = came["body"].as_str().unwrap_or_default();
+    match came["status"].as_u64() {
+        Some(200) => parse(body, ErrorKind::ContractDrift),
+        Some(409) => Err(fault(ErrorKind::Conflict, body.to_owned())),
+        _ => Err(fault(ErrorKind::Unavailable, came.to_string())),
+    }
+}
+
+/// Hands the batch on, and its answer's `rejected` back.
+fn posted(to: &str, batch: &Batch) -> Result<Vec<Rejected>, Error> {
+    let Batch { id, generation, .. } = batch;
+    let stream = &batch.stream_descriptor;
+    let marked = stream.deleted_field.as_deref().unwrap_or_default();
+    let path =
+        format!("batches?stream={}&generation={generation}&deleted-field={marked}&id={id}", stream.name);
+    let answer = post(to, &path, id, &batch.records)?;
+    let lines = answer["rejected"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |line: &Value| u32::try_from(line.as_u64().unwrap_or_default()).unwrap_or(u32::MAX);
+    let refused =
+        |at| Rejected { line: line(at), error: fault(ErrorKind::InvalidInput, "the target refused it") };
+    Ok(lines.iter().map(refused).collect())
+}
+
 impl destination::Guest for Probe {
-    /// Refuses the lines that hold `reject`, and says why; or those that the config names: `{"rejected": [0, 7]}`.
+    /// Refuses the lines that hold `reject`, and says why; or those that the config names: `{"rejected": [0, 7]}`; or hands them on:
+    /// `{"post": URL}`.
     fn write(config: String, batch: Batch) -> Result<Vec<Rejected>, Error> {
         let (order, came) = first(&config)?;
+        if let Some(to) = order["post"].as_str() {
+            return posted(to, &batch);
+        }
         if let Some(lines) = order["rejected"].as_array() {
             let line = |line: &Value| u32::try_from(line.as_u64().unwrap_or_default()).unwrap_or(u32::MAX);
             let refused = |at| Rejected { line: line(at), error: fault(ErrorKind::Conflict, "as ordered") };
@@ -40,9 +73,20 @@ impl destination::Guest for Probe {
             .collect())
     }
 
-    /// As if `generation` things were gone.
-    fn complete(config: String, _: String, generation: u64, removed_max: Option<u64>) -> Result<u64, Error> {
+    /// As if `generation` things were gone; or what is answered where it is handed on.
+    fn complete(
+        config: String,
+        stream: String,
+        generation: u64,
+        removed_max: Option<u64>,
+    ) -> Result<u64, Error> {
         let order: Value = parse(&config, ErrorKind::InvalidConfig)?;
+        if let Some(to) = order["post"].as_str() {
+            let max = removed_max.map_or(String::new(), |max| max.to_string());
+            let path = format!("complete?stream={stream}&generation={generation}&max={max}");
+            let answer = post(to, &path, &format!("complete-{stream}-{generation}"), b"")?;
+            return Ok(answer["removed"].as_u64().unwrap_or_default());
+        }
         if order["fail-complete"].is_object() {
             return Err(actions::failure(&order["fail-complete"]));
         }

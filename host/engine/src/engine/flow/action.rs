@@ -41,7 +41,7 @@ impl Engine {
             Some(was) if (was.connection.as_str(), was.subject.as_str()) != (connection, action) => {
                 return Ok(Unit::Bad(Bad::new(&changed(was, (connection, action)))));
             }
-            Some(StepRun { outcome: Some(outcome), .. }) => return Ok(was(*outcome, found)),
+            Some(StepRun { outcome: Some(_), .. }) => return Ok(was(found)),
             Some(StepRun { retry_at: Some(at), detail, .. }) if *at > self.clock.now() => {
                 return Ok(Unit::Waits(*at, detail.clone()));
             }
@@ -113,13 +113,15 @@ impl Engine {
     }
 
     /// There is no run: the config, the input or the connector's schema has to be mended first.
-    fn not_begun(&self, error: EngineError) -> Result<Unit, EngineError> {
+    pub(super) fn not_begun(&self, error: EngineError) -> Result<Unit, EngineError> {
         let kind = match &error {
             EngineError::Cancelled(_) => return Ok(self.later()),
             EngineError::Refused { message, .. } => {
                 return Ok(Unit::Waits(self.clock.now().plus(REFUSED_WAIT), Some(message.clone())));
             }
-            EngineError::NoSuchRole { .. } | EngineError::NoSuchAction { .. } => "not-found",
+            EngineError::NoSuchRole { .. }
+            | EngineError::NoSuchAction { .. }
+            | EngineError::NoSuchStream { .. } => "not-found",
             EngineError::InvalidInput { .. } => "invalid-input",
             EngineError::InputTooLarge { .. } => "too-large",
             EngineError::Schema { .. } => "contract-drift",
@@ -206,14 +208,14 @@ impl Engine {
         Some(self.clock.now().plus(pause.max(ending.retry_after.unwrap_or_default())))
     }
 
-    fn later(&self) -> Unit {
+    pub(super) fn later(&self) -> Unit {
         Unit::Waits(self.clock.now(), None)
     }
 }
 
 /// What is over is not done again.
-fn was(outcome: Outcome, found: Option<StepRun>) -> Unit {
-    let Some(found) = found else {
+pub(super) fn was(found: Option<StepRun>) -> Unit {
+    let Some((found, outcome)) = found.and_then(|found| found.outcome.map(|outcome| (found, outcome))) else {
         return Unit::Bad(Bad::new(&Failure::new("host", "there is no such run")));
     };
     match (outcome, found.output) {

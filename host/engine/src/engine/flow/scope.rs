@@ -41,7 +41,7 @@ impl Scope {
         self.value = output;
     }
 
-    fn variables(&self) -> Vec<(String, String)> {
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
         let entry = |(name, output): &(String, String)| format!("{}:{output}", json!(name));
         let steps: Vec<_> = self.steps.iter().map(entry).collect();
         vec![
@@ -104,13 +104,25 @@ impl Engine {
         outputs_max: u32,
         cancellation: &Cancellation,
     ) -> Result<Vec<Vec<String>>, Failure> {
+        self.evaluated_with(scope.variables(), program, inputs, outputs_max, cancellation).await
+    }
+
+    /// The outputs for each input, where programs see these variables.
+    pub(super) async fn evaluated_with(
+        &self,
+        variables: Vec<(String, String)>,
+        program: &str,
+        inputs: Vec<String>,
+        outputs_max: u32,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<Vec<String>>, Failure> {
         let Some(transform) = &self.transform else {
             return Err(Failure::new("host", "nobody evaluates programs here"));
         };
         let expected = inputs.len();
         let program = Program {
             text: program.to_owned(),
-            variables: scope.variables(),
+            variables,
             inputs,
             outputs_max,
             cancelled: cancellation.receiver(),

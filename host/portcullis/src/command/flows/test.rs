@@ -151,6 +151,14 @@ fn what(work: &Work) -> String {
     match work {
         Work::Map { .. } => "computes".to_owned(),
         Work::Action { connection, action, .. } => format!("`{action}` of `{connection}`, not called"),
+        Work::Sync(sync) => {
+            format!(
+                "`{}` of `{}` into `{}`, not copied",
+                sync.streams.join("`, `"),
+                sync.source,
+                sync.destination
+            )
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One `[connections.NAME]` table.
 use crate::config::{Connection, GrantedFolder, Limits, Network, Updates, plain};
 use portcullis_egress::{Capture, Roots};
+use portcullis_engine::{Deletes, limits::REMOVED_SHARE_MAX};
 use portcullis_grants::{AddressPolicy, OperatorRules, Origin, Rule, origin::is_origin_name};
 use portcullis_manifest::{
     ConnectorName,
@@ -56,7 +57,7 @@ pub fn read(
         let help = Some("give the connection another name; a token goes into a file of `secrets`".to_owned());
         table.fault(name.span.clone(), message, help);
     }
-    for later in ["proxy", "propagate-trace", "deletes", "removed-share-max", "on-expired", "drift", "sla"] {
+    for later in ["proxy", "propagate-trace", "drift", "sla"] {
         table.reject_later(later);
     }
     let connector = connector(&mut table);
@@ -72,6 +73,7 @@ pub fn read(
     let owner = table.string("owner").map(|owner| without_secrets(&owner.value));
     let runbook = table.string("runbook").map(|runbook| without_secrets(&runbook.value));
     let updates = updates(&mut table);
+    let (deletes, removed_share_max, restarts) = as_an_end(&mut table);
     let limits = table.table("limits").map_or_else(Limits::default, limits);
     let network = table.table("network").map_or_else(Network::default, |table| network(table, folder));
     let (connector, version) = connector?;
@@ -90,9 +92,51 @@ pub fn read(
         capture,
         sensitive,
         updates,
+        deletes,
+        removed_share_max,
+        restarts,
         owner,
         runbook,
     })
+}
+
+/// What holds where a flow reads it or writes to it: `deletes`, `removed-share-max`, `on-expired`.
+fn as_an_end(table: &mut Table<'_>) -> (Deletes, u32, bool) {
+    let words = || Deletes::ALL.map(Deletes::as_str);
+    let mut deletes = Deletes::default();
+    if let Some(word) = table.string("deletes") {
+        match Deletes::ALL.into_iter().find(|known| known.as_str() == word.value) {
+            Some(found) => deletes = found,
+            None => not_one_of(table, "deletes", &word, &words()),
+        }
+    }
+    let mut share_max = REMOVED_SHARE_MAX;
+    if let Some(share) = table.float("removed-share-max") {
+        match (0.0..=1.0).contains(&share.value) {
+            // A share of one is a million: it fits.
+            true => share_max = (share.value * 1_000_000.0).round() as u32,
+            false => {
+                let help = Some("`0.1` is a tenth, `1` all of it".to_owned());
+                table.fault(share.span, "`removed-share-max` is a share, from 0 to 1", help);
+            }
+        }
+    }
+    let mut restarts = false;
+    if let Some(word) = table.string("on-expired") {
+        match word.value.as_str() {
+            "stop" => {}
+            "restart" => restarts = true,
+            _ => not_one_of(table, "on-expired", &word, &["stop", "restart"]),
+        }
+    }
+    (deletes, share_max, restarts)
+}
+
+fn not_one_of(table: &Table<'_>, key: &str, word: &Spanned<String>, words: &[&'static str]) {
+    let near = nearest(&word.value, words.iter().copied());
+    let help =
+        near.map_or(format!("one of `{}`", words.join("`, `")), |near| format!("did you mean `{near}`?"));
+    table.fault(word.span.clone(), format!("`{key}` is `{}`", shown(&word.value)), Some(help));
 }
 
 /// Whether this can be the name of a connection.

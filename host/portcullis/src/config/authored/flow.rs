@@ -2,11 +2,12 @@
 //! is not read here: the engine refuses one that is not there.
 mod forms;
 mod schedule;
+mod sync;
 
 use super::connection::is_name;
 use crate::config::{Connection, Webhook};
 use portcullis_engine::{
-    AfterTrigger, Flow, FlowStep, Flows, Outcome, Triggers, WebhookTrigger, Work,
+    AfterTrigger, Flow, FlowStep, Flows, Outcome, SyncStep, Triggers, WebhookTrigger, Work,
     limits::{FLOW_CONCURRENCY, FLOW_RUNS_AT_ONCE_MAX},
 };
 use portcullis_manifest::diagnose::{Spanned, Table, nearest, shown};
@@ -45,6 +46,7 @@ pub fn read(
         let flow = flow(&name.value, &mut table, after.map(|(after, _)| after), &known);
         flows.insert(name.value, flow);
     }
+    sync::refuse_shared(root, &flows);
     for (span, circle) in circles(&follows) {
         let help = Some("each would begin the next for ever: remove one `after`".to_owned());
         root.fault(span, format!("the flows follow each other in a circle: {circle}"), help);
@@ -65,15 +67,23 @@ fn flow(name: &str, table: &mut Table<'_>, after: Option<AfterTrigger>, known: &
     let order_by = order_by(table);
     let most = i64::try_from(FLOW_RUNS_AT_ONCE_MAX).unwrap_or(i64::MAX);
     let concurrency = table.integer("concurrency", 1..=most);
+    let keys = [order_by.is_some().then_some("order-by"), concurrency.is_some().then_some("concurrency")];
     let concurrency = concurrency.and_then(|count| u32::try_from(count.value).ok());
     let steps = steps(name, table, known.connections);
-    Flow {
+    let flow = Flow {
         name: name.to_owned(),
         triggers,
         order_by,
         concurrency: concurrency.unwrap_or(FLOW_CONCURRENCY),
         steps,
+    };
+    for key in keys.into_iter().flatten().filter(|_| flow.syncs()) {
+        let help = Some("remove it: two runs would read the same streams".to_owned());
+        let message =
+            format!("`{key}` does not belong to a flow with a `source`: its runs go one behind the other");
+        table.fault(table.key_span(key), message, help);
     }
+    flow
 }
 
 fn webhook(table: &mut Table<'_>, webhooks: &BTreeMap<String, Webhook>) -> Option<WebhookTrigger> {
@@ -167,10 +177,9 @@ fn steps(name: &str, table: &mut Table<'_>, connections: &BTreeMap<String, Conne
 }
 
 fn step(name: String, mut table: Table<'_>, connections: &BTreeMap<String, Connection>) -> Option<FlowStep> {
-    for later in ["wait", "source", "destination"] {
-        table.reject_later(later);
-    }
+    table.reject_later("wait");
     table.such_as(&[("action", "{ connection = \"…\", name = \"…\" }"), ("map", "\".\"")]);
+    let ends = sync::ends(&mut table, connections);
     let mut program = |key: &str| {
         let text = table.string(key)?;
         if text.value.trim().is_empty() || text.value.len() > PROGRAM_BYTES_MAX {
@@ -185,13 +194,24 @@ fn step(name: String, mut table: Table<'_>, connections: &BTreeMap<String, Conne
     let called = table.table("action").and_then(|inner| action(inner, connections));
     let has_forms = forms::are_there(&table);
     let formed = forms::program(&mut table);
+    let is_sync = table.has("source") || table.has("destination");
     let work = match (table.has("map"), table.has("action"), has_forms) {
-        (false, true, false) => called.map(|(connection, action)| Work::Action {
+        (_, false, false) if is_sync => {
+            for (key, other) in [("for-each", &for_each), ("input", &input)] {
+                if let Some(other) = other {
+                    let help = Some("its records are what it begins with".to_owned());
+                    let message = format!("`{key}` does not belong to a step with a `source`");
+                    table.fault(other.span.clone(), message, help);
+                }
+            }
+            ends.map(|ends| Work::Sync(SyncStep { map: map.map(|map| map.value), ..ends }))
+        }
+        (false, true, false) if !is_sync => called.map(|(connection, action)| Work::Action {
             connection,
             action,
             input: input.map(|input| input.value),
         }),
-        (has_map @ true, false, false) | (has_map @ false, false, true) => {
+        (has_map @ true, false, false) | (has_map @ false, false, true) if !is_sync => {
             if let Some(input) = &input {
                 let help =
                     Some("a program has what the step before left, and `$input` and `$steps`".to_owned());
@@ -200,7 +220,7 @@ fn step(name: String, mut table: Table<'_>, connections: &BTreeMap<String, Conne
             if has_map { map.map(|map| map.value) } else { formed }.map(|program| Work::Map { program })
         }
         (false, false, false) => {
-            let help = "`action = { connection = \"…\", name = \"…\" }`, `map = \".\"`, or one of `";
+            let help = "`action = { connection = \"…\", name = \"…\" }`, `map = \".\"`, `source` and `destination`, or one of `";
             let help = format!("{help}{}`", forms::FORMS.join("`, `"));
             table.fault(table.span(), "the step does nothing", Some(help));
             None

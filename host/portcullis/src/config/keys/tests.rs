@@ -115,6 +115,30 @@ fn places() -> Vec<Place> {
         place("flows.map", &STEPS[1], "[[flows.one.steps]]\n", &[("map", "\".\"")], AROUND),
         place("flows.forms", &STEPS[2], "[[flows.one.steps]]\n", &[("drop", "[\"/x\"]")], AROUND),
         place(
+            "flows.sync",
+            &STEPS[3],
+            "[[flows.one.steps]]\n",
+            &[
+                ("source", "{ connection = \"one\", streams = [\"rows\"] }"),
+                ("destination", "{ connection = \"one\" }"),
+            ],
+            AROUND,
+        ),
+        place(
+            "flows.source",
+            &FLOW_SOURCE,
+            "[[flows.one.steps]]\ndestination = { connection = \"one\" }\n[flows.one.steps.source]\n",
+            &[("connection", "\"one\""), ("streams", "[\"rows\"]")],
+            AROUND,
+        ),
+        place(
+            "flows.destination",
+            &FLOW_DESTINATION,
+            "[[flows.one.steps]]\nsource = { connection = \"one\", streams = [\"rows\"] }\n[flows.one.steps.destination]\n",
+            &[("connection", "\"one\"")],
+            AROUND,
+        ),
+        place(
             "flows.called",
             &FLOW_ACTION,
             "[[flows.one.steps]]\n[flows.one.steps.action]\n",
@@ -206,6 +230,7 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Text if key.name == "timezone" => &["\"UTC\"", "\"Europe/Berlin\""],
         Is::Text if key.name == "name" => &["\"create\"", "\"a-1\""],
         Is::Text if ["when", "for-each", "map", "input"].contains(&key.name) => &["\".\"", "\".a[] | .b\""],
+        Is::Text if key.name == "stream-prefix" => &["\"raw-\"", "\"\""],
         Is::Text if key.name == "path" => &["\"/one\"", "\"/a.b/c-d_e~1\""],
         Is::Text => &["\"some text\"", "\"\""],
         // A real one: the parser reads it.
@@ -222,6 +247,12 @@ fn samples(key: &Key) -> Vec<String> {
         }
         Is::Table(section) if std::ptr::eq(section, &FLOW_WEBHOOK) => &["{ route = \"one\" }"],
         Is::Table(section) if std::ptr::eq(section, &FLOW_AFTER) => &["{ flow = \"other\" }"],
+        Is::Table(section) if std::ptr::eq(section, &FLOW_SOURCE) => {
+            &["{ connection = \"one\", streams = [\"rows\"] }"]
+        }
+        Is::Table(section) if std::ptr::eq(section, &FLOW_DESTINATION) => {
+            &["{ connection = \"one\", mode = \"upsert\" }"]
+        }
         Is::Table(section) if std::ptr::eq(section, &FLOW_ACTION) => {
             &["{ connection = \"one\", name = \"a\" }"]
         }
@@ -232,6 +263,7 @@ fn samples(key: &Key) -> Vec<String> {
         Is::Time => &["\"1ms\"", "\"30s\"", "\"1m\""],
         Is::Count(most) => return vec!["1".to_owned(), most.to_string()],
         Is::Rate => &["0.00028", "1", "1000000"],
+        Is::Share => &["0", "0.25", "1"],
         // What is unsigned has no secret.
         Is::Flag if key.name == "unsigned" => &["false"],
         Is::Flag => &["true", "false"],
@@ -239,6 +271,7 @@ fn samples(key: &Key) -> Vec<String> {
             &["[]", "[\"10.1.0.0/16\", \"127.0.0.1/32\"]"]
         }
         Is::Texts if ["drop", "mask"].contains(&key.name) => &["[\"/name\"]", "[\"/a/*/b\", \"/0\"]"],
+        Is::Texts if key.name == "streams" => &["[\"rows\"]", "[\"a\", \"b.c\"]"],
         Is::Texts => &["[]", "[\"name\"]"],
         Is::Rules => &["[\"GET https://a.test/**\"]", "[\"DELETE,GET https://*/**\"]"],
         Is::RulesOrRequested => {
@@ -291,6 +324,7 @@ fn words() -> BTreeSet<String> {
         include_str!("../authored/flow.rs"),
         include_str!("../authored/flow/forms.rs"),
         include_str!("../authored/flow/schedule.rs"),
+        include_str!("../authored/flow/sync.rs"),
         include_str!("../authored/serve.rs"),
         include_str!("../keys.rs"),
         include_str!("../../../../../docs/configuration.md"),
@@ -328,6 +362,8 @@ fn no_other_key_is_accepted_by_either() {
                     || fault == "`timezone` belongs to `cron`"
                     || fault == "a step does one thing"
                     || fault == "`input` belongs to an action"
+                    || fault == "`source` and `destination` belong together"
+                    || fault.ends_with("does not belong to a step with a `source`")
             };
             assert!(faults.iter().any(refused), "the parser knows `{word}`: {faults:?}\n{text}");
             assert!(!editor(&schema, &text), "the schema has `{word}`\n{text}");
@@ -390,6 +426,7 @@ fn choices_units_and_ranges_are_the_same() {
                 Is::Bytes | Is::Time => (units.iter().map(|unit| format!("\"{unit}\"")).collect(), false),
                 Is::Count(most) => ([0, -1, most + 1].iter().map(ToString::to_string).collect(), true),
                 Is::Rate => (["0.0", "-1", "1000001"].map(str::to_owned).to_vec(), true),
+                Is::Share => (["-0.1", "1.1", "1000001"].map(str::to_owned).to_vec(), true),
                 _ => continue,
             };
             for value in values {
@@ -436,7 +473,7 @@ fn meaning(config: &Config) -> String {
         let folders: Vec<_> = one.folders.values().map(|folder| &folder.path).collect();
         let network = &one.network;
         text.push_str(&format!(
-            " {name} {:?} {:?} {folders:?} {} {:?} {:?} {:?} {:?} {:?} {:?}",
+            " {name} {:?} {:?} {folders:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {}",
             one.credentials,
             one.origins,
             one.config,
@@ -445,7 +482,10 @@ fn meaning(config: &Config) -> String {
             one.limits,
             network.connect_to,
             network.addresses,
-            network.roots
+            network.roots,
+            one.deletes,
+            one.removed_share_max,
+            one.restarts
         ));
     }
     text
@@ -491,7 +531,7 @@ fn documented() -> Vec<(String, String, Option<String>)> {
 
 #[test]
 fn the_documentation_has_the_same_keys_and_defaults() {
-    let sections: [(&str, Vec<&Section>); 16] = [
+    let sections: [(&str, Vec<&Section>); 18] = [
         ("", vec![&ROOT]),
         ("secrets.NAME", SECRETS.iter().collect()),
         ("credentials.NAME", CREDENTIALS.iter().collect()),
@@ -506,6 +546,8 @@ fn the_documentation_has_the_same_keys_and_defaults() {
         ("flows.NAME.webhook", vec![&FLOW_WEBHOOK]),
         ("flows.NAME.after", vec![&FLOW_AFTER]),
         ("flows.NAME.steps", STEPS.iter().collect()),
+        ("flows.NAME.steps.source", vec![&FLOW_SOURCE]),
+        ("flows.NAME.steps.destination", vec![&FLOW_DESTINATION]),
         ("connections.NAME.limits", vec![&LIMITS]),
         ("connections.NAME.network", vec![&NETWORK]),
     ];
@@ -546,6 +588,7 @@ fn the_examples_fit() {
     assert!(editor(&schema, example), "{example}");
     let tables =
         [&ROOT, &BOUNDARY, &LIMITS, &NETWORK, &SERVE, &FLOW_WEBHOOK, &FLOW_AFTER, &FLOW_ACTION].into_iter();
+    let tables = tables.chain([&FLOW_SOURCE, &FLOW_DESTINATION]);
     let tables = tables.chain(FLOWS).chain(SCHEDULES).chain(STEPS);
     for section in tables.chain(SECRETS).chain(CREDENTIALS).chain(CONNECTIONS).chain(WEBHOOKS) {
         assert!(section.keys.iter().all(|key| !key.words.is_empty() && !section.words.is_empty()));

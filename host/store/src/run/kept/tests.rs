@@ -115,7 +115,8 @@ async fn a_database_of_version_3_is_counted_when_it_is_brought_up() {
     let before = counts(folder.path());
     let mut conn = Connection::open(&path).unwrap();
     conn.execute_batch(
-        "DROP TABLE flow_outputs; DROP TABLE flow_runs; DROP TABLE flow_definitions; DROP TABLE schedules; \
+        "DROP TABLE rejected; DROP TABLE generations; DROP TABLE syncs; ALTER TABLE intents DROP COLUMN settled; \
+         DROP TABLE flow_outputs; DROP TABLE flow_runs; DROP TABLE flow_definitions; DROP TABLE schedules; \
          DROP INDEX runs_place; DROP INDEX runs_flow; DROP INDEX runs_open; ALTER TABLE runs DROP COLUMN flow; \
          ALTER TABLE runs DROP COLUMN parent; ALTER TABLE runs DROP COLUMN place; \
          CREATE INDEX runs_open ON runs (seq) WHERE outcome IS NULL; \

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::config::authored;
-use portcullis_engine::{CatchUp, Overlap, Timing};
+use portcullis_engine::{CatchUp, Mode, Overlap, Timing};
 use portcullis_manifest::Diagnostic;
 use std::{path::Path, time::Duration};
 
@@ -113,11 +113,8 @@ fn keys_that_there_are_not() {
     }
     let faults = parse("[flows.a]\nsteps = [{ map = \".\", foreach = \".\" }]\n").err().unwrap();
     assert!(faults[0].message.starts_with("unknown key `foreach`"), "{faults:?}");
-    for later in ["wait", "source", "destination"] {
-        let faults =
-            parse(&format!("[flows.a]\nsteps = [{{ map = \".\", {later} = {{}} }}]\n")).err().unwrap();
-        assert_eq!(faults[0].message, format!("`{later}` is not supported yet"));
-    }
+    let faults = parse("[flows.a]\nsteps = [{ map = \".\", wait = {} }]\n").err().unwrap();
+    assert_eq!(faults[0].message, "`wait` is not supported yet");
 }
 
 #[test]
@@ -256,4 +253,122 @@ fn forms_are_one_program() {
         "steps",
     );
     refused(&step("drop = [\"/a\"]\ninput = \".\""), "`input` belongs to an action", None, "input = \".\"");
+}
+
+const SOURCE: &str = "source = { connection = \"billing\", streams = [\"invoices\"] }";
+const DESTINATION: &str = "destination = { connection = \"store\" }";
+
+/// A flow of one step, beside a second connection.
+fn copying(step: &str) -> String {
+    format!(
+        "[connections.store]\nconnector = \"acme/store\"\nallow = []\n[flows.a]\nsteps = [{{ {step} }}]\n"
+    )
+}
+
+#[test]
+fn streams_are_copied() {
+    let flow = one(&copying(&format!("{SOURCE}, {DESTINATION}")));
+    assert!(flow.syncs());
+    let Work::Sync(sync) = &flow.steps[0].work else { panic!("{flow:?}") };
+    let expected = SyncStep {
+        source: "billing".to_owned(),
+        streams: vec!["invoices".to_owned()],
+        destination: "store".to_owned(),
+        mode: Mode::Append,
+        stream_prefix: String::new(),
+        map: None,
+    };
+    assert_eq!(*sync, expected);
+    let step = "source = { connection = \"billing\", streams = [\"a\", \"b\"] }, map = \".\", when = \".x\", \
+                destination = { connection = \"store\", mode = \"replace\", stream-prefix = \"raw_\" }";
+    let flow = one(&copying(step));
+    let Work::Sync(sync) = &flow.steps[0].work else { panic!("{flow:?}") };
+    assert_eq!(
+        (sync.mode, sync.target("a"), sync.map.as_deref()),
+        (Mode::Replace, "raw_a".to_owned(), Some("."))
+    );
+    assert_eq!(flow.steps[0].when.as_deref(), Some(".x"));
+    // As it is stored with a run, and read again.
+    let stored: Vec<FlowStep> = serde_json::from_str(&flow.stored_steps()).unwrap();
+    assert_eq!(stored, flow.steps);
+}
+
+#[test]
+fn what_is_no_copy() {
+    let both = "`source` and `destination` belong together";
+    refused(&copying(SOURCE), both, Some("add `destination ="), "source");
+    refused(&copying(DESTINATION), both, Some("add `source ="), "destination");
+    let with = |more: &str| copying(&format!("{SOURCE}, {DESTINATION}, {more}"));
+    let not = |key: &str| format!("`{key}` does not belong to a step with a `source`");
+    refused(&with("for-each = \".\""), &not("for-each"), None, "for-each");
+    refused(&with("input = \".\""), &not("input"), None, "input");
+    let call = "action = { connection = \"billing\", name = \"x\" }";
+    refused(&with(call), "a step does one thing", None, "steps");
+    refused(&with("drop = [\"/a\"]"), "a step does one thing", None, "steps");
+    let source = |source: &str| copying(&format!("source = {{ {source} }}, {DESTINATION}"));
+    refused(
+        &source("connection = \"biling\", streams = [\"a\"]"),
+        "no connection `biling`",
+        Some("`billing`"),
+        "biling",
+    );
+    refused(
+        &source("connection = \"billing\", streams = []"),
+        "`streams` lists nothing",
+        Some("discover"),
+        "streams",
+    );
+    refused(
+        &source("connection = \"billing\""),
+        "`streams` is missing in `flows.a.steps[0].source`",
+        None,
+        "source",
+    );
+    let no_name = "`a b` is no name of a stream";
+    let faults = parse(&source("connection = \"billing\", streams = [\"a b\"]")).unwrap_err();
+    assert!(faults.iter().all(|fault| fault.message == no_name), "{faults:?}");
+    refused(
+        &source("connection = \"billing\", streams = [\"a\", \"a\"]"),
+        "`a` is listed twice",
+        None,
+        "streams",
+    );
+    let to = |to: &str| copying(&format!("{SOURCE}, destination = {{ connection = \"store\", {to} }}"));
+    refused(&to("mode = \"upsrt\""), "`mode` is `upsrt`", Some("`upsert`"), "upsrt");
+    refused(&to("stream-prefix = \"/\""), "`/invoices` is no name of a stream", None, "destination");
+    for key in ["concurrency = 2", "order-by = \"/a\""] {
+        let name = key.split(' ').next().unwrap();
+        let message =
+            format!("`{name}` does not belong to a flow with a `source`: its runs go one behind the other");
+        refused(
+            &format!("{}{key}\n", copying(&format!("{SOURCE}, {DESTINATION}"))),
+            &message,
+            Some("remove it"),
+            name,
+        );
+    }
+}
+
+#[test]
+fn two_steps_share_no_position_and_remove_nothing_of_each_other() {
+    let step = |more: &str| format!("{{ {SOURCE}, destination = {{ connection = \"store\", {more} }} }}");
+    let text = |first: &str, second: &str| {
+        format!(
+            "[connections.store]\nconnector = \"acme/store\"\nallow = []\n[flows.a]\nsteps = [{}]\n[flows.b]\nsteps = [{}]\n",
+            step(first),
+            step(second)
+        )
+    };
+    let (append, replace) = ("mode = \"append\"", "mode = \"replace\"");
+    assert!(parse(&text(append, append)).is_ok());
+    assert!(parse(&text(replace, "mode = \"replace\", stream-prefix = \"b-\"")).is_ok());
+    let message = "the flows `a` and `b` both write `invoices` of `store`, and one of them replaces it";
+    refused(&text(replace, append), message, Some("`stream-prefix`"), "flows");
+    refused(&text(append, replace), message, None, "flows");
+    let twice = format!(
+        "[connections.store]\nconnector = \"acme/store\"\nallow = []\n[flows.a]\nsteps = [{}, {}]\n",
+        step(append),
+        step("stream-prefix = \"b-\"")
+    );
+    refused(&twice, "the flow `a` reads `invoices` of `billing` twice", Some("a flow of its own"), "flows");
 }

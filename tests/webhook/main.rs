@@ -5,4 +5,5 @@ mod flows;
 mod kills;
 mod served;
 mod supervisor;
+mod sync_files;
 mod syncs;

@@ -231,19 +231,45 @@ fn every_record_arrives_or_is_told_whatever_is_killed() {
         model.batches.keys().cloned().collect()
     };
     project.run(&["run", "copy"]).exits(0);
-    let model = model.lock().unwrap();
-    assert!(model.asked.iter().all(|query| number(query, "since") == Some(ROWS - 1)), "{:?}", model.asked);
-    let new: String = model
+    let found = model.lock().unwrap();
+    assert!(found.asked.iter().all(|query| number(query, "since") == Some(ROWS - 1)), "{:?}", found.asked);
+    let new: String = found
         .batches
         .iter()
         .filter(|(id, _)| !before.contains(*id))
         .map(|(_, (lines, _))| lines.clone())
         .collect();
     assert_eq!(new.lines().count(), 4, "{new}");
-    assert_eq!(model.ids().last(), Some(&(ROWS + 2)));
-    assert!(model.completed.is_empty());
-    drop(model);
+    assert_eq!(found.ids().last(), Some(&(ROWS + 2)));
+    assert!(found.completed.is_empty());
+    drop(found);
+    moved_by_hand(&project, &model);
     assert_eq!(serving.running.terminate().status, Some(0));
+}
+
+/// A person has the reader go on elsewhere, while `serve` runs.
+fn moved_by_hand(project: &Project, model: &Mutex<Model>) {
+    let asked_by_a_run = || {
+        model.lock().unwrap().asked.clear();
+        project.run(&["run", "copy"]).exits(0);
+        let first = model.lock().unwrap().asked.first().cloned().unwrap();
+        number(&first, "since")
+    };
+    let listed = project.run(&["--json", "positions", "api"]).exits(0).json();
+    assert_eq!((&listed["reader"], &listed["stream"]), (&"flow:copy".into(), &"rows".into()), "{listed:#}");
+    let checkpoint = listed["checkpoint"].to_string();
+    assert!(listed["next"].is_null() && checkpoint.contains(&(ROWS + 2).to_string()), "{listed:#}");
+    assert!(project.run(&["positions"]).exits(0).stdout.contains("at its checkpoint"));
+    let earlier = checkpoint.replace(&(ROWS + 2).to_string(), "150");
+    let of = ["positions", "set", "api", "rows", &earlier, "--reader", "flow:copy"];
+    project.run(&of).exits(2);
+    project.run(&[&of[..], &["--yes"]].concat()).exits(0);
+    assert_eq!(asked_by_a_run(), Some(150));
+    project.run(&["positions", "reset", "api", "rows", "--reader", "flow:copy", "--yes"]).exits(0);
+    assert_eq!(asked_by_a_run(), None);
+    let unknown = project.run(&["positions", "reset", "api", "rows", "--reader", "other", "--yes"]);
+    unknown.exits(2);
+    assert!(unknown.stderr.contains("has no position"), "{}", unknown.stderr);
 }
 
 #[test]

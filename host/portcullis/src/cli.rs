@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 mod authors;
 mod flows;
+mod positions;
 mod store;
 
 pub use authors::{Build, Dev, New, OneRun, Test};
 pub use flows::{Flows, FlowsCommand, FlowsTest, RunFlow};
+pub use positions::{Positions, PositionsCommand, PositionsReset};
 pub use store::{StoreBackup, StoreCommand, StoreRestore};
 
 /// Where no other is named.
@@ -104,6 +106,8 @@ pub enum Command {
     Reload,
     /// Say on one screen what needs somebody, since when, and what to do
     Status,
+    /// List how far readers have come; have one go on elsewhere, or begin anew
+    Positions(Positions),
     /// Look through the databases, copy them, put a copy back
     #[command(subcommand)]
     Store(StoreCommand),

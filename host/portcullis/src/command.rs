@@ -29,6 +29,7 @@ mod manual;
 mod named;
 mod new;
 mod period;
+mod positions;
 mod read;
 mod report;
 pub use inspect::{named_line, rule_line};
@@ -73,6 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Read(options) => block_on(read::run(arguments, options)),
         Command::Serve => block_on(serve::run(arguments)),
         Command::Reload => block_on(asked::reload(arguments)),
+        Command::Positions(options) => block_on(positions::run(arguments, options)),
         Command::Store(command) => block_on(store::run(arguments, command)),
         Command::Status => block_on(status::run(arguments)),
         Command::Deliveries(options) => block_on(deliveries::run(arguments, options)),

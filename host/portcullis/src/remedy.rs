@@ -13,7 +13,7 @@ static CONFIG: OnceLock<String> = OnceLock::new();
 static FOLDERS: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Commands that read the config file.
-const READ_IT: [&str; 29] = [
+const READ_IT: [&str; 30] = [
     "--json",
     "approve",
     "build",
@@ -32,6 +32,7 @@ const READ_IT: [&str; 29] = [
     "flows",
     "inspect",
     "logs",
+    "positions",
     "read",
     "reload",
     "review",

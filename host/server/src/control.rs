@@ -42,6 +42,17 @@ pub enum Asked {
         /// `run_…`
         run: String,
     },
+    /// Have a reader go on elsewhere.
+    Position {
+        /// The connection's name.
+        connection: String,
+        /// Its reader.
+        reader: String,
+        /// The stream.
+        stream: String,
+        /// JSON text; none = the start.
+        checkpoint: Option<String>,
+    },
     /// Let a dead delivery wait again.
     Replay {
         /// `dlv_…`

@@ -49,7 +49,7 @@ pub use forget::Holdings;
 pub use intent::{Effects, IntentEnd, IntentKey, IntentRow, NewIntent, PriorIntent};
 pub use lock::{DataLock, LockError, refuse_shared};
 pub use overview::{Failing, Overview, Pile};
-pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey};
+pub use position::{FileMark, NewMark, NewPosition, PageCommit, Place, Position, PositionKey, PositionRow};
 pub use reader::StateReader;
 pub use retention::Retention;
 pub use run::{

@@ -59,6 +59,21 @@ pub struct Position {
     pub updated_at: Timestamp,
 }
 
+/// A position as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionRow {
+    /// The connection's name.
+    pub connection: String,
+    /// `PUBLISHER/NAME`
+    pub connector: String,
+    /// Whose.
+    pub key: PositionKey,
+    /// Where it is.
+    pub position: Position,
+    /// Its file, where it writes one.
+    pub file: Option<String>,
+}
+
 /// A reader's first position of a version.
 #[derive(Clone, Debug)]
 pub struct NewPosition {
@@ -139,6 +154,61 @@ pub(crate) fn begin(conn: &Connection, position: &NewPosition) -> Result<(), Sto
         1 => mark(conn, key, file.as_ref()),
         _ => Err(StoreError::Conflict { what: "position", id: name(key) }),
     }
+}
+
+/// Positions of the connections that there are, or of one.
+pub(crate) fn list(conn: &Connection, connection: Option<&str>) -> Result<Vec<PositionRow>, StoreError> {
+    let sql = "SELECT p.next, p.checkpoint, p.records, p.run_id IS NOT NULL, p.updated_at, c.name, c.connector, p.connection_id,
+                      p.reader, p.stream, p.position_version, f.path
+               FROM positions p JOIN connections c USING (connection_id)
+               LEFT JOIN reader_files f USING (connection_id, reader, stream)
+               WHERE c.name IS NOT NULL AND (?1 IS NULL OR c.name = ?1)
+               ORDER BY c.name, p.reader, p.stream, p.position_version";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([connection], |found| {
+        Ok(PositionRow {
+            position: row(found)?,
+            connection: found.get(5)?,
+            connector: found.get(6)?,
+            key: PositionKey {
+                connection_id: found.get(7)?,
+                reader: found.get(8)?,
+                stream: found.get(9)?,
+                position_version: found.get(10)?,
+            },
+            file: found.get(11)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A person's word on where a reader goes on: at this checkpoint of the newest version that it has a position of, or, without one, at the
+/// start; what it has of other versions is forgotten. False where it has no position; refused while a sync of it is open.
+pub(crate) fn decide(
+    conn: &Connection,
+    connection: &str,
+    (reader, stream): (&str, &str),
+    checkpoint: Option<&str>,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    bounded(&None, &checkpoint.map(str::to_owned))?;
+    let sql = "SELECT 1 FROM syncs JOIN connections ON connection_id = source_id
+               WHERE name = ?1 AND reader = ?2 AND stream = ?3 AND is_open = 1";
+    if conn.prepare_cached(sql)?.exists([connection, reader, stream])? {
+        let id = format!("{connection}/{reader}/{stream}");
+        return Err(StoreError::Conflict { what: "position", id });
+    }
+    let sql = "UPDATE positions SET next = NULL, checkpoint = NULL, updated_at = ?4
+               WHERE connection_id = (SELECT connection_id FROM connections WHERE name = ?1) AND reader = ?2 AND stream = ?3";
+    let known = conn.prepare_cached(sql)?.execute(params![connection, reader, stream, at.as_millis()])? > 0;
+    if let Some(checkpoint) = checkpoint.filter(|_| known) {
+        let sql = "UPDATE positions SET checkpoint = ?4
+                   WHERE connection_id = (SELECT connection_id FROM connections WHERE name = ?1) AND reader = ?2 AND stream = ?3
+                     AND position_version = (SELECT max(position_version) FROM positions JOIN connections USING (connection_id)
+                                             WHERE name = ?1 AND reader = ?2 AND stream = ?3)";
+        conn.prepare_cached(sql)?.execute([connection, reader, stream, checkpoint])?;
+    }
+    Ok(known)
 }
 
 /// A reader begins anew: what it had read of this version's is forgotten.

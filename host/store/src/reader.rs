@@ -2,8 +2,9 @@
 
 use crate::{
     AuditFilter, AuditRow, DeliveryFilter, DeliveryRow, DeliverySummary, FlowOverview, FlowRun, Overview,
-    Place, PositionKey, RejectedOverview, RejectedRow, RunFilter, RunRow, RunSummary, StoreError, SyncRow,
-    audit, delivery, flow, limits::READERS_MAX, migrations, open, overview, position, run, sync,
+    Place, PositionKey, PositionRow, RejectedOverview, RejectedRow, RunFilter, RunRow, RunSummary,
+    StoreError, SyncRow, audit, delivery, flow, limits::READERS_MAX, migrations, open, overview, position,
+    run, sync,
 };
 use rusqlite::Connection;
 use std::{
@@ -79,6 +80,10 @@ impl StateReader {
     /// What the runs of a flow could not write, and nobody has seen to.
     pub fn rejected_overview(&self, flow: &str) -> Result<RejectedOverview, StoreError> {
         sync::rows::overview(&self.conn, flow)
+    }
+    /// How far readers have come, of all connections or of one.
+    pub fn positions(&self, connection: Option<&str>) -> Result<Vec<PositionRow>, StoreError> {
+        position::list(&self.conn, connection)
     }
     /// How far a reader has come.
     pub fn place(&self, key: &PositionKey) -> Result<Place, StoreError> {

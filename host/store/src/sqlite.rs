@@ -280,6 +280,23 @@ impl Store for SqliteStore {
         self.writer.write(move |conn| flow::decide(conn, &run_id, replay.as_deref(), at)).await
     }
 
+    async fn decide_position(
+        &self,
+        connection: &str,
+        reader: &str,
+        stream: &str,
+        checkpoint: Option<&str>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let [connection, reader, stream] = [connection, reader, stream].map(str::to_owned);
+        let checkpoint = checkpoint.map(str::to_owned);
+        self.writer
+            .write(move |conn| {
+                position::decide(conn, &connection, (&reader, &stream), checkpoint.as_deref(), at)
+            })
+            .await
+    }
+
     async fn step_run(&self, parent: &str, place: &str) -> Result<Option<StepRun>, StoreError> {
         let (parent, place) = (parent.to_owned(), place.to_owned());
         self.readers.read(move |conn| flow::rows::step(conn, &parent, &place)).await

@@ -115,6 +115,16 @@ pub trait Store: Send + Sync {
         replay: Option<&str>,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// A person's word on where a reader of a connection goes on: at a checkpoint, or without one at the start. False where it has no
+    /// position; a conflict while a sync of it is open.
+    async fn decide_position(
+        &self,
+        connection: &str,
+        reader: &str,
+        stream: &str,
+        checkpoint: Option<&str>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
     /// What was called at a place of a flow's run.
     async fn step_run(&self, parent: &str, place: &str) -> Result<Option<StepRun>, StoreError>;
     /// Leaves a step's run open until then.

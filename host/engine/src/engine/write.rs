@@ -62,8 +62,9 @@ impl Engine {
             return self.finish(run, ending, Fruit::default(), last).await;
         };
         let mut written = Written { batch_id, lines, rejected, removed: None };
-        // What was held back or refused is not there: the rest of the target is not to be judged by it.
-        let whole = written.rejected.is_empty() && run.tally.withheld.count == 0;
+        // What was held back or refused is not there: the rest of the target is not to be judged by it. Nor by what a dry run wrote, which
+        // is nothing.
+        let whole = written.rejected.is_empty() && run.kind != RunKind::DryRun;
         if let Some(removed_max) = complete.filter(|_| whole) {
             if let Some(last) = last.take() {
                 self.store.end_attempt(last).await?;

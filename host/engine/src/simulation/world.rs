@@ -364,6 +364,7 @@ mortal! {
     put_flow_run_back(run_id: &str, due_at: Timestamp, why: Option<&str>) -> ();
     end_flow_run(run_id: &str, end: FlowEnd) -> ();
     decide_flow_run(run_id: &str, replay: Option<&str>, at: Timestamp) -> bool;
+    decide_position(connection: &str, reader: &str, stream: &str, checkpoint: Option<&str>, at: Timestamp) -> bool;
     step_run(parent: &str, place: &str) -> Option<StepRun>;
     park_run(run_id: &str, retry_at: Timestamp) -> ();
     resume_run(run_id: &str, step: &str, call: &str, now: Timestamp) -> Resumed;

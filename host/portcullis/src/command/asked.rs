@@ -84,6 +84,18 @@ impl Decider {
         told(answered)
     }
 
+    /// Where a reader goes on.
+    pub async fn decide_position(&self, wanted: Wanted) -> Result<()> {
+        let answered = match self {
+            Self::Ours(store) => decided_position(store, &wanted).await,
+            Self::Serve(socket) => {
+                let Wanted { connection, reader, stream, checkpoint } = wanted;
+                of(socket, &Asked::Position { connection, reader, stream, checkpoint }).await?
+            }
+        };
+        told(answered)
+    }
+
     /// The same of a run of a flow, which is tried by the steps that the config has now.
     pub async fn decide_run(&self, flows: &Flows, run: &str, replay: bool) -> Result<()> {
         let answered = match self {
@@ -95,6 +107,48 @@ impl Decider {
             }
         };
         told(answered)
+    }
+}
+
+/// Where a reader is to go on.
+pub struct Wanted {
+    /// The connection's name.
+    pub connection: String,
+    /// Its reader.
+    pub reader: String,
+    /// The stream.
+    pub stream: String,
+    /// JSON text; none = the start.
+    pub checkpoint: Option<String>,
+}
+
+/// A person's word on it, by whoever writes.
+pub async fn decided_position(store: &dyn Store, wanted: &Wanted) -> Answered {
+    let Wanted { connection, reader, stream, checkpoint } = wanted;
+    let now = RealClock.now();
+    let decided = store.decide_position(connection, reader, stream, checkpoint.as_deref(), now).await;
+    let named = [connection, reader, stream].map(|name| output::shown_line(name));
+    let [connection, reader, stream] = &named;
+    let refused = |message: String, help: &str| Answered::Refused { message, help: Some(help.to_owned()) };
+    match decided {
+        Ok(true) => {
+            let kind = if checkpoint.is_some() { "position-set" } else { "position-reset" };
+            match store.audit(kind, &named.join("/"), "{}", now).await {
+                Ok(()) => Answered::Done,
+                Err(error) => Answered::Refused { message: format!("the store failed: {error}"), help: None },
+            }
+        }
+        Ok(false) => refused(
+            format!("the reader `{reader}` has no position in `{stream}` of `{connection}`"),
+            "portcullis positions",
+        ),
+        Err(StoreError::Conflict { .. }) => refused(
+            format!(
+                "`{reader}` is in the midst of `{stream}` of `{connection}`: its run goes on where it is"
+            ),
+            "wait for the run to end, or give it up with `portcullis runs discard RUN`",
+        ),
+        Err(error) => Answered::Refused { message: format!("the store failed: {error}"), help: None },
     }
 }
 

@@ -194,6 +194,10 @@ impl Served<'_> {
             }
             Asked::ReplayRun { run } => return self.decided_run(host, &run, true).await,
             Asked::DiscardRun { run } => return self.decided_run(host, &run, false).await,
+            Asked::Position { connection, reader, stream, checkpoint } => {
+                let wanted = asked::Wanted { connection, reader, stream, checkpoint };
+                return asked::decided_position(&*host.store, &wanted).await;
+            }
             Asked::Status {} => {
                 let why = |(route, not): (&String, &NotReady)| (route.clone(), not.why.clone());
                 let ready = *self.ready.borrow() == Ready::Yes;

@@ -56,7 +56,7 @@ async fn files() {
 
     let error = fetch(&providers, "file:group.key").await.unwrap_err();
     assert_eq!(error.to_string(), "secret file of `file:group.key` is open to others (mode 0640)");
-    assert_eq!(error.remedy().unwrap(), format!("chmod 600 '{}'", base.join("group.key").display()));
+    assert_eq!(error.remedy().unwrap(), format!("chmod 600 {}", base.join("group.key").display()));
     assert_eq!(
         refusal(&providers, "file:bad.link").await,
         "secret file of `file:bad.link` is open to others (mode 0604)"

@@ -185,7 +185,7 @@ impl Looked<'_> {
                 "{} dead: no step went on by itself",
                 output::several(overview.dead, "run is", "runs are")
             );
-            need(what, overview.dead_since, format!("portcullis runs --flow {name} --outcome dead-lettered"));
+            need(what, overview.dead_since, format!("portcullis runs --flow {name}"));
         }
         if let Some(run) = rejected.run_id.as_ref().filter(|_| rejected.count > 0) {
             let refused = output::several(rejected.count, "record was", "records were");

@@ -299,6 +299,25 @@ fn a_lock_that_says_more_than_its_component_covers_nothing() {
     );
     assert!(!value["lock_differs"].as_array().unwrap().is_empty(), "{value:#}");
     assert_eq!(fs::read_to_string(project.path("portcullis.lock")).unwrap(), wider, "nothing was taken");
+    // Numbers of the component that it does not have.
+    for (of_component, altered) in [
+        ("position-version = 1", "position-version = 2"),
+        ("config-version = 1", "config-version = 2"),
+        ("version = \"1.0.0\"", "version = \"0.9.0\""),
+    ] {
+        let other = lock.replacen(of_component, altered, 1);
+        assert_ne!(other, lock);
+        project.file("portcullis.lock", other.as_bytes());
+        let (ran, value) = project.run_json(&["review", "probe"]);
+        ran.exits(4);
+        assert_eq!(
+            (&value["verdict"], &value["approved"]["runs"]),
+            (&"asks-for-more".into(), &false.into()),
+            "{altered}"
+        );
+        project.run(&["update"]).exits(4);
+        assert_eq!(fs::read_to_string(project.path("portcullis.lock")).unwrap(), other, "nothing was taken");
+    }
     // The lock that was committed, and all is as it was.
     project.file("portcullis.lock", lock.as_bytes());
     runs(&project);

@@ -177,9 +177,14 @@ fn what_a_guest_was_given_is_in_no_row_of_a_refusal_and_in_no_failure() {
     for url in [format!("http://evil.test/{ENCODED}"), format!("https://api.vendor.test/own/{ENCODED}")] {
         assert!(is_denied(&project.send(&order("GET", &url))));
     }
+    assert!(is_denied(&project.send(&order(ENCODED, "https://api.vendor.test/v1/x"))));
+    assert!(is_denied(&project.send(&order(&GIVEN.repeat(9), "https://api.vendor.test/v1/x"))));
+    let line = json!({"level": "error", "message": format!("it said {GIVEN}, and {ENCODED}")});
+    let (logged, _) = project.call("probe", "log", &line);
+    assert!(logged.stderr.contains("it said"), "{}", logged.stderr);
     let words = json!({"kind": "unavailable", "message": format!("vendor said {GIVEN}")});
     let (ran, _) = project.call("probe", "fail", &words);
-    let mut shown = vec![format!("{}{}", ran.stdout, ran.stderr)];
+    let mut shown = vec![format!("{}{}", ran.stdout, ran.stderr), logged.stderr.clone()];
     for args in
         [&["logs"][..], &["logs", "--har"], &["denials"], &["runs"], &["--json", "runs"], &["--json", "logs"]]
     {

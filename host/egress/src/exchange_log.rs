@@ -332,7 +332,7 @@ fn refusal(call: &CallState, request: &Request, began: &Began, failure: &Failure
     };
     let url = shown(&request.url, URL_BYTES_MAX);
     Exchange {
-        method: shown(&request.method, 32).escape_debug().to_string(),
+        method: shown(&needles.mask_text(&request.method), 32).escape_debug().to_string(),
         url: masker.refused_url(&url, &needles, REFUSED_URL_BYTES_MAX),
         outcome: outcome_of(Some(failure), masker, &needles),
         ..blank(call, began)

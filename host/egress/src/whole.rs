@@ -106,6 +106,16 @@ impl Connection {
         whole.map_or_else(String::new, |whole| String::from_utf8_lossy(&whole.bytes).into_owned())
     }
 
+    /// Has every secret of the connection at hand for [`Connection::masked_now`].
+    pub async fn know_secrets(&self) {
+        self.state.attachments.refresh_scanned(&self.state).await;
+    }
+
+    /// A text without the secrets that are at hand, for who can't wait.
+    pub fn masked_now(&self, text: &str) -> String {
+        self.state.attachments.needles().mask_text(text)
+    }
+
     /// Whether a live secret of the connection stands in these bytes, in any of its usual encodings.
     pub async fn holds_secret(&self, bytes: &[u8]) -> bool {
         let needles = self.state.attachments.refresh_scanned(&self.state).await;

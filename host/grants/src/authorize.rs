@@ -231,7 +231,11 @@ impl<'a> InRun<'a> {
         explained: bool,
     ) -> Result<AuthorizedRequest, Denial> {
         let method = Method::parse(method).map_err(|_| {
-            DenialReason::Method(method.chars().take(crate::limits::METHOD_BYTES_MAX).collect())
+            // Whole or not at all: whoever masks what it may hold knows no half of it.
+            DenialReason::Method(match method.len() <= crate::limits::METHOD_BYTES_MAX {
+                true => method.to_owned(),
+                false => format!("({} bytes)", method.len()),
+            })
         })?;
         let url = CanonicalUrl::parse(url).map_err(DenialReason::Url)?;
         let path = RequestPath::read(url.path())

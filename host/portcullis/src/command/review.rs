@@ -96,7 +96,11 @@ impl<'c> Reviewed<'c> {
                     false => Verdict::AsksForMore,
                 }
             }
-            Some(former) if pinned::differences(former, &asked.approval).is_empty() => Verdict::Current,
+            Some(former)
+                if asked.invented.is_empty() && pinned::differences(former, &asked.approval).is_empty() =>
+            {
+                Verdict::Current
+            }
             Some(_) => Verdict::Differs,
         };
         Ok(Self { connection, asked, former, verdict, runs })
@@ -203,6 +207,9 @@ fn has_key(config: &Config, connection: &Connection) -> bool {
 /// Whether what is approved is what the config and the approved component give today.
 pub(super) fn runs(config: &Config, connection: &Connection, former: &Approval) -> bool {
     let Some(package) = approvals::seen_package(config, former) else { return false };
+    if !pinned::manifest_differences(former, &package.component.manifest).is_empty() {
+        return false;
+    }
     !approvals::is_revoked(&config.data, &connection.name, former)
         && refuse_differences(config, connection, former, &package.component).is_ok()
 }

@@ -324,7 +324,9 @@ pub fn invented(
         network: bound.network,
         ..drafted
     };
-    differences(approved, &now)
+    let mut found = manifest_differences(approved, &component.manifest);
+    found.extend(differences(approved, &now));
+    found
 }
 
 /// What else of `now` is not what was approved: one line each, empty where nothing differs.

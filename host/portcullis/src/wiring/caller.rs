@@ -78,6 +78,7 @@ impl Caller for RuntimeCaller {
             Err(error) => return refused(format!("a folder can't be opened for a dry run: {error}")),
         };
         let way_out = loaded.egress.call(context(&loaded, &request));
+        loaded.egress.know_secrets().await;
         let space = StateSpace {
             connection_id: request.connection_id.clone(),
             position_version: loaded.facts.position_version,
@@ -91,6 +92,7 @@ impl Caller for RuntimeCaller {
             logs: Arc::new(CallLogs {
                 connection: request.connection.clone(),
                 run_id: request.run_id.clone(),
+                way_out: Some(loaded.egress.clone()),
             }),
             assets: loaded.assets.clone(),
             folders,

@@ -87,7 +87,11 @@ impl Programs {
             egress: None,
             state: Arc::new(NoState),
             spool: Spool::new(self.spool.join("transform"), 0, self.random.clone()),
-            logs: Arc::new(CallLogs { connection: "transform".to_owned(), run_id: String::new() }),
+            logs: Arc::new(CallLogs {
+                connection: "transform".to_owned(),
+                run_id: String::new(),
+                way_out: None,
+            }),
             assets: Arc::default(),
             folders: Arc::new(BTreeMap::new()),
             // The same program gives the same: nothing in it is drawn.

@@ -67,6 +67,7 @@ impl<S: Inner<Asked, Response>> Service<Asked> for LogRefusals<S> {
             let began = Began::now(&call);
             // What the guest wrote may be a secret that no request has asked for yet.
             call.connection.attachments.refresh_scanned(&call.connection).await;
+            hide_parts(&call, &request, &mut failure);
             bound_denial(&call, &mut failure);
             let row = refusal(&call, &request, &began, &failure);
             call.egress().sink.record(row).await;
@@ -223,6 +224,17 @@ fn told(mut failure: Failure, exchange_id: String, call: &CallState) -> Failure 
     }
     failure.recorded = true;
     failure
+}
+
+/// A reason names parts of the request, cut where rules cut it, and half of a secret is known by nobody: where the request holds a
+/// whole one, no part of it is told.
+fn hide_parts(call: &CallState, request: &Request, failure: &mut Failure) {
+    let Error::Denied { denial, .. } = &mut failure.error else { return };
+    let needles = call.connection.attachments.needles();
+    if [&request.url, &request.method].into_iter().any(|text| needles.mask_text(text) != *text) {
+        denial.reason = "it holds a secret of its connection, so nothing else of it is told".to_owned();
+        denial.remedy = None;
+    }
 }
 
 /// What the operator reads of a denial may hold what the guest wrote: masked whole, then inert and short.
